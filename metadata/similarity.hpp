@@ -1,0 +1,33 @@
+// How near are two experiences?
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "metadata/fingerprint.hpp"
+
+namespace p2p::metadata {
+
+/// Maximum mean discrepancy between joint distributions: |M - M'|_F. 0: the same; at most about sqrt(2).
+/// Both must have equal dimensions and classes.
+double joint_distance(const Fingerprint& a, const Fingerprint& b);
+/// The same between marginals: |sum_c M[:,c] - sum_c M'[:,c]|. Usable before labels arrive.
+double marginal_distance(const Fingerprint& a, const Fingerprint& b);
+/// Between the class-conditional means of class c; +infinity where either has not seen it.
+double class_distance(const Fingerprint& a, const Fingerprint& b, std::size_t c);
+/// Jensen-Shannon divergence of two class distributions in bits, 0 .. 1 (Lin 1991); Cartel's measure.
+/// The inputs need not be normalised; two empty ones are at 0, an empty and a full one at 1.
+double jensen_shannon(std::span<const double> p, std::span<const double> q);
+double prior_divergence(const Fingerprint& a, const Fingerprint& b);
+
+/// What a node in need asks for: its present experience and the classes that it has trouble with.
+struct Need {
+  Fingerprint experience;
+  std::vector<std::int32_t> classes;  ///< empty: all
+};
+/// Mean over the needed classes (all that the need has seen, when none is named) of class_distance, weighed
+/// by the need's own counts; classes that the other has not seen count 2 (the worst). Lower is better.
+double need_distance(const Need& need, const Fingerprint& other);
+
+}  // namespace p2p::metadata

@@ -1,0 +1,66 @@
+// What nodes must agree on to compare and share.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "metadata/crypto.hpp"
+
+namespace p2p::metadata {
+
+/// SHA-256 of a task's canonical form: the namespace of everything that its nodes publish.
+using TaskId = Hash;
+
+/// `count` neighbouring columns of one kind. Numeric: value -> (value - minimum) / (maximum - minimum).
+/// Categorical: an integer 0 .. categories-1, one-hot.
+struct FeatureGroup {
+  enum class Kind : std::uint8_t { numeric, categorical };
+  std::string name;
+  Kind kind = Kind::numeric;
+  std::uint32_t count = 1;
+  double minimum = 0, maximum = 1;  ///< numeric: the range that is mapped to [0, 1]; not a clamp
+  std::uint32_t categories = 0;     ///< categorical: 2 .. 65536
+  bool operator==(const FeatureGroup&) const = default;
+};
+
+/// A task; immutable once it is in use, for its hash names it.
+struct Task {
+  std::string name;
+  std::vector<FeatureGroup> features;
+  std::vector<std::string> classes;
+
+  std::string family;                    ///< model family, as learner/ names it
+  std::map<std::string, double> params;  ///< its hyper-parameters
+  std::uint64_t seed = 1;                ///< of the basis that the nodes share
+  double bandwidth = 0;                  ///< gamma, > 0
+  std::uint32_t embedding_dimensions = 32;
+
+  bool operator==(const Task&) const = default;
+
+  /// Columns as they come in.
+  std::uint32_t raw_features() const;
+  /// Length of a scaled sample: categorical columns count once per category.
+  std::uint32_t scaled_features() const;
+  /// raw: (raw_features x 1) -> out: (scaled_features x 1). NaN (missing) becomes 0 (numeric: after
+  /// scaling). `invalid_argument` names the column for an infinity or an unknown category.
+  Result<void> scale(std::span<const float> raw, std::span<float> out) const;
+  /// Index of a class by name; -1 when the task does not have it.
+  std::int32_t class_index(std::string_view class_name) const;
+};
+
+inline constexpr std::size_t kMaxTaskBytes = 1u << 20;
+
+/// Reads the TOML form. Unknown keys, wrong types and impossible values are `invalid_argument` with the
+/// line and what would be right.
+Result<Task> parse_task(std::string_view toml, std::string_view source_name);
+/// The TOML form, commented; parse_task reads it back to the same task.
+std::string to_toml(const Task& task);
+
+/// The canonical msgpack form (FORMAT.md) and its hash.
+Bytes canonical(const Task& task);
+Result<Task> decode_task(ByteView bytes);
+TaskId id(const Task& task);
+
+}  // namespace p2p::metadata
