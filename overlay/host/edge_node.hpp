@@ -1,0 +1,78 @@
+// The real thing in one object: a node on libuv, GnuTLS and OpenDHT, with its state on disk. This is what an
+// application embeds.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "metadata/task.hpp"
+#include "overlay/dht.hpp"
+#include "overlay/node/node.hpp"
+
+namespace p2p::host {
+
+struct EdgeNodeOptions {
+  std::string name = "node";           ///< for people
+  metadata::Task task;
+  std::string state_dir;               ///< key, snapshots, control socket; empty: nothing is kept
+  std::string bind = "127.0.0.1";      ///< address of both sockets
+  std::uint16_t dht_port = 0;          ///< UDP; 0: any free one
+  std::uint16_t link_port = 0;         ///< TCP; 0: any free one
+  std::vector<std::string> seeds;      ///< "host:port"; empty: the first of its overlay
+  std::string network = "p2p-learner"; ///< overlays with other names are not seen; no secret
+  bool isolated = false;               ///< no overlay at all
+  overlay::Duration snapshot_every = std::chrono::seconds(10);
+  node::NodeOptions node;
+  std::function<void(const node::Event&)> on_event;  ///< runs on the node's thread; must not block
+};
+
+struct EdgeNodeStatus {
+  std::string name;
+  std::string id;                      ///< 64 hexadecimal digits; empty when isolated and without state
+  std::string task_id;
+  metadata::Endpoint dht, link;
+  node::NodeStatus node;
+  overlay::DhtStats overlay;
+  overlay::TrafficByKind traffic;
+  std::vector<overlay::PeerStats> peers;
+  double uptime_s = 0;
+  std::string last_snapshot_error;     ///< empty: the last one was written
+};
+
+/// One running node. All members may be called from any thread; calls wait for the node's own thread, which
+/// never waits for a peer.
+class EdgeNode {
+ public:
+  /// Starts threads, binds, joins in the background, loads the state directory's snapshot. Errors: `in_use` (port,
+  /// state directory), `io`, `malformed`/`version`/`untrusted` (key, snapshot), `invalid_argument` (options).
+  static Result<std::unique_ptr<EdgeNode>> start(EdgeNodeOptions options);
+  /// Writes a last snapshot, leaves the overlay, joins its threads.
+  ~EdgeNode();
+
+  struct Sample {
+    std::span<const float> x;                     ///< (raw_features x 1)
+    std::optional<learner::ClassIndex> label;
+  };
+  Result<node::Outcome> process(const Sample& sample);
+  /// The same for many, with one hand-over between threads. Stops at the first error; what came before it counts.
+  Result<std::vector<node::Outcome>> process(std::span<const Sample> samples);
+  Result<learner::ClassIndex> predict(std::span<const float> x) const;
+
+  EdgeNodeStatus status() const;
+  std::vector<node::DriftReport> drifts() const;
+  /// Who is like me now? Waits for the answer.
+  overlay::LookupResult lookup() const;
+  /// Writes a snapshot now; `full` or `io` leave the former one in place.
+  Result<void> save();
+
+ private:
+  struct State;
+  explicit EdgeNode(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace p2p::host

@@ -1,0 +1,157 @@
+// The node: one state machine that learns, notices drift, asks, pulls, tries, merges and watches.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "learner/drift/drift_monitor.hpp"
+#include "learner/model.hpp"
+#include "learner/transfer/trial.hpp"
+#include "metadata/task.hpp"
+#include "overlay/directory.hpp"
+#include "overlay/exchange.hpp"
+#include "overlay/executor.hpp"
+
+namespace p2p::node {
+
+using overlay::Duration;
+
+/// The model's spec that a task stands for.
+learner::ModelSpec model_spec(const metadata::Task& task);
+
+/// Where the node is in healing a drift.
+///
+///   learning --drift--> looking_up --candidates--> asking --descriptions--> pulling --parts--> trying
+///      ^  ^                 | none                    | none                  | none            | |
+///      |  +-----------------+-------------------------+-----------------------+--- rejected ----+ |
+///      |                                                                                          | accepted
+///      +------------- kept, or rolled back -------------- watching <------------------------------+
+///
+/// Learning goes on in every state: the serving model predicts and trains on each sample.
+enum class Phase { learning, looking_up, asking, pulling, trying, watching };
+std::string_view name(Phase phase);
+
+/// One drift from detection to the end of its story. Times are since detection.
+struct DriftReport {
+  std::uint64_t id = 0;
+  std::uint64_t detected_at = 0;       ///< samples seen when the detector fired
+  std::uint64_t since = 0;             ///< samples thought to come after the change, then
+  learner::DriftCause cause{};
+  std::vector<learner::ClassIndex> classes;   ///< responsible; empty: all
+
+  std::size_t gets = 0, candidates = 0;
+  std::string helper;                  ///< brief id of the winner, or of the best tried
+  double helper_distance = -1;
+  std::size_t parts = 0, blocks = 0;
+  std::uint64_t bytes_pulled = 0;      ///< model content that travelled
+
+  bool accepted = false;
+  bool rolled_back = false;
+  std::string reason;                  ///< one sentence: why accepted, rejected, or why there was nothing to try
+  learner::Trial::Tally tally;
+  std::uint64_t merged_at = 0;         ///< samples seen when the part was in force
+
+  Duration lookup{}, ask{}, pull{}, trial{};
+  Duration detect_to_merge{};          ///< zero unless accepted
+};
+
+/// What the node tells its owner. `text` is for people, the rest for programs.
+struct Event {
+  enum class Kind {
+    drift_detected, lookup_done, part_pulled, trial_done, merged, rejected, rolled_back, settled,
+    published, peer_refused,
+  };
+  Kind kind{};
+  std::uint64_t samples = 0;
+  std::string text;
+  DriftReport drift;  ///< of the drift that it belongs to; id 0: none
+};
+std::string_view name(Event::Kind kind);
+
+struct NodeOptions {
+  std::size_t window = 200;              ///< samples kept for trials and metrics
+  std::size_t checkpoint_every = 50;     ///< samples between copies that a trial can start from
+  std::size_t ask = 4;                   ///< candidates whose description is fetched
+  std::size_t pull_from = 2;             ///< best of these whose parts are tried
+  std::size_t watch_samples = 200;       ///< the former model goes on in the shadow for so long
+  double fingerprint_half_life = 300;
+  std::size_t publish_after = 200;       ///< samples before the first publication
+  Duration publish_interval = std::chrono::seconds(2);  ///< at least this long between two
+  double publish_change = 0.1;           ///< joint distance that makes a new publication worth it
+  learner::DriftMonitor::Options drift;  ///< `classes` is filled in from the task
+  learner::Trial::Options trial;
+  overlay::LookupOptions lookup;
+  overlay::ExchangeLimits limits;
+};
+
+/// What a sample came to.
+struct Outcome {
+  learner::ClassIndex predicted = learner::kNoClass;
+  bool learned = false;
+};
+
+struct NodeStatus {
+  Phase phase{};
+  std::uint64_t samples = 0;
+  double accuracy = 0, windowed_accuracy = 0;
+  std::uint64_t drifts = 0, accepted = 0, rejected = 0, rolled_back = 0;
+  std::uint64_t bytes_pulled = 0;
+  std::size_t model_bytes = 0;
+  bool published = false;
+};
+
+/// A learner in an overlay.
+///
+/// Invariants: the serving model is changed only by its own training, by an accepted trial, and by a roll-back;
+/// no peer's bytes reach it before the trial's verdict. A node without peers is an isolated learner.
+/// Thread: the executor's.
+/// Bounds: at most NodeOptions::pull_from challengers and one shadow beside the serving model.
+class Node {
+ public:
+  struct Context {
+    overlay::Executor& executor;
+    overlay::Transport* transport = nullptr;   ///< null: isolated
+    overlay::Directory* directory = nullptr;   ///< null: isolated
+    metadata::KeyPair key;
+    std::function<void(const Event&)> on_event;  ///< may be empty
+  };
+  /// `invalid_argument` when the task names no known family or impossible parameters.
+  static Result<std::unique_ptr<Node>> make(const metadata::Task& task, const NodeOptions& options, Context context);
+  ~Node();
+
+  /// Test-then-train on one raw sample. `label` absent: predict only.
+  Result<Outcome> process(std::span<const float> raw, std::optional<learner::ClassIndex> label);
+  /// Prediction without learning or counting.
+  Result<learner::ClassIndex> predict(std::span<const float> raw) const;
+
+  NodeStatus status() const;
+  const metadata::Task& task() const;
+  /// Finished and running stories, oldest first; at most the latest 256.
+  const std::vector<DriftReport>& drifts() const;
+  /// What the node would publish now.
+  metadata::Fingerprint fingerprint() const;
+  /// Asks the directory by hand, for the operator.
+  void lookup(std::function<void(overlay::LookupResult)> done);
+  overlay::TrafficByKind traffic() const;
+  std::vector<overlay::PeerStats> peers() const;
+  std::uint64_t served() const;
+
+  /// Everything that must survive a crash, as bytes (learner::Snapshot); restore() goes on from there.
+  Bytes snapshot() const;
+  /// Bytes of snapshot(); `malformed`, `version`, or `invalid_argument` (another task). Nothing changes on error.
+  Result<void> restore(ByteView bytes);
+
+  /// Withdraws, ends links; no event comes after it returns.
+  void shutdown();
+
+ private:
+  class State;
+  explicit Node(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace p2p::node
