@@ -1,0 +1,68 @@
+// The distributed hash table of the real world: OpenDHT behind a socket of our own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metadata/record.hpp"
+#include "overlay/dht.hpp"
+#include "overlay/executor.hpp"
+#include "overlay/net/ingress_filter.hpp"
+
+namespace p2p::net {
+
+struct OpenDhtOptions {
+  std::string bind = "127.0.0.1";        ///< numeric IPv4 address; nothing else is listened on
+  std::uint16_t port = 0;                ///< UDP; 0: any free one
+  std::string network = "p2p-learner";   ///< overlays with other names are ignored; no secret
+  IngressLimits ingress;
+  /// Requests answered per second, in all and per address. Both are set, or both are off (-1): one alone makes
+  /// OpenDHT 2.4 refuse everything.
+  std::int64_t requests_per_second = 8192;
+  std::int64_t requests_per_second_and_address = 2048;
+  overlay::Duration operation_timeout = overlay::Duration{std::chrono::seconds(20)};  ///< of a put or get
+  overlay::Duration leave_timeout = overlay::Duration{std::chrono::seconds(3)};
+  int receive_buffer_bytes = 4 << 20;
+};
+
+/// overlay::Dht on OpenDHT 2.4.
+///
+/// OpenDHT calls back on a thread of its own; such a callback copies what it got, posts it to the executor and
+/// returns. No OpenDHT identity is used and no value of an OpenDHT owner is stored or read: records are signed by
+/// their nodes (metadata::seal), and every packet passes the ingress filter before OpenDHT sees it.
+///
+/// Invariants: each `done` exactly once, on the executor, even when OpenDHT forgets it: operations have their own
+/// deadline. The constructor starts nothing.
+/// Thread: the executor's, but for local().
+/// Bounds: OpenDHT's store (64 MB), rate limits, IngressLimits.
+class OpenDht final : public overlay::Dht {
+ public:
+  /// `executor` must go on running until leave()'s `done` has been called or this object is destroyed.
+  OpenDht(overlay::Executor& executor, OpenDhtOptions options);
+  /// Leaves without waiting for the network; outstanding callbacks are not called any more.
+  ~OpenDht() override;
+
+  /// Binds the socket and starts OpenDHT's threads. `in_use`, `invalid_argument` (address), `io`.
+  Result<void> start();
+  /// Where we are bound; port 0 before start().
+  metadata::Endpoint local() const;
+
+  void join(const std::vector<std::string>& seeds) override;
+  void put(const overlay::DhtKey& key, overlay::DhtValue value, std::function<void(bool)> done) override;
+  void get(const overlay::DhtKey& key, std::function<bool(const overlay::DhtValue&)> on_value,
+           std::function<void(bool)> done) override;
+  void put_text(const overlay::DhtKey& key, std::uint64_t id, std::string text) override;
+  overlay::DhtStats stats() const override;
+  void leave(std::function<void()> done) override;
+
+  /// Values of ours on the table have this OpenDHT type; all nodes of the overlay know it.
+  static constexpr std::uint16_t kValueType = 4243;
+
+ private:
+  class State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace p2p::net
