@@ -49,7 +49,7 @@ struct DecodeLimits {
 /// One unpacked value; a view into its Document. Every accessor checks kind and range.
 class Value {
  public:
-  enum class Kind { nil, boolean, integer, real, text, binary, array, map, extension };
+  enum class Kind : std::uint8_t { nil, boolean, integer, real, text, binary, array, map, extension };
   Value() = default;
   Kind kind() const;
   std::size_t size() const;                    ///< of an array, map, text or binary; else 0

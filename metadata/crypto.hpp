@@ -74,9 +74,9 @@ struct std::hash<p2p::metadata::NodeId> {
 };
 template <>
 struct std::hash<p2p::metadata::Hash> {
-  std::size_t operator()(const p2p::metadata::Hash& hash) const noexcept {
+  std::size_t operator()(const p2p::metadata::Hash& of) const noexcept {
     std::size_t value;
-    std::memcpy(&value, hash.bytes.data(), sizeof value);
+    std::memcpy(&value, of.bytes.data(), sizeof value);
     return value;
   }
 };

@@ -3,6 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "metadata/fingerprint.hpp"
@@ -43,27 +46,44 @@ struct IndexOptions {
   double label_count = 20;       ///< and from this many samples on
 };
 
+/// Where the entries of a bucket are kept (FORMAT.md). Depends on nothing but the task and the place, so that a
+/// holder can check it.
+DhtKey place_key(const TaskId& task, const Place& place);
+/// Depth within 32 bits, prefix within its depth, and a label bucket has neither.
+bool valid(const Place& place);
+
 /// The index of one task: the projections come from its id, so that all its nodes agree.
+///
+/// Projections are rows of H S3 H S2 H S1 (H: Hadamard, S: random signs), padded to a power of two, instead of
+/// independent normals: O(n log n) time and 3 n signs of memory for n = D*K, where a table of normals for
+/// 200 classes would take 6 MB; rows are orthogonal, which makes the sketch a little sharper; and there is no
+/// logarithm or cosine in them whose last bit depends on the machine.
+/// Reference: Andoni, Indyk, Laarhoven, Razenshteyn, Schmidt, "Practical and Optimal LSH for Angular Distance",
+/// NIPS 2015, section 4 (pseudo-random rotations).
 class Index {
  public:
   Index(const TaskId& task, std::uint32_t dimensions, std::uint32_t classes, const IndexOptions& options);
 
   Sketch sketch(const Fingerprint& fingerprint) const;
-  /// Where a node of this fingerprint is to be found: one bucket per table, one per class that it knows.
+  /// Where a node of this fingerprint is to be found: one bucket per table, one per class that it knows. Nowhere
+  /// while it has no samples.
   std::vector<Place> publish_places(const Fingerprint& fingerprint) const;
   /// Where to look for nodes like it, likeliest first; with `classes`, their buckets before the rest.
   /// Multi-probe: Lv, Josephson, Wang, Charikar, Li, VLDB 2007 (query-directed, by distance to the plane).
   std::vector<Place> query_places(const Fingerprint& fingerprint,
                                   std::span<const std::int32_t> classes) const;
-  DhtKey key(const Place& place) const;
+  DhtKey key(const Place& place) const { return place_key(task_, place); }
   const IndexOptions& options() const { return options_; }
 
  private:
-  std::vector<float> projections(const Fingerprint& fingerprint) const;
+  /// The fingerprint's centred joint embedding on the first `count` planes.
+  std::vector<float> project(const Fingerprint& fingerprint, std::size_t first, std::size_t count) const;
+
   TaskId task_;
   std::uint32_t dimensions_, classes_;
   IndexOptions options_;
-  std::vector<float> planes_;  // (256 x D*K) signs or normals
+  std::size_t padded_ = 0;           // power of two, >= D*K: planes per rotation
+  std::vector<std::int8_t> signs_;   // per rotation: 3 x padded_ of +-1
 };
 
 /// DHT key of the readable twin of a node (`p2p-learner/node/<first 16 hex digits>`): SHA-1 of that text, as

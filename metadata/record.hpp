@@ -19,8 +19,12 @@ struct Endpoint {
   /// "127.0.0.1:4222", "[::1]:4222".
   std::string text() const;
 };
-/// Reads Endpoint::text()'s form; names are not resolved here.
+/// Reads Endpoint::text()'s form; names are not resolved here. Port 0 is accepted: it asks for any free one.
 Result<Endpoint> parse_endpoint(std::string_view text);
+/// A numeric address without a port, in its shortest form.
+Result<std::string> parse_host(std::string_view text);
+/// Can a peer connect there? Not to port 0, "any" or multicast addresses; entries with those are not opened.
+bool connectable(const Endpoint& endpoint);
 
 /// One bucket entry: just enough to choose whom to ask.
 struct Entry {

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "metadata/crypto.hpp"
@@ -50,7 +52,12 @@ struct Task {
   std::int32_t class_index(std::string_view class_name) const;
 };
 
-inline constexpr std::size_t kMaxTaskBytes = 1u << 20;
+// Bounds of a task, whatever form it comes in.
+inline constexpr std::size_t kMaxTaskBytes = 1u << 20;        ///< of either form
+inline constexpr std::uint32_t kMaxTaskFeatures = 1u << 16;   ///< scaled columns
+inline constexpr std::size_t kMaxTaskClasses = 1u << 10;
+inline constexpr std::size_t kMaxTaskParams = 64;
+inline constexpr std::size_t kMaxNameBytes = 128;             ///< of a task, class, column group or parameter
 
 /// Reads the TOML form. Unknown keys, wrong types and impossible values are `invalid_argument` with the
 /// line and what would be right.
