@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,10 @@ learner::ModelSpec model_spec(const metadata::Task& task);
 ///      |                                                                                          | accepted
 ///      +------------- kept, or rolled back -------------- watching <------------------------------+
 ///
-/// Learning goes on in every state: the serving model predicts and trains on each sample.
+/// Learning goes on in every state: the serving model predicts and trains on each sample. A story that found
+/// nothing, or whose trial rejected everything, waits in `learning` for more samples of the new concept and asks
+/// once more; then it ends. The stages up to `pulling` have deadlines in time; `trying` and `watching`, which cost
+/// nothing while the stream rests, in samples.
 enum class Phase { learning, looking_up, asking, pulling, trying, watching };
 std::string_view name(Phase phase);
 
@@ -42,20 +46,24 @@ struct DriftReport {
   std::uint64_t since = 0;             ///< samples thought to come after the change, then
   learner::DriftCause cause{};
   std::vector<learner::ClassIndex> classes;   ///< responsible; empty: all
+  std::uint64_t part_of = 0;           ///< id of the running story that this drift was left to; 0: has its own
+  bool finished = false;               ///< nothing more will change here
 
+  std::size_t attempts = 0;            ///< journeys through the overlay
   std::size_t gets = 0, candidates = 0;
   std::string helper;                  ///< brief id of the winner, or of the best tried
   double helper_distance = -1;
   std::size_t parts = 0, blocks = 0;
-  std::uint64_t bytes_pulled = 0;      ///< model content that travelled
+  std::uint64_t bytes_pulled = 0;      ///< content of the parts that arrived whole
 
   bool accepted = false;
   bool rolled_back = false;
   std::string reason;                  ///< one sentence: why accepted, rejected, or why there was nothing to try
   learner::Trial::Tally tally;
   std::uint64_t merged_at = 0;         ///< samples seen when the part was in force
+  learner::Trial::Tally watch;         ///< of the former model against the merged one
 
-  Duration lookup{}, ask{}, pull{}, trial{};
+  Duration lookup{}, ask{}, pull{}, trial{};  ///< of the latest attempt
   Duration detect_to_merge{};          ///< zero unless accepted
 };
 
@@ -74,10 +82,18 @@ std::string_view name(Event::Kind kind);
 
 struct NodeOptions {
   std::size_t window = 200;              ///< samples kept for trials and metrics
-  std::size_t checkpoint_every = 50;     ///< samples between copies that a trial can start from
+  std::size_t checkpoint_every = 100;    ///< samples between copies that a trial can start from; half a window
   std::size_t ask = 4;                   ///< candidates whose description is fetched
   std::size_t pull_from = 2;             ///< best of these whose parts are tried
+  std::size_t query_samples = 30;        ///< latest samples that a query describes, if fewer came since the change
+  std::size_t trial_lead = 50;           ///< samples before a new class's arrival that its part is also judged on
+  std::size_t retry_after = 60;          ///< samples until the one further attempt
   std::size_t watch_samples = 200;       ///< the former model goes on in the shadow for so long
+  double watch_alpha = 0.02;             ///< chance to undo a merge that is no worse
+  Duration ask_deadline = std::chrono::milliseconds(1500);  ///< for descriptions
+  Duration pull_deadline = std::chrono::seconds(10);        ///< for parts
+  Duration pull_grace = std::chrono::milliseconds(500);     ///< for the others, once one part is here
+  Duration distrust_for = std::chrono::minutes(10);  ///< whoever sent what does not verify is not asked for so long
   double fingerprint_half_life = 300;
   std::size_t publish_after = 200;       ///< samples before the first publication
   Duration publish_interval = std::chrono::seconds(2);  ///< at least this long between two
@@ -101,6 +117,7 @@ struct NodeStatus {
   std::uint64_t drifts = 0, accepted = 0, rejected = 0, rolled_back = 0;
   std::uint64_t bytes_pulled = 0;
   std::size_t model_bytes = 0;
+  std::size_t distrusted = 0;      ///< peers that are not asked at present
   bool published = false;
 };
 
@@ -109,7 +126,7 @@ struct NodeStatus {
 /// Invariants: the serving model is changed only by its own training, by an accepted trial, and by a roll-back;
 /// no peer's bytes reach it before the trial's verdict. A node without peers is an isolated learner.
 /// Thread: the executor's.
-/// Bounds: at most NodeOptions::pull_from challengers and one shadow beside the serving model.
+/// Bounds: beside the serving model, two checkpoints, and either 2 * pull_from + 1 challengers or one shadow.
 class Node {
  public:
   struct Context {
@@ -117,7 +134,9 @@ class Node {
     overlay::Transport* transport = nullptr;   ///< null: isolated
     overlay::Directory* directory = nullptr;   ///< null: isolated
     metadata::KeyPair key;
-    std::function<void(const Event&)> on_event;  ///< may be empty
+    /// May be empty. Called on the node's thread from inside process() and from the executor; it may read the node
+    /// (status, drifts, predict), but not feed it.
+    std::function<void(const Event&)> on_event;
   };
   /// `invalid_argument` when the task names no known family or impossible parameters.
   static Result<std::unique_ptr<Node>> make(const metadata::Task& task, const NodeOptions& options, Context context);

@@ -1,0 +1,156 @@
+#include "overlay/node/contest.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace p2p::node {
+namespace {
+
+using learner::ClassIndex;
+using learner::MergeOptions;
+
+constexpr float kKnownCount = 5;  // samples of a class that make a peer's rows for it worth having
+
+/// Of a part: the needed classes, or every class that the helper says it knows.
+std::vector<ClassIndex> worth_taking(const Received& received, const std::vector<ClassIndex>& needed) {
+  if (!needed.empty()) return needed;
+  std::vector<ClassIndex> known;
+  const auto& fingerprint = received.helper.fingerprint;
+  for (std::uint32_t c = 0; c < fingerprint.classes; ++c) {
+    if (fingerprint.count[c] >= kKnownCount) known.push_back(static_cast<ClassIndex>(c));
+  }
+  return known;
+}
+
+bool knows(const Received& received, ClassIndex c) {
+  const auto& count = received.helper.fingerprint.count;
+  return static_cast<std::size_t>(c) < count.size() && count[static_cast<std::size_t>(c)] >= kKnownCount;
+}
+
+std::size_t count_last(const std::vector<bool>& bits, std::size_t last) {
+  return static_cast<std::size_t>(std::count(bits.end() - static_cast<std::ptrdiff_t>(last), bits.end(), true));
+}
+
+}  // namespace
+
+Contest::Contest(Setup setup) : setup_(std::move(setup)), trial_(setup_.trial) {
+  P2P_ASSERT(setup_.base && setup_.judge_from <= setup_.tape.size());
+}
+
+std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
+  std::vector<Refusal> refusals;
+  auto base = setup_.base->clone();
+  for (; next_ < setup_.judge_from; ++next_) {
+    const auto item = setup_.tape.at(next_);
+    base->learn(item.x, item.label);
+  }
+  std::vector<std::size_t> sound;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto& received = parts[i];
+    const auto brief = received.helper.peer.id.brief();
+    const auto classes = worth_taking(received, setup_.classes);
+    auto merged = base->clone();
+    if (auto done = merged->merge(received.part, {.classes = classes, .mode = MergeOptions::Mode::replace}); !done) {
+      refusals.push_back({i, done.error()});
+      continue;
+    }
+    sound.push_back(i);
+    enter(setup_.classes.empty() ? fmt::format("{}, all that it knows", brief)
+                                 : fmt::format("{}, class{} {}", brief, classes.size() == 1 ? "" : "es",
+                                               fmt::join(classes, " ")),
+          i, std::move(merged));
+    if (!setup_.classes.empty()) continue;
+    auto plain = learner::make_model(base->spec());
+    P2P_ASSERT(plain.has_value());  // this spec has made a model before
+    if (auto done = (*plain)->merge(received.part, {.classes = {}, .mode = MergeOptions::Mode::replace}); done) {
+      enter(fmt::format("{}, its model as it is", brief), i, std::move(*plain));
+    }
+  }
+  if (sound.size() >= 2) {
+    const auto& first = parts[sound[0]];
+    const auto& second = parts[sound[1]];
+    auto both = base->clone();
+    auto from_first = worth_taking(first, setup_.classes);
+    std::vector<ClassIndex> alone, shared;
+    for (const auto c : worth_taking(second, setup_.classes)) {
+      if (knows(second, c)) (knows(first, c) ? shared : alone).push_back(c);
+    }
+    std::erase_if(from_first, [&](ClassIndex c) { return !knows(first, c); });
+    bool whole = !from_first.empty() && (!alone.empty() || !shared.empty());
+    const auto add = [&](const Received& received, std::vector<ClassIndex> classes, MergeOptions::Mode mode) {
+      if (whole && !classes.empty()) whole = both->merge(received.part, {std::move(classes), mode}).has_value();
+    };
+    add(first, from_first, MergeOptions::Mode::replace);
+    add(second, alone, MergeOptions::Mode::replace);
+    add(second, shared, MergeOptions::Mode::blend);
+    if (whole) {
+      enter(fmt::format("{} and {} together", first.helper.peer.id.brief(), second.helper.peer.id.brief()), sound[0],
+            std::move(both));
+    }
+  }
+  return refusals;
+}
+
+void Contest::enter(std::string label, std::size_t part, std::unique_ptr<learner::Model> model) {
+  trial_.enter(std::move(label), std::move(model));
+  entrants_.push_back({part, {}});
+}
+
+void Contest::append(learner::Features x, ClassIndex label, ClassIndex predicted) {
+  setup_.tape.append(x, label, predicted);
+}
+
+void Contest::advance(std::size_t budget) {
+  for (; budget > 0 && next_ < setup_.tape.size(); --budget, ++next_) {
+    const auto item = setup_.tape.at(next_);
+    if (setup_.classes_changed && next_ < setup_.change_at &&
+        std::find(setup_.classes.begin(), setup_.classes.end(), item.label) != setup_.classes.end()) {
+      continue;
+    }
+    std::vector<std::size_t> before(entrants_.size());
+    for (std::size_t i = 0; i < entrants_.size(); ++i) before[i] = trial_.tally(i).challenger_correct;
+    trial_.step(item.x, item.label, item.predicted);
+    champion_correct_.push_back(item.predicted == item.label);
+    for (std::size_t i = 0; i < entrants_.size(); ++i) {
+      entrants_[i].correct.push_back(trial_.tally(i).challenger_correct > before[i]);
+    }
+  }
+}
+
+bool Contest::passed(std::size_t index) const {
+  const auto& tally = trial_.tally(index);
+  return tally.samples >= setup_.trial.minimum_samples && tally.wins > tally.losses &&
+         learner::Trial::log_martingale(tally.wins, tally.losses) >= -std::log(setup_.trial.alpha);
+}
+
+bool Contest::holds_up(std::size_t index) const {
+  const std::size_t last = std::min(kRecent, champion_correct_.size());
+  return count_last(entrants_[index].correct, last) >= count_last(champion_correct_, last);
+}
+
+std::size_t Contest::best() const {
+  P2P_ASSERT(!entrants_.empty());
+  const auto rank = [this](std::size_t i) {
+    const bool wins = passed(i) && holds_up(i);
+    return std::pair(wins, trial_.tally(i).challenger_correct);
+  };
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < entrants_.size(); ++i) {
+    if (rank(i) > rank(best)) best = i;
+  }
+  return best;
+}
+
+learner::Trial::Verdict Contest::verdict() const {
+  using Verdict = learner::Trial::Verdict;
+  if (entrants_.empty()) return Verdict::reject;
+  const auto index = best();
+  if (caught_up() && passed(index) && holds_up(index)) return Verdict::accept;
+  if (champion_correct_.size() >= setup_.trial.maximum_samples) return caught_up() ? Verdict::reject : Verdict::undecided;
+  return trial_.verdict() == Verdict::reject ? Verdict::reject : Verdict::undecided;
+}
+
+}  // namespace p2p::node

@@ -1,0 +1,399 @@
+#include "overlay/node/healing.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace p2p::node {
+namespace {
+
+using learner::ClassIndex;
+using learner::DriftCause;
+using learner::Trial;
+
+std::string classes_text(const std::vector<ClassIndex>& classes) {
+  if (classes.empty()) return "all classes";
+  return fmt::format("class{} {}", classes.size() == 1 ? "" : "es", fmt::join(classes, ", "));
+}
+
+std::string tally_text(const Trial::Tally& tally) {
+  return fmt::format("right on {} of {} samples against {} ({} won, {} lost)", tally.challenger_correct, tally.samples,
+                     tally.champion_correct, tally.wins, tally.losses);
+}
+
+double gain(const Trial::Tally& tally) {
+  if (tally.samples == 0) return 0;
+  return (static_cast<double>(tally.challenger_correct) - static_cast<double>(tally.champion_correct)) /
+         static_cast<double>(tally.samples);
+}
+
+}  // namespace
+
+void Journal::put(const DriftReport& report) {
+  for (auto it = reports_.rbegin(); it != reports_.rend(); ++it) {
+    if (it->id == report.id) {
+      *it = report;
+      return;
+    }
+  }
+  if (reports_.size() == kMax) reports_.erase(reports_.begin());
+  reports_.push_back(report);
+}
+
+void Healing::tell(Event::Kind kind, std::string text) {
+  P2P_ASSERT(story_.has_value());
+  journal_.put(story_->report);
+  context_.tell(kind, std::move(text), story_->report);
+}
+
+void Healing::on_signal(const learner::DriftSignal& signal) {
+  if (signal.level != learner::DriftLevel::drift) return;
+  if (phase_ == Phase::watching) judge_watch(watch_->by_count());
+  if (!story_) return begin(signal, nullptr);
+  if (!story_->retry_at && covers(story_->report, signal)) {
+    ++counters_.drifts;
+    DriftReport report;
+    report.id = next_id_++;
+    report.detected_at = context_.serving.samples();
+    report.since = signal.since;
+    report.cause = signal.cause;
+    report.classes = signal.classes;
+    report.part_of = story_->report.id;
+    report.finished = true;
+    report.reason = fmt::format("left to drift {}, which is being healed", story_->report.id);
+    journal_.put(report);
+    context_.tell(Event::Kind::drift_detected,
+                  fmt::format("drift {} in {}: {}", report.id, classes_text(report.classes), report.reason), report);
+    return;
+  }
+  const Story former = std::move(*story_);
+  story_.reset();
+  begin(signal, &former);
+}
+
+bool Healing::covers(const DriftReport& running, const learner::DriftSignal& signal) const {
+  if (running.classes.empty()) return true;
+  if (signal.classes.empty()) return false;
+  return std::all_of(signal.classes.begin(), signal.classes.end(), [&](ClassIndex c) {
+    return std::find(running.classes.begin(), running.classes.end(), c) != running.classes.end();
+  });
+}
+
+void Healing::begin(const learner::DriftSignal& signal, const Story* superseded) {
+  ++counters_.drifts;
+  Story story;
+  story.report.id = next_id_++;
+  story.report.detected_at = context_.serving.samples();
+  story.report.since = std::max<std::size_t>(1, signal.since);
+  story.report.cause = signal.cause;
+  story.report.classes = signal.classes;
+  story.detected = context_.executor.now();
+  story.change_at = story.report.detected_at - std::min<std::uint64_t>(story.report.since, story.report.detected_at);
+  if (superseded) {
+    if (quest_) quest_->cancel();
+    quest_.reset();
+    contest_.reset();
+    auto ended = superseded->report;
+    ended.finished = true;
+    ended.reason = fmt::format("{}superseded by drift {}, which goes on for its classes too",
+                               ended.reason.empty() ? "" : ended.reason + "; ", story.report.id);
+    journal_.put(ended);
+    context_.tell(Event::Kind::settled, fmt::format("drift {}: {}", ended.id, ended.reason), ended);
+    if (!story.report.classes.empty() && !ended.classes.empty()) {
+      for (const auto c : ended.classes) {
+        if (std::find(story.report.classes.begin(), story.report.classes.end(), c) == story.report.classes.end()) {
+          story.report.classes.push_back(c);
+        }
+      }
+      std::sort(story.report.classes.begin(), story.report.classes.end());
+      if (ended.cause != story.report.cause) story.report.cause = DriftCause::class_error;
+    }
+    story.change_at = std::min(story.change_at, superseded->change_at);
+    story.tried = superseded->tried;
+  }
+  story_ = std::move(story);
+  phase_ = Phase::learning;
+  tell(Event::Kind::drift_detected,
+       fmt::format("drift {} ({}) in {}, about {} samples ago", story_->report.id,
+                   learner::name(story_->report.cause), classes_text(story_->report.classes), story_->report.since));
+  if (!context_.directory || !context_.exchange) {
+    story_->report.reason = "there is no overlay to ask; this node learns on alone";
+    return end();
+  }
+  ask();
+}
+
+void Healing::ask() {
+  auto& story = *story_;
+  story.retry_at.reset();
+  ++story.report.attempts;
+  const auto since = static_cast<std::size_t>(context_.serving.samples() - story.change_at);
+  Quest::Request request;
+  request.need.experience = context_.serving.recent_fingerprint(std::max(since, context_.options.query_samples));
+  request.need.classes = story.report.classes;
+  request.own_accuracy = needed_accuracy(request.need, request.need.experience);
+  request.skip = [this](const metadata::NodeId& peer) { return shunned(peer); };
+
+  const auto& options = context_.options;
+  Quest::Options quest{.lookup = options.lookup,
+                       .ask = options.ask,
+                       .pull_from = options.pull_from,
+                       .ask_deadline = options.ask_deadline,
+                       .pull_deadline = options.pull_deadline,
+                       .pull_grace = options.pull_grace};
+  quest.lookup.want = std::max(quest.lookup.want, options.ask);
+  Quest::Observer observer;
+  observer.on_stage = [this](Quest::Stage stage, const Quest::Findings& findings) { on_stage(stage, findings); };
+  observer.on_refused = [this](const metadata::NodeId& peer, const Error& error) { refuse(peer, error); };
+  observer.on_part = [this](const Received& received) {
+    story_->report.bytes_pulled += received.bytes;
+    counters_.bytes_pulled += received.bytes;
+    tell(Event::Kind::part_pulled,
+         fmt::format("drift {}: {} block{} from {}", story_->report.id, received.part.blocks.size(),
+                     received.part.blocks.size() == 1 ? "" : "s", received.helper.peer.id.brief()));
+  };
+  observer.on_done = [this](Quest::Findings findings) { on_found(std::move(findings)); };
+  phase_ = Phase::looking_up;
+  quest_ = std::make_shared<Quest>(
+      Quest::Context{context_.executor, *context_.directory, *context_.exchange, context_.task,
+                     context_.serving.spec().classes},
+      quest, std::move(request), std::move(observer));
+  quest_->start();
+}
+
+void Healing::on_stage(Quest::Stage stage, const Quest::Findings& findings) {
+  auto& report = story_->report;
+  if (stage == Quest::Stage::asking) {
+    phase_ = Phase::asking;
+    report.gets += findings.gets;
+    report.candidates += findings.candidates;
+    report.lookup = findings.lookup;
+    tell(Event::Kind::lookup_done, fmt::format("drift {}: {} candidate{} in {:.1f} ms", report.id, findings.candidates,
+                                               findings.candidates == 1 ? "" : "s",
+                                               static_cast<double>(findings.lookup.count()) / 1000));
+    return;
+  }
+  phase_ = Phase::pulling;
+  report.ask = findings.ask;
+  report.helper = findings.nearest_id;
+  report.helper_distance = findings.nearest;
+  journal_.put(report);
+}
+
+void Healing::on_found(Quest::Findings findings) {
+  // The quest is the caller: it lives until it returns.
+  const auto keep = std::move(quest_);
+  auto& report = story_->report;
+  if (phase_ == Phase::looking_up) {  // it ended there
+    report.gets += findings.gets;
+    report.candidates += findings.candidates;
+    report.lookup = findings.lookup;
+    tell(Event::Kind::lookup_done, fmt::format("drift {}: {}", report.id, findings.nothing));
+  }
+  report.ask = findings.ask;
+  report.pull = findings.pull;
+  report.parts += findings.parts.size();
+  report.blocks += findings.blocks;
+  if (findings.parts.empty()) return try_again_or_end(findings.nothing);
+  try_parts(std::move(findings.parts));
+}
+
+void Healing::try_parts(std::vector<Received> parts) {
+  auto& story = *story_;
+  auto& serving = context_.serving;
+  story.trial_began = context_.executor.now();
+  // A change of everything is judged on what came after it. Where only some classes are concerned, the samples
+  // shortly before count too: there the part must do no harm to the rest.
+  const bool whole = story.report.classes.empty();
+  const std::uint64_t lead = whole ? 0 : context_.options.trial_lead;
+  const std::uint64_t judge_from = story.change_at - std::min(lead, story.change_at);
+  const auto& base = serving.checkpoints().before(judge_from);
+  auto stretch = serving.since(base.samples);
+  const auto index = [&](std::uint64_t samples) {
+    return static_cast<std::size_t>(std::max(samples, stretch.first) - stretch.first);
+  };
+  const std::size_t judge_index = std::min(index(judge_from), stretch.tape.size());
+  const std::size_t change_index = std::min(index(story.change_at), stretch.tape.size());
+  auto trial = context_.options.trial;
+  trial.maximum_samples = std::max(trial.maximum_samples, trial.minimum_samples);
+  contest_ = std::make_unique<Contest>(Contest::Setup{.base = base.model,
+                                                      .tape = std::move(stretch.tape),
+                                                      .judge_from = judge_index,
+                                                      .change_at = change_index,
+                                                      .classes = story.report.classes,
+                                                      .classes_changed = story.report.cause == DriftCause::class_error,
+                                                      .trial = trial});
+  story.parts = std::move(parts);
+  phase_ = Phase::trying;
+  for (const auto& refusal : contest_->enter(story.parts)) {
+    refuse(story.parts[refusal.part].helper.peer.id, refusal.error);
+  }
+  if (contest_->empty()) {
+    contest_.reset();
+    story.parts.clear();
+    return try_again_or_end("no part that came in was sound");
+  }
+  work();
+}
+
+void Healing::work() {
+  // In slices, so that a long replay does not hold up the samples that come in meanwhile.
+  context_.executor.post([weak = weak_from_this(), id = story_->report.id] {
+    const auto self = weak.lock();
+    if (!self || !self->contest_ || !self->story_ || self->story_->report.id != id) return;
+    self->contest_->advance(kSlice);
+    if (!self->contest_->caught_up()) return self->work();
+    self->judge();
+  });
+}
+
+void Healing::on_sample(learner::Features x, ClassIndex label, ClassIndex predicted) {
+  if (!story_) return;
+  if (phase_ == Phase::trying && contest_) {
+    contest_->append(x, label, predicted);
+    contest_->advance(2);  // gains on the stream even when the executor has no time for slices
+    if (contest_->caught_up()) judge();
+  } else if (phase_ == Phase::watching) {
+    watch_->step(x, label, predicted);
+    judge_watch(watch_->verdict());
+  } else if (phase_ == Phase::learning && story_->retry_at && context_.serving.samples() >= *story_->retry_at) {
+    ask();
+  }
+}
+
+void Healing::judge() {
+  const auto verdict = contest_->verdict();
+  if (verdict == Trial::Verdict::undecided) return;
+  const auto index = contest_->best();
+  auto& report = story_->report;
+  report.tally = contest_->tally(index);
+  report.trial = context_.executor.now() - story_->trial_began;
+  report.helper = story_->parts[contest_->part_of(index)].helper.peer.id.brief();
+  report.helper_distance = story_->parts[contest_->part_of(index)].helper.distance;
+  const bool accepted = verdict == Trial::Verdict::accept;
+  tell(Event::Kind::trial_done, fmt::format("drift {}: {} {}: {}", report.id, contest_->label(index),
+                                            accepted ? "won" : "did not win", tally_text(report.tally)));
+  accepted ? merge(index) : rejected();
+}
+
+void Healing::merge(std::size_t winner) {
+  auto& story = *story_;
+  auto& report = story.report;
+  auto& serving = context_.serving;
+  const auto correct = contest_->correct(winner);
+  const auto label = contest_->label(winner);
+  story.helper = story.parts[contest_->part_of(winner)].helper.peer;
+  watch_ = std::make_unique<Watch>(serving.replace(contest_->take(winner)),
+                                   Watch::Options{.samples = context_.options.watch_samples,
+                                                  .alpha = context_.options.watch_alpha});
+  contest_.reset();
+  story.parts.clear();
+  if (report.cause == DriftCause::overall_error || report.cause == DriftCause::class_error) {
+    serving.forget_before(story.change_at, report.classes, correct);
+  }
+  phase_ = Phase::watching;
+  ++counters_.accepted;
+  report.accepted = true;
+  report.merged_at = serving.samples();
+  report.detect_to_merge = context_.executor.now() - story.detected;
+  report.reason = fmt::format("{} won its trial: {}", label, tally_text(report.tally));
+  tell(Event::Kind::merged, fmt::format("drift {}: merged {}", report.id, label));
+  context_.on_settled();
+  if (context_.options.watch_samples == 0) judge_watch(Watch::Verdict::keep);
+}
+
+void Healing::rejected() {
+  auto& story = *story_;
+  const auto worth = gain(story.report.tally);
+  for (const auto& part : story.parts) {
+    story.tried.push_back(part.helper.peer.id);
+    context_.exchange->feedback(part.helper.peer, context_.task, std::min(0.0, worth));
+  }
+  contest_.reset();
+  story.parts.clear();
+  try_again_or_end(fmt::format("nothing that came in did better: {}", tally_text(story.report.tally)));
+}
+
+void Healing::judge_watch(Watch::Verdict verdict) {
+  if (verdict == Watch::Verdict::undecided) return;
+  auto& story = *story_;
+  auto& report = story.report;
+  report.watch = watch_->tally();
+  const bool back = verdict == Watch::Verdict::roll_back;
+  if (back) {
+    context_.serving.replace(watch_->former());
+    ++counters_.rolled_back;
+    report.rolled_back = true;
+    report.reason = fmt::format("merged, and undone: the former model was {}", tally_text(report.watch));
+  }
+  watch_.reset();
+  context_.exchange->feedback(story.helper, context_.task, back ? -gain(report.watch) : gain(report.tally));
+  if (back) tell(Event::Kind::rolled_back, fmt::format("drift {}: {}", report.id, report.reason));
+  end();
+}
+
+void Healing::try_again_or_end(std::string reason) {
+  auto& story = *story_;
+  phase_ = Phase::learning;
+  if (story.report.attempts < kAttempts) {
+    story.retry_at = context_.serving.samples() + context_.options.retry_after;
+    story.report.reason = std::move(reason) + "; will ask once more";
+    journal_.put(story.report);
+    return;
+  }
+  story.report.reason = std::move(reason) + "; this node learns on alone";
+  if (story.report.tally.samples > 0) {
+    ++counters_.rejected;
+    tell(Event::Kind::rejected, fmt::format("drift {}: {}", story.report.id, story.report.reason));
+  }
+  end();
+}
+
+void Healing::end() {
+  auto& report = story_->report;
+  report.finished = true;
+  phase_ = Phase::learning;
+  tell(Event::Kind::settled, fmt::format("drift {}: {}", report.id, report.reason));
+  story_.reset();
+  context_.on_settled();
+}
+
+void Healing::refuse(const metadata::NodeId& peer, const Error& error) {
+  const auto now = context_.executor.now();
+  std::erase_if(distrusted_, [now](const auto& entry) { return entry.second <= now; });
+  if (distrusted_.size() < kMaxDistrusted || distrusted_.contains(peer)) {
+    distrusted_.insert_or_assign(peer, now + context_.options.distrust_for);
+  }
+  tell(Event::Kind::peer_refused, fmt::format("drift {}: {} is not asked again for a while: {}", story_->report.id,
+                                              peer.brief(), error.text()));
+}
+
+bool Healing::shunned(const metadata::NodeId& peer) const {
+  const auto it = distrusted_.find(peer);
+  if (it != distrusted_.end() && it->second > context_.executor.now()) return true;
+  return std::find(story_->tried.begin(), story_->tried.end(), peer) != story_->tried.end();
+}
+
+std::size_t Healing::distrusted() const {
+  const auto now = context_.executor.now();
+  return static_cast<std::size_t>(
+      std::count_if(distrusted_.begin(), distrusted_.end(), [now](const auto& entry) { return entry.second > now; }));
+}
+
+void Healing::drop() {
+  if (quest_) quest_->cancel();
+  quest_.reset();
+  contest_.reset();
+  watch_.reset();
+  story_.reset();
+  phase_ = Phase::learning;
+}
+
+void Healing::stop() {
+  drop();
+  context_.tell = [](Event::Kind, std::string, const DriftReport&) {};
+  context_.on_settled = [] {};
+}
+
+}  // namespace p2p::node

@@ -1,0 +1,119 @@
+// The story of a drift, from the alarm to its end.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "overlay/node/contest.hpp"
+#include "overlay/node/node.hpp"
+#include "overlay/node/quest.hpp"
+#include "overlay/node/serving.hpp"
+#include "overlay/node/watch.hpp"
+
+namespace p2p::node {
+
+/// Finished and running reports, oldest first; the oldest go.
+class Journal {
+ public:
+  static constexpr std::size_t kMax = 256;
+  void put(const DriftReport& report);  ///< new, or in place of the one with its id
+  const std::vector<DriftReport>& reports() const { return reports_; }
+
+ private:
+  std::vector<DriftReport> reports_;
+};
+
+/// Heals one drift at a time; the state machine drawn above node::Phase.
+///
+/// A further alarm while a story runs:
+///   - the running story covers its classes already: it is noted and left to that story;
+///   - it asks for more, or the running story only waits for its second attempt: the running one ends as superseded,
+///     and the new one takes over its open classes too;
+///   - a merge is being watched: the watch ends on what it has seen (kept or rolled back), then the new one begins.
+///
+/// Invariants: at most one Quest, one Contest and one Watch at a time; the serving model changes only where a
+/// contest was won or a watch lost; every story ends with a report that says why.
+/// Thread: the node's.
+class Healing : public std::enable_shared_from_this<Healing> {
+ public:
+  struct Counters {
+    std::uint64_t drifts = 0, accepted = 0, rejected = 0, rolled_back = 0, bytes_pulled = 0;
+  };
+  struct Context {
+    overlay::Executor& executor;
+    overlay::Directory* directory = nullptr;  ///< null: no overlay
+    overlay::Exchange* exchange = nullptr;    ///< null: no overlay
+    metadata::TaskId task;
+    Serving& serving;
+    const NodeOptions& options;
+    std::function<void(Event::Kind, std::string, const DriftReport&)> tell;
+    std::function<void()> on_settled;  ///< a story has ended, or a merge come into force: publish soon
+  };
+  explicit Healing(Context context) : context_(std::move(context)) {}
+
+  /// After the serving model has learned a sample, and before on_signal() for it.
+  void on_sample(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);
+  void on_signal(const learner::DriftSignal& signal);
+
+  Phase phase() const { return phase_; }
+  /// A story runs whose concept the node does not master yet: not the time to publish.
+  bool unsettled() const { return story_.has_value() && phase_ != Phase::watching; }
+  const Journal& journal() const { return journal_; }
+  Counters& counters() { return counters_; }
+  const Counters& counters() const { return counters_; }
+  std::size_t distrusted() const;
+  /// Drops the running story: the model that it was about is gone.
+  void drop();
+  /// The same, and nothing is told any more.
+  void stop();
+
+ private:
+  struct Story {
+    DriftReport report;
+    overlay::TimePoint detected;
+    std::uint64_t change_at = 0;  ///< samples seen before the change
+    std::optional<std::uint64_t> retry_at;
+    std::vector<metadata::NodeId> tried;        ///< rejected by this story's trials
+    std::vector<Received> parts;                ///< of the running trial
+    overlay::TimePoint trial_began;
+    overlay::Exchange::Peer helper;             ///< whose part is in force
+  };
+
+  void begin(const learner::DriftSignal& signal, const Story* superseded);
+  bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
+  void ask();
+  void on_stage(Quest::Stage stage, const Quest::Findings& findings);
+  void on_found(Quest::Findings findings);
+  void try_parts(std::vector<Received> parts);
+  void work();                       // a slice of the replay, then the next one by post
+  void judge();
+  void merge(std::size_t winner);
+  void rejected();
+  void judge_watch(Watch::Verdict verdict);
+  void try_again_or_end(std::string reason);
+  void end();
+  void refuse(const metadata::NodeId& peer, const Error& error);
+  bool shunned(const metadata::NodeId& peer) const;
+  void tell(Event::Kind kind, std::string text);
+
+  Context context_;
+  Journal journal_;
+  Counters counters_;
+  std::uint64_t next_id_ = 1;
+  Phase phase_ = Phase::learning;
+  std::optional<Story> story_;
+  std::shared_ptr<Quest> quest_;
+  std::unique_ptr<Contest> contest_;
+  std::unique_ptr<Watch> watch_;
+  std::map<metadata::NodeId, overlay::TimePoint> distrusted_;  // until when; at most kMaxDistrusted
+  static constexpr std::size_t kMaxDistrusted = 1024;
+  static constexpr std::size_t kSlice = 16;  // samples replayed per turn of the executor
+  static constexpr std::size_t kAttempts = 2;
+};
+
+}  // namespace p2p::node

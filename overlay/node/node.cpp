@@ -1,0 +1,277 @@
+#include "overlay/node/node.hpp"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "learner/snapshot.hpp"
+#include "overlay/node/healing.hpp"
+#include "overlay/node/publisher.hpp"
+#include "overlay/node/serving.hpp"
+#include "overlay/node/showcase.hpp"
+
+namespace p2p::node {
+namespace {
+
+constexpr std::uint32_t kNodeSection = 1;  // version of the section "node"
+
+Result<void> check(const NodeOptions& options) {
+  const auto wrong = [](std::string_view what) {
+    return fail(ErrorCode::invalid_argument, "the node's options are impossible: " + std::string(what));
+  };
+  if (options.window < 20 || options.window > 100'000) return wrong("window must be 20 to 100000 samples");
+  if (options.checkpoint_every < 1 || options.checkpoint_every > options.window) {
+    return wrong("checkpoint_every must be 1 sample to the window");
+  }
+  if (options.ask < 1 || options.pull_from < 1 || options.pull_from > 8) {
+    return wrong("ask and pull_from must be at least 1, pull_from at most 8");
+  }
+  if (!(options.trial.alpha > 0 && options.trial.alpha < 1)) return wrong("trial.alpha must be in (0, 1)");
+  if (!(options.watch_alpha > 0 && options.watch_alpha < 1)) return wrong("watch_alpha must be in (0, 1)");
+  if (!(options.fingerprint_half_life >= 0)) return wrong("fingerprint_half_life must be 0 (never forgets) or more");
+  return {};
+}
+
+}  // namespace
+
+std::string_view name(Phase phase) {
+  switch (phase) {
+    case Phase::learning: return "learning";
+    case Phase::looking_up: return "looking_up";
+    case Phase::asking: return "asking";
+    case Phase::pulling: return "pulling";
+    case Phase::trying: return "trying";
+    case Phase::watching: return "watching";
+  }
+  return "unknown";
+}
+
+std::string_view name(Event::Kind kind) {
+  switch (kind) {
+    case Event::Kind::drift_detected: return "drift_detected";
+    case Event::Kind::lookup_done: return "lookup_done";
+    case Event::Kind::part_pulled: return "part_pulled";
+    case Event::Kind::trial_done: return "trial_done";
+    case Event::Kind::merged: return "merged";
+    case Event::Kind::rejected: return "rejected";
+    case Event::Kind::rolled_back: return "rolled_back";
+    case Event::Kind::settled: return "settled";
+    case Event::Kind::published: return "published";
+    case Event::Kind::peer_refused: return "peer_refused";
+  }
+  return "unknown";
+}
+
+class Node::State {
+ public:
+  State(const metadata::Task& task, const NodeOptions& options, Context context)
+      : task_(task), options_(options), context_(std::move(context)) {}
+
+  Result<void> open() {
+    const bool connected = context_.directory && context_.transport;
+    auto serving = Serving::make(task_, {.window = options_.window,
+                                         .checkpoint_every = connected ? options_.checkpoint_every : 0,
+                                         .fingerprint_half_life = options_.fingerprint_half_life,
+                                         .drift = options_.drift});
+    if (!serving) return tl::unexpected(serving.error());
+    serving_ = std::move(*serving);
+    task_id_ = metadata::id(task_);
+    if (context_.transport) {
+      showcase_ = std::make_unique<Showcase>(context_.executor, *serving_, task_id_, context_.key);
+      exchange_ = std::make_unique<overlay::Exchange>(
+          context_.executor, *context_.transport,
+          overlay::ExchangeHost{
+              .describe = [this](const metadata::TaskId& task) { return showcase_->describe(task); },
+              .offer = [this](const metadata::TaskId& task, const std::vector<std::int32_t>& classes) {
+                return showcase_->offer(task, classes);
+              }},
+          options_.limits);
+    }
+    publisher_ = std::make_unique<Publisher>(
+        Publisher::Context{.executor = context_.executor,
+                           .directory = context_.directory,
+                           .serving = *serving_,
+                           .unsettled = [this] { return healing_->unsettled(); },
+                           .on_published =
+                               [this] {
+                                 tell(Event::Kind::published,
+                                      fmt::format("published after {} samples", serving_->samples()), {});
+                               }},
+        Publisher::Options{.after = options_.publish_after,
+                           .interval = options_.publish_interval,
+                           .change = options_.publish_change});
+    healing_ = std::make_shared<Healing>(Healing::Context{
+        .executor = context_.executor,
+        .directory = connected ? context_.directory : nullptr,
+        .exchange = connected ? exchange_.get() : nullptr,
+        .task = task_id_,
+        .serving = *serving_,
+        .options = options_,
+        .tell = [this](Event::Kind kind, std::string text,
+                       const DriftReport& report) { tell(kind, std::move(text), report); },
+        .on_settled = [this] { publisher_->hurry(); }});
+    return {};
+  }
+
+  ~State() { shutdown(); }
+
+  Result<Outcome> process(std::span<const float> raw, std::optional<learner::ClassIndex> label) {
+    P2P_ASSERT(!telling_);  // an event handler must not feed the node
+    if (stopped_) return fail(ErrorCode::closed, "the node has been shut down");
+    if (label && (*label < 0 || static_cast<std::size_t>(*label) >= task_.classes.size())) {
+      return fail(ErrorCode::invalid_argument, fmt::format("label {} is not one of the task's {} classes (0 to {})",
+                                                           *label, task_.classes.size(), task_.classes.size() - 1));
+    }
+    const auto x = serving_->scale(raw);
+    if (!x) return tl::unexpected(x.error());
+    if (!label) return Outcome{serving_->model().predict(*x), false};
+    const auto step = serving_->learn(*x, *label);
+    healing_->on_sample(*x, *label, step.predicted);
+    healing_->on_signal(step.signal);
+    publisher_->on_sample();
+    return Outcome{step.predicted, true};
+  }
+
+  Result<learner::ClassIndex> predict(std::span<const float> raw) const {
+    const auto x = serving_->scale(raw);
+    if (!x) return tl::unexpected(x.error());
+    return serving_->model().predict(*x);
+  }
+
+  NodeStatus status() const {
+    const auto& counters = healing_->counters();
+    return {.phase = healing_->phase(),
+            .samples = serving_->samples(),
+            .accuracy = serving_->metrics().accuracy(),
+            .windowed_accuracy = serving_->metrics().windowed_accuracy(),
+            .drifts = counters.drifts,
+            .accepted = counters.accepted,
+            .rejected = counters.rejected,
+            .rolled_back = counters.rolled_back,
+            .bytes_pulled = counters.bytes_pulled,
+            .model_bytes = serving_->model().bytes(),
+            .distrusted = healing_->distrusted(),
+            .published = publisher_->published()};
+  }
+
+  void lookup(std::function<void(overlay::LookupResult)> done) {
+    if (!context_.directory || stopped_) {
+      context_.executor.post([done = std::move(done)] { done({}); });
+      return;
+    }
+    context_.directory->lookup({.experience = serving_->fingerprint(), .classes = {}}, options_.lookup, std::move(done));
+  }
+
+  Bytes snapshot() const {
+    const auto& counters = healing_->counters();
+    ByteWriter writer;
+    writer.put(kNodeSection);
+    writer.put_sized(task_id_.view());
+    for (const auto value :
+         {counters.drifts, counters.accepted, counters.rejected, counters.rolled_back, counters.bytes_pulled}) {
+      writer.put(value);
+    }
+    learner::Snapshot snapshot;
+    snapshot.sections.push_back({"node", writer.take()});
+    serving_->save(snapshot);
+    return learner::encode(snapshot);
+  }
+
+  Result<void> restore(ByteView bytes) {
+    P2P_ASSERT(!telling_);
+    auto snapshot = learner::decode_snapshot(bytes);
+    if (!snapshot) return tl::unexpected(snapshot.error());
+    const Bytes* section = snapshot->find("node");
+    if (!section) return fail(ErrorCode::malformed, "the snapshot is not a node's: it has no section \"node\"");
+    ByteReader reader(*section);
+    const auto version = reader.get<std::uint32_t>();
+    if (reader.ok() && version > kNodeSection) {
+      return fail(ErrorCode::version, "the snapshot was written by a newer p2p-learner; use that version, or move the "
+                                      "file away to start anew");
+    }
+    const auto task = reader.get_sized(metadata::TaskId{}.bytes.size());
+    Healing::Counters counters;
+    for (auto* value :
+         {&counters.drifts, &counters.accepted, &counters.rejected, &counters.rolled_back, &counters.bytes_pulled}) {
+      *value = reader.get<std::uint64_t>();
+    }
+    if (!reader.ok() || !reader.at_end()) return fail(ErrorCode::malformed, "the snapshot's section \"node\" is damaged");
+    if (to_hex(task) != to_hex(task_id_.view())) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("the snapshot belongs to another task ({}..., this one is {}...); give each task a state "
+                              "directory of its own",
+                              to_hex(task).substr(0, 16), to_hex(task_id_.view()).substr(0, 16)));
+    }
+    if (auto done = serving_->load(*snapshot); !done) return done;
+    healing_->drop();
+    healing_->counters() = counters;
+    publisher_->hurry();
+    return {};
+  }
+
+  void shutdown() {
+    if (stopped_) return;
+    stopped_ = true;
+    context_.on_event = nullptr;
+    if (healing_) healing_->stop();
+    if (publisher_) publisher_->stop();
+    if (exchange_) exchange_->shutdown();
+  }
+
+  const metadata::Task& task() const { return task_; }
+  const Healing& healing() const { return *healing_; }
+  metadata::Fingerprint fingerprint() const { return serving_->fingerprint(); }
+  const overlay::Exchange* exchange() const { return exchange_.get(); }
+
+ private:
+  void tell(Event::Kind kind, std::string text, const DriftReport& report) {
+    if (!context_.on_event) return;
+    const bool outer = std::exchange(telling_, true);
+    context_.on_event(Event{.kind = kind, .samples = serving_->samples(), .text = std::move(text), .drift = report});
+    telling_ = outer;
+  }
+
+  const metadata::Task task_;
+  const NodeOptions options_;
+  Context context_;
+  metadata::TaskId task_id_;
+  std::unique_ptr<Serving> serving_;
+  std::unique_ptr<Showcase> showcase_;
+  std::unique_ptr<overlay::Exchange> exchange_;
+  std::unique_ptr<Publisher> publisher_;
+  std::shared_ptr<Healing> healing_;
+  bool telling_ = false;
+  bool stopped_ = false;
+};
+
+Node::Node(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Node::~Node() { state_->shutdown(); }
+
+Result<std::unique_ptr<Node>> Node::make(const metadata::Task& task, const NodeOptions& options, Context context) {
+  if (auto good = check(options); !good) return tl::unexpected(good.error());
+  auto state = std::make_shared<State>(task, options, std::move(context));
+  if (auto opened = state->open(); !opened) return tl::unexpected(opened.error());
+  return std::unique_ptr<Node>(new Node(std::move(state)));
+}
+
+Result<Outcome> Node::process(std::span<const float> raw, std::optional<learner::ClassIndex> label) {
+  return state_->process(raw, label);
+}
+Result<learner::ClassIndex> Node::predict(std::span<const float> raw) const { return state_->predict(raw); }
+NodeStatus Node::status() const { return state_->status(); }
+const metadata::Task& Node::task() const { return state_->task(); }
+const std::vector<DriftReport>& Node::drifts() const { return state_->healing().journal().reports(); }
+metadata::Fingerprint Node::fingerprint() const { return state_->fingerprint(); }
+void Node::lookup(std::function<void(overlay::LookupResult)> done) { state_->lookup(std::move(done)); }
+overlay::TrafficByKind Node::traffic() const {
+  return state_->exchange() ? state_->exchange()->traffic() : overlay::TrafficByKind{};
+}
+std::vector<overlay::PeerStats> Node::peers() const {
+  return state_->exchange() ? state_->exchange()->peers() : std::vector<overlay::PeerStats>{};
+}
+std::uint64_t Node::served() const { return state_->exchange() ? state_->exchange()->served() : 0; }
+Bytes Node::snapshot() const { return state_->snapshot(); }
+Result<void> Node::restore(ByteView bytes) { return state_->restore(bytes); }
+void Node::shutdown() { state_->shutdown(); }
+
+}  // namespace p2p::node

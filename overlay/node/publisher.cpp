@@ -1,0 +1,60 @@
+#include "overlay/node/publisher.hpp"
+
+#include <cmath>
+#include <utility>
+
+#include "metadata/index.hpp"
+#include "metadata/similarity.hpp"
+
+namespace p2p::node {
+namespace {
+
+/// Is the node listed under class c? The directory's own rule.
+bool listed(const metadata::Fingerprint& fingerprint, std::size_t c) {
+  static constexpr metadata::IndexOptions kIndex;
+  return fingerprint.count[c] >= kIndex.label_count && fingerprint.accuracy[c] >= kIndex.label_accuracy;
+}
+
+}  // namespace
+
+void Publisher::on_sample() {
+  if (context_.directory && !timer_ && context_.serving.samples() % kLook == 0) consider();
+}
+
+bool Publisher::worth_it(const metadata::Fingerprint& now) const {
+  if (due_ || !published_) return true;
+  if (std::abs(now.overall_accuracy() - published_->overall_accuracy()) > options_.change) return true;
+  for (std::size_t c = 0; c < now.classes; ++c) {
+    if (listed(now, c) != listed(*published_, c)) return true;
+  }
+  return metadata::joint_distance(now, *published_) > options_.change;
+}
+
+void Publisher::consider() {
+  if (context_.serving.samples() < options_.after || context_.serving.fingerprint_samples() < kFewest) return;
+  if (context_.unsettled()) return;
+  auto now = context_.serving.fingerprint();
+  if (!worth_it(now)) return;
+  const auto time = context_.executor.now();
+  if (published_ && time - last_ < options_.interval) {
+    timer_ = context_.executor.after(options_.interval - (time - last_), [this] {
+      timer_.reset();
+      consider();
+    });
+    return;
+  }
+  context_.directory->publish(now);
+  published_ = std::move(now);
+  last_ = time;
+  due_ = false;
+  context_.on_published();
+}
+
+void Publisher::stop() {
+  timer_.reset();
+  if (context_.directory && published_) context_.directory->withdraw();
+  published_.reset();
+  context_.directory = nullptr;
+}
+
+}  // namespace p2p::node

@@ -1,0 +1,118 @@
+// One journey through the overlay: who is like me, what do they say of themselves, may I have these parts?
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "learner/model.hpp"
+#include "metadata/similarity.hpp"
+#include "overlay/directory.hpp"
+#include "overlay/exchange.hpp"
+#include "overlay/executor.hpp"
+
+namespace p2p::node {
+
+using overlay::Duration;
+
+/// A peer that described itself and may be able to help.
+struct Helper {
+  overlay::Exchange::Peer peer;
+  metadata::Fingerprint fingerprint;
+  double distance = 0;  ///< metadata::need_distance
+  double accuracy = 0;  ///< its own, over the needed classes, as it claims
+};
+
+/// A part that arrived, not yet looked into.
+struct Received {
+  Helper helper;
+  learner::Part part;
+  std::uint64_t bytes = 0;  ///< content that travelled for it
+};
+
+/// Mean recall of `fingerprint` over the needed classes (all that the need has seen, when none is named), weighed
+/// by the need's counts; classes that it has not seen count 0.
+double needed_accuracy(const metadata::Need& need, const metadata::Fingerprint& fingerprint);
+
+/// Looks up, asks, pulls; reports once.
+///
+/// The candidates' signed entries are only a hint: the best `ask` are asked for their full description, ranked by
+/// distance and accuracy, and the best `pull_from` are pulled from in parallel. If none of these delivers, the next
+/// ones are tried. A peer that answers with anything that does not decode or verify is reported as refused.
+///
+/// Invariants: on_done is called exactly once, never from inside start(), and never after cancel().
+/// Every stage has a deadline of its own, so a silent directory or peer costs time and nothing else.
+/// Thread: the node's.
+class Quest : public std::enable_shared_from_this<Quest> {
+ public:
+  struct Context {
+    overlay::Executor& executor;
+    overlay::Directory& directory;
+    overlay::Exchange& exchange;
+    metadata::TaskId task;
+    std::uint32_t classes = 0;
+  };
+  struct Options {
+    overlay::LookupOptions lookup;
+    std::size_t ask = 4;
+    std::size_t pull_from = 2;
+    Duration ask_deadline{};    ///< whoever has not answered by then is left out
+    Duration pull_deadline{};   ///< of all parts
+    Duration pull_grace{};      ///< once one part is here, the others have this long
+  };
+  struct Request {
+    metadata::Need need;
+    double own_accuracy = 0;  ///< on the needed classes: who claims no more cannot help
+    std::function<bool(const metadata::NodeId&)> skip;
+  };
+  struct Findings {
+    std::vector<Received> parts;
+    std::string nothing;  ///< a sentence: why there are no parts; empty when there are
+    std::size_t gets = 0, candidates = 0, described = 0;
+    double nearest = -1;       ///< distance of the best helper, -1: none
+    std::string nearest_id;    ///< brief
+    std::size_t blocks = 0;
+    Duration lookup{}, ask{}, pull{};
+  };
+  enum class Stage { looking_up, asking, pulling };
+  struct Observer {
+    std::function<void(Stage, const Findings&)> on_stage;  ///< a stage begins; looking_up is not told
+    std::function<void(const metadata::NodeId&, const Error&)> on_refused;
+    std::function<void(const Received&)> on_part;
+    std::function<void(Findings)> on_done;
+  };
+
+  Quest(const Context& context, const Options& options, Request request, Observer observer);
+  void start();
+  /// Nothing is reported any more; what is under way ends by itself.
+  void cancel();
+
+ private:
+  void asked(overlay::LookupResult result);
+  void described(const overlay::Exchange::Peer& peer, Result<metadata::Description> result);
+  void rank();
+  void pull_next();
+  void pulled(const Helper& helper, Result<overlay::PulledPart> result);
+  void finish(std::string nothing = {});
+  void arm(Duration deadline, void (Quest::*then)());
+  void lookup_late();
+  void ask_late();
+  void pull_late();
+
+  Context context_;
+  Options options_;
+  Request request_;
+  Observer observer_;
+  Findings findings_;
+  Stage stage_ = Stage::looking_up;
+  bool done_ = false;
+  overlay::TimePoint stage_began_;
+  overlay::Executor::TimerHandle timer_;
+  std::size_t awaited_ = 0;          // answers that the present stage still waits for
+  std::vector<Helper> helpers_;      // ranked once asking is over
+  std::size_t next_helper_ = 0;
+};
+
+}  // namespace p2p::node

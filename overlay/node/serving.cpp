@@ -1,0 +1,241 @@
+#include "overlay/node/serving.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace p2p::node {
+namespace {
+
+learner::FourierBasis::Options embedding(const metadata::Task& task) {
+  return {.seed = task.seed,
+          .features = task.scaled_features(),
+          .dimensions = task.embedding_dimensions,
+          .bandwidth = task.bandwidth};
+}
+
+learner::DriftMonitor::Options monitor_options(const metadata::Task& task,
+                                               learner::DriftMonitor::Options options) {
+  options.classes = static_cast<std::uint32_t>(task.classes.size());
+  return options;
+}
+
+bool concerns(std::span<const learner::ClassIndex> classes, learner::ClassIndex label) {
+  return classes.empty() || std::find(classes.begin(), classes.end(), label) != classes.end();
+}
+
+/// A builder that holds (nearly) what `fingerprint` says: its class means, as often as they were counted. More of
+/// them go in than the fingerprint has, for the first ones decay while the later ones are added.
+metadata::FingerprintBuilder rebuilt(const metadata::Fingerprint& fingerprint,
+                                     const metadata::FingerprintBuilder::Options& options) {
+  metadata::FingerprintBuilder builder(options);
+  const double total = fingerprint.samples();
+  if (!(total > 0)) return builder;
+  double samples = total;
+  if (options.half_life > 0) {
+    const double keep = std::exp2(-1.0 / options.half_life);
+    const double most = 0.99 / (1 - keep);  // what a builder that never stops would come to hold
+    samples = std::log(1 - std::min(total, most) * (1 - keep)) / std::log(keep);
+  }
+  const std::size_t dimensions = fingerprint.dimensions, classes = fingerprint.classes;
+  std::vector<float> mean(dimensions);
+  std::vector<double> due(classes, 0), hits(classes, 0);
+  for (double done = 0; done < samples; ++done) {
+    for (std::size_t c = 0; c < classes; ++c) {
+      const double share = fingerprint.prior(c);
+      due[c] += share;
+      if (due[c] < 1 || !(share > 0)) continue;
+      due[c] -= 1;
+      hits[c] += fingerprint.accuracy[c];
+      const bool correct = hits[c] >= 1;
+      if (correct) hits[c] -= 1;
+      fingerprint.column(c, mean);
+      for (auto& value : mean) value = static_cast<float>(value / share);
+      builder.add(mean, static_cast<std::int32_t>(c), correct);
+    }
+  }
+  return builder;
+}
+
+Error damaged(std::string_view section) {
+  return {ErrorCode::malformed,
+          "the snapshot's section \"" + std::string(section) +
+              "\" is missing or damaged; restore the file from a backup, or move it away to start anew",
+          {}};
+}
+
+}  // namespace
+
+learner::ModelSpec model_spec(const metadata::Task& task) {
+  return {.family = task.family,
+          .features = task.scaled_features(),
+          .classes = static_cast<std::uint32_t>(task.classes.size()),
+          .seed = task.seed,
+          .bandwidth = task.bandwidth,
+          .params = task.params};
+}
+
+Result<std::unique_ptr<Serving>> Serving::make(const metadata::Task& task, const Options& options) {
+  auto model = learner::make_model(model_spec(task));
+  if (!model) return tl::unexpected(model.error());
+  return std::unique_ptr<Serving>(new Serving(task, options, std::move(*model)));
+}
+
+Serving::Serving(const metadata::Task& task, const Options& options, std::unique_ptr<learner::Model> model)
+    : task_(task),
+      options_(options),
+      model_(std::move(model)),
+      metrics_(model_->spec().classes, options.window),
+      window_(options.window, model_->spec().features),
+      fingerprint_({.dimensions = task.embedding_dimensions,
+                    .classes = model_->spec().classes,
+                    .half_life = options.fingerprint_half_life}),
+      monitor_(monitor_options(task, options.drift)),
+      checkpoints_(options.checkpoint_every),
+      basis_(learner::FourierBasis::shared(embedding(task))),
+      scaled_(model_->spec().features),
+      phi_(task.embedding_dimensions) {
+  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, 0);
+}
+
+Result<learner::Features> Serving::scale(std::span<const float> raw) const {
+  if (raw.size() != task_.raw_features()) {
+    return fail(ErrorCode::invalid_argument, "a sample has " + std::to_string(raw.size()) +
+                                                 " values, but the task has " +
+                                                 std::to_string(task_.raw_features()) + " columns");
+  }
+  if (auto done = task_.scale(raw, scaled_); !done) return tl::unexpected(done.error());
+  return learner::Features(scaled_);
+}
+
+Serving::Step Serving::learn(learner::Features x, learner::ClassIndex label) {
+  Step step;
+  step.predicted = model_->predict_then_learn(x, label);
+  const bool correct = step.predicted == label;
+  ++samples_;
+  metrics_.add(label, step.predicted);
+  window_.push(x, label, step.predicted);
+  basis_->map(x, phi_);
+  fingerprint_.add(phi_, label, correct);
+  step.signal = watch(label, correct);
+  if (options_.checkpoint_every > 0) checkpoints_.after_sample(*model_, samples_);
+  return step;
+}
+
+learner::DriftSignal Serving::watch(learner::ClassIndex label, bool correct) {
+  remembered_.push_back({label, correct});
+  if (remembered_.size() > kRemembered) remembered_.pop_front();
+  return monitor_.update(label, correct);
+}
+
+std::unique_ptr<learner::Model> Serving::replace(std::unique_ptr<learner::Model> next) {
+  P2P_ASSERT(next != nullptr);
+  auto former = std::exchange(model_, std::move(next));
+  ++generation_;
+  monitor_.model_replaced();
+  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, samples_);
+  return former;
+}
+
+metadata::Fingerprint Serving::recent_fingerprint(std::size_t count) const {
+  metadata::FingerprintBuilder builder(
+      {.dimensions = task_.embedding_dimensions, .classes = spec().classes, .half_life = 0});
+  const std::size_t size = window_.size();
+  for (std::size_t i = size - std::min(count, size); i < size; ++i) {
+    const auto item = window_.at(i);
+    basis_->map(item.x, phi_);
+    builder.add(phi_, item.label, item.predicted == item.label);
+  }
+  return builder.build();
+}
+
+void Serving::forget_before(std::uint64_t since, std::span<const learner::ClassIndex> classes,
+                            const std::vector<bool>& correct) {
+  fingerprint_.clear();
+  const std::size_t size = window_.size();
+  const std::uint64_t first = samples_ - size;
+  const std::size_t known = std::min(correct.size(), size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto item = window_.at(i);
+    if (first + i < since && concerns(classes, item.label)) continue;
+    const bool hit = i + known >= size ? correct[correct.size() - (size - i)] : item.predicted == item.label;
+    basis_->map(item.x, phi_);
+    fingerprint_.add(phi_, item.label, hit);
+  }
+}
+
+Serving::Stretch Serving::since(std::uint64_t from) const {
+  const std::size_t size = window_.size();
+  Stretch stretch{std::max(from, samples_ - size), Tape(spec().features)};
+  for (std::uint64_t i = stretch.first; i < samples_; ++i) {
+    const auto item = window_.at(static_cast<std::size_t>(i - (samples_ - size)));
+    stretch.tape.append(item.x, item.label, item.predicted);
+  }
+  return stretch;
+}
+
+void Serving::save(learner::Snapshot& snapshot) const {
+  ByteWriter seen;
+  seen.put(samples_);
+  seen.put(static_cast<std::uint32_t>(remembered_.size()));
+  for (const auto& each : remembered_) {
+    seen.put(each.label);
+    seen.put(static_cast<std::uint8_t>(each.correct));
+  }
+  snapshot.sections.push_back({"model", model_->encode()});
+  snapshot.sections.push_back({"metrics", metrics_.encode()});
+  snapshot.sections.push_back({"fingerprint", metadata::encode(fingerprint_.build())});
+  snapshot.sections.push_back({"seen", seen.take()});
+}
+
+Result<void> Serving::load(const learner::Snapshot& snapshot) {
+  const Bytes* model_bytes = snapshot.find("model");
+  const Bytes* metrics_bytes = snapshot.find("metrics");
+  const Bytes* fingerprint_bytes = snapshot.find("fingerprint");
+  const Bytes* seen_bytes = snapshot.find("seen");
+  if (!model_bytes) return tl::unexpected(damaged("model"));
+  if (!metrics_bytes) return tl::unexpected(damaged("metrics"));
+  if (!fingerprint_bytes) return tl::unexpected(damaged("fingerprint"));
+  if (!seen_bytes) return tl::unexpected(damaged("seen"));
+
+  auto model = learner::decode_model(spec(), *model_bytes);
+  if (!model) return tl::unexpected(model.error());
+  auto metrics = learner::Prequential::decode(*metrics_bytes);
+  if (!metrics) return tl::unexpected(metrics.error());
+  auto fingerprint = metadata::decode_fingerprint(*fingerprint_bytes, spec().classes);
+  if (!fingerprint) return tl::unexpected(fingerprint.error());
+  if (fingerprint->dimensions != task_.embedding_dimensions || fingerprint->classes != spec().classes) {
+    return tl::unexpected(damaged("fingerprint"));
+  }
+  ByteReader reader(*seen_bytes);
+  const auto samples = reader.get<std::uint64_t>();
+  const auto count = reader.get<std::uint32_t>();
+  if (!reader.ok() || count > kRemembered || count > samples) return tl::unexpected(damaged("seen"));
+  std::deque<Seen> remembered;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto label = reader.get<learner::ClassIndex>();
+    const auto correct = reader.get<std::uint8_t>();
+    if (label < 0 || static_cast<std::uint32_t>(label) >= spec().classes || correct > 1) {
+      return tl::unexpected(damaged("seen"));
+    }
+    remembered.push_back({label, correct == 1});
+  }
+  if (!reader.ok() || !reader.at_end()) return tl::unexpected(damaged("seen"));
+
+  model_ = std::move(*model);
+  metrics_ = std::move(*metrics);
+  fingerprint_ = rebuilt(*fingerprint, {.dimensions = task_.embedding_dimensions,
+                                        .classes = spec().classes,
+                                        .half_life = options_.fingerprint_half_life});
+  samples_ = samples;
+  ++generation_;
+  window_.clear();
+  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, samples_);
+  // The monitor has no bytes of its own: it is shown again what it saw last.
+  monitor_ = learner::DriftMonitor(monitor_options(task_, options_.drift));
+  remembered_.clear();
+  for (const auto& each : remembered) watch(each.label, each.correct);
+  return {};
+}
+
+}  // namespace p2p::node
