@@ -128,20 +128,14 @@ Index::Index(const TaskId& task, std::uint32_t dimensions, std::uint32_t classes
 
 std::vector<float> Index::project(const Fingerprint& f, std::size_t first, std::size_t count) const {
   P2P_ASSERT(f.dimensions == dimensions_ && f.classes == classes_);
-  std::vector<float> centred(padded_, 0.f);
+  std::vector<float> joint(padded_, 0.f);
   for (std::size_t c = 0; c < classes_; ++c) {
-    f.column(c, std::span(centred).subspan(c * dimensions_, dimensions_));
-  }
-  for (std::size_t d = 0; d < dimensions_; ++d) {
-    float mean = 0;
-    for (std::size_t c = 0; c < classes_; ++c) mean += centred[c * dimensions_ + d];
-    mean /= static_cast<float>(classes_);
-    for (std::size_t c = 0; c < classes_; ++c) centred[c * dimensions_ + d] -= mean;
+    f.column(c, std::span(joint).subspan(c * dimensions_, dimensions_));
   }
 
   std::vector<float> out, rotated;
   for (std::size_t r = first / padded_; r * padded_ < first + count; ++r) {
-    rotated = centred;
+    rotated = joint;
     for (std::size_t round = 0; round < kRounds; ++round) {
       const std::int8_t* signs = signs_.data() + (r * kRounds + round) * padded_;
       for (std::size_t i = 0; i < padded_; ++i) rotated[i] *= signs[i];

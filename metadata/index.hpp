@@ -16,7 +16,7 @@ namespace p2p::metadata {
 /// A key of the DHT.
 using DhtKey = std::array<std::uint8_t, 20>;
 
-/// Signs of 256 random projections of the fingerprint: 32 bytes whose Hamming distance tells the angle.
+/// Signs of 256 random projections of the joint embedding: 32 bytes whose Hamming distance tells the angle.
 /// Reference: Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002.
 struct Sketch {
   std::array<std::uint8_t, 32> bits{};
@@ -58,6 +58,11 @@ bool valid(const Place& place);
 /// independent normals: O(n log n) time and 3 n signs of memory for n = D*K, where a table of normals for
 /// 200 classes would take 6 MB; rows are orthogonal, which makes the sketch a little sharper; and there is no
 /// logarithm or cosine in them whose last bit depends on the machine.
+///
+/// Planes go through the origin: the embedding is not centred. Nodes can agree without a word on one centre
+/// only, their own mean over classes. Measured (README.md), that makes buckets smaller but loses recall; at equal
+/// numbers of candidates, deeper prefixes of the raw embedding find as much (skewed class mixes) or more
+/// (balanced ones).
 /// Reference: Andoni, Indyk, Laarhoven, Razenshteyn, Schmidt, "Practical and Optimal LSH for Angular Distance",
 /// NIPS 2015, section 4 (pseudo-random rotations).
 class Index {
@@ -76,7 +81,7 @@ class Index {
   const IndexOptions& options() const { return options_; }
 
  private:
-  /// The fingerprint's centred joint embedding on the first `count` planes.
+  /// The fingerprint's joint embedding on planes first .. first + count - 1.
   std::vector<float> project(const Fingerprint& fingerprint, std::size_t first, std::size_t count) const;
 
   TaskId task_;

@@ -9,7 +9,8 @@ namespace p2p::metadata {
 namespace {
 
 constexpr double kUnseen = std::numeric_limits<double>::infinity();
-constexpr double kWorst = 2;  // what an unseen class counts in need_distance
+constexpr double kWorst = 2;    // what a class that the other has not seen counts in need_distance
+constexpr double kUnknown = 1;  // and one that the asker has not seen
 
 void check_comparable(const Fingerprint& a, const Fingerprint& b) {
   P2P_ASSERT(a.dimensions == b.dimensions && a.classes == b.classes);
@@ -89,19 +90,28 @@ double prior_divergence(const Fingerprint& a, const Fingerprint& b) {
 double need_distance(const Need& need, const Fingerprint& other) {
   const Fingerprint& mine = need.experience;
   check_comparable(mine, other);
+  const double my_total = mine.samples(), their_total = other.samples();
   double sum = 0, weight = 0;
   const auto add = [&](std::size_t c, double w) {
-    if (!(w > 0)) return;
-    const double distance = class_distance(mine, other, c);
+    double distance = kWorst;
+    if (other.count[c] > 0) {
+      distance = mine.count[c] > 0
+                     ? std::sqrt(squared_distance(mine, other, c, my_total / mine.count[c],
+                                                  their_total / other.count[c]))
+                     : kUnknown;
+    }
     sum += w * std::min(distance, kWorst);
     weight += w;
   };
   if (need.classes.empty()) {
-    for (std::size_t c = 0; c < mine.classes; ++c) add(c, mine.count[c]);
+    for (std::size_t c = 0; c < mine.classes; ++c) {
+      if (mine.count[c] > 0) add(c, mine.count[c]);
+    }
   } else {
     for (const std::int32_t c : need.classes) {
       if (c < 0 || static_cast<std::uint32_t>(c) >= mine.classes) continue;
-      add(static_cast<std::size_t>(c), mine.count[static_cast<std::size_t>(c)]);
+      const auto i = static_cast<std::size_t>(c);
+      add(i, std::max(1.0, static_cast<double>(mine.count[i])));
     }
   }
   return weight > 0 ? sum / weight : kWorst;

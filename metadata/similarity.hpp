@@ -27,7 +27,9 @@ struct Need {
   std::vector<std::int32_t> classes;  ///< empty: all
 };
 /// Mean over the needed classes (all that the need has seen, when none is named) of class_distance, weighed
-/// by the need's own counts; classes that the other has not seen count 2 (the worst). Lower is better.
+/// by the need's own counts; classes that the other has not seen count 2 (the worst). A named class that the need
+/// itself has hardly seen weighs one sample; one that it has not seen at all counts 1 where the other knows it,
+/// for there is nothing to compare. Lower is better.
 double need_distance(const Need& need, const Fingerprint& other);
 
 }  // namespace p2p::metadata
