@@ -18,7 +18,7 @@ namespace p2p::host {
 struct EdgeNodeOptions {
   std::string name = "node";           ///< for people
   metadata::Task task;
-  std::string state_dir;               ///< key, snapshots, control socket; empty: nothing is kept
+  std::string state_dir;               ///< key.pem, snapshot, lock; made if missing; empty: nothing is kept
   std::string bind = "127.0.0.1";      ///< address of both sockets
   std::uint16_t dht_port = 0;          ///< UDP; 0: any free one
   std::uint16_t link_port = 0;         ///< TCP; 0: any free one
@@ -27,7 +27,8 @@ struct EdgeNodeOptions {
   bool isolated = false;               ///< no overlay at all
   overlay::Duration snapshot_every = std::chrono::seconds(10);
   node::NodeOptions node;
-  std::function<void(const node::Event&)> on_event;  ///< runs on the node's thread; must not block
+  /// Runs on the node's thread; must not block, feed the node or destroy it. It may ask status() and predict().
+  std::function<void(const node::Event&)> on_event;
 };
 
 struct EdgeNodeStatus {
@@ -44,7 +45,10 @@ struct EdgeNodeStatus {
 };
 
 /// One running node. All members may be called from any thread; calls wait for the node's own thread, which
-/// never waits for a peer.
+/// never waits for a peer or a disk.
+///
+/// Invariants: what start() finds in the state directory and cannot read, it leaves as it is. A snapshot that cannot
+/// be written costs nothing but itself: the former one stays, learning goes on, last_snapshot_error says why.
 class EdgeNode {
  public:
   /// Starts threads, binds, joins in the background, loads the state directory's snapshot. Errors: `in_use` (port,

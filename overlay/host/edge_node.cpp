@@ -1,0 +1,289 @@
+#include "overlay/host/edge_node.hpp"
+
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "learner/snapshot.hpp"
+#include "overlay/host/snapshot_writer.hpp"
+#include "overlay/net/files.hpp"
+#include "overlay/net/loop.hpp"
+#include "overlay/net/opendht.hpp"
+#include "overlay/net/tls_transport.hpp"
+
+namespace p2p::host {
+namespace {
+
+constexpr auto kLeaveAtMost = std::chrono::seconds(5);  // over OpenDhtOptions::leave_timeout
+
+std::string key_path(const std::string& state_dir) { return state_dir + "/key.pem"; }
+std::string snapshot_path(const std::string& state_dir) { return state_dir + "/snapshot"; }
+
+Result<void> check(const EdgeNodeOptions& options) {
+  const auto wrong = [](std::string text) { return fail(ErrorCode::invalid_argument, std::move(text)); };
+  if (options.name.empty() || options.name.size() > 64) return wrong("a node's name has 1 to 64 characters");
+  if (options.network.empty()) return wrong("the network needs a name; all nodes of an overlay use the same one");
+  if (!metadata::parse_endpoint(metadata::Endpoint{options.bind, 1}.text())) {
+    return wrong(fmt::format("\"{}\" is no numeric address to bind to; use 127.0.0.1 or this machine's own", options.bind));
+  }
+  if (options.snapshot_every < std::chrono::milliseconds(10)) return wrong("snapshot_every must be at least 10 ms");
+  return {};
+}
+
+/// What stands in the state directory: says which file is meant and what can be done, and touches nothing.
+Error snapshot_error(const std::string& path, const Error& error) {
+  std::string text;
+  switch (error.code) {
+    case ErrorCode::version:
+      text = fmt::format("{} was written by a newer p2p-learner: use that version, or move the file away to start anew",
+                         path);
+      break;
+    case ErrorCode::invalid_argument:
+      text = fmt::format("{} belongs to another task: give each task a state directory of its own, or move the file away "
+                         "to start anew", path);
+      break;
+    case ErrorCode::malformed:
+      text = fmt::format("{} is damaged and cannot be loaded: restore it from a backup, or move it away to start anew",
+                         path);
+      break;
+    default:
+      text = fmt::format("{} cannot be read: check the disk and the file's owner", path);
+      break;
+  }
+  return {error.code, std::move(text), error.text()};
+}
+
+/// A lookup's answer for a thread that waits; an empty one if the node goes away before it comes.
+class Answer {
+ public:
+  ~Answer() {
+    if (!given_) promise_.set_value({});
+  }
+  std::future<overlay::LookupResult> future() { return promise_.get_future(); }
+  void give(overlay::LookupResult result) {
+    given_ = true;
+    promise_.set_value(std::move(result));
+  }
+
+ private:
+  std::promise<overlay::LookupResult> promise_;
+  bool given_ = false;
+};
+
+}  // namespace
+
+struct EdgeNode::State {
+  explicit State(EdgeNodeOptions the_options) : options(std::move(the_options)) {}
+  ~State() { close(); }
+
+  Result<void> open();
+  Result<void> open_on_loop();
+  void close();
+  void arm_snapshot();
+
+  EdgeNodeOptions options;
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+  std::optional<net::DirectoryLock> lock;
+  std::unique_ptr<SnapshotWriter> writer;
+  net::Loop loop;
+  std::optional<metadata::KeyPair> key;
+
+  // Of the loop's thread, as is all that follows.
+  std::unique_ptr<net::TlsTransport> transport;
+  std::unique_ptr<net::OpenDht> dht;
+  std::unique_ptr<overlay::Directory> directory;
+  std::unique_ptr<node::Node> node;
+  overlay::Executor::TimerHandle snapshot_timer;
+  std::uint64_t saved_samples = 0;
+  std::uint64_t snapshots = 0;  // grows with every one taken: their order
+};
+
+Result<void> EdgeNode::State::open() {
+  if (auto good = check(options); !good) return good;
+  if (!options.state_dir.empty()) {
+    if (auto made = net::make_directories(options.state_dir); !made) return made;
+    auto taken = net::DirectoryLock::take(options.state_dir);
+    if (!taken) return tl::unexpected(taken.error());
+    lock = std::move(*taken);
+    auto loaded = net::load_or_create_key(key_path(options.state_dir));
+    if (!loaded) return tl::unexpected(loaded.error());
+    key = std::move(*loaded);
+  } else if (!options.isolated) {
+    key = metadata::KeyPair::generate();
+  }
+  if (auto running = loop.start(); !running) return running;
+  if (auto opened = loop.call_and_wait([this] { return open_on_loop(); }); !opened) return opened;
+  if (!options.state_dir.empty()) {
+    writer = std::make_unique<SnapshotWriter>(snapshot_path(options.state_dir));
+    return loop.call_and_wait([this] { arm_snapshot(); });
+  }
+  return {};
+}
+
+Result<void> EdgeNode::State::open_on_loop() {
+  if (!options.isolated) {
+    auto made = net::TlsTransport::make(loop, *key);
+    if (!made) return tl::unexpected(made.error());
+    transport = std::move(*made);
+    if (auto listening = transport->listen({options.bind, options.link_port}); !listening) return listening;
+    dht = std::make_unique<net::OpenDht>(
+        loop, net::OpenDhtOptions{.bind = options.bind, .port = options.dht_port, .network = options.network, .ingress = {}});
+    if (auto running = dht->start(); !running) return running;
+    directory = overlay::make_dht_directory(
+        overlay::DirectoryContext{.executor = loop,
+                                  .dht = *dht,
+                                  .task = options.task,
+                                  .key = *key,
+                                  .endpoint = [this] { return transport->local(); }},
+        overlay::DhtDirectoryOptions{.index = {}, .node_name = options.name});
+  }
+  auto made = node::Node::make(
+      options.task, options.node,
+      node::Node::Context{.executor = loop,
+                          .transport = transport.get(),
+                          .directory = directory.get(),
+                          .key = key ? *key : metadata::KeyPair::generate(),
+                          .on_event = options.on_event});
+  if (!made) return tl::unexpected(made.error());
+  node = std::move(*made);
+  if (!options.state_dir.empty()) {
+    const auto path = snapshot_path(options.state_dir);
+    auto bytes = net::read_file(path, learner::Snapshot::kMaxBytes);
+    if (bytes) {
+      if (auto restored = node->restore(*bytes); !restored) return tl::unexpected(snapshot_error(path, restored.error()));
+      saved_samples = node->status().samples;
+    } else if (bytes.error().code != ErrorCode::not_found) {
+      return tl::unexpected(snapshot_error(path, bytes.error()));
+    }
+  }
+  if (dht) dht->join(options.seeds);
+  return {};
+}
+
+void EdgeNode::State::arm_snapshot() {
+  snapshot_timer = loop.after(options.snapshot_every, [this] {
+    // Samples are what changes a node; while a write keeps failing, it is tried again even when none came.
+    const auto samples = node->status().samples;
+    if (samples != saved_samples || !writer->last_error().empty()) {
+      writer->write_later(++snapshots, node->snapshot());
+      saved_samples = samples;
+    }
+    arm_snapshot();
+  });
+}
+
+void EdgeNode::State::close() {
+  if (!loop.running()) return;
+  P2P_ASSERT(!loop.on_loop_thread());  // a node cannot end itself from its own event handler
+  Bytes last;
+  std::uint64_t order = 0;
+  auto left = std::make_shared<std::promise<void>>();
+  auto leaving = left->get_future();
+  static_cast<void>(loop.call_and_wait([&] {
+    snapshot_timer.reset();
+    if (node && writer && (node->status().samples != saved_samples || !writer->last_error().empty())) {
+      last = node->snapshot();
+      order = ++snapshots;
+    }
+    if (node) node->shutdown();
+    if (transport) transport->stop_listening();
+    if (dht) {
+      dht->leave([left] { left->set_value(); });
+    } else {
+      left->set_value();
+    }
+  }));
+  if (order > 0) static_cast<void>(writer->write_now(order, last));
+  leaving.wait_for(kLeaveAtMost);
+  static_cast<void>(loop.call_and_wait([this] {
+    node.reset();
+    directory.reset();
+    dht.reset();
+    transport.reset();
+  }));
+  loop.stop();
+  writer.reset();
+}
+
+Result<std::unique_ptr<EdgeNode>> EdgeNode::start(EdgeNodeOptions options) {
+  auto state = std::make_unique<State>(std::move(options));
+  if (auto opened = state->open(); !opened) return tl::unexpected(opened.error());
+  return std::unique_ptr<EdgeNode>(new EdgeNode(std::move(state)));
+}
+
+EdgeNode::EdgeNode(std::unique_ptr<State> state) : state_(std::move(state)) {}
+EdgeNode::~EdgeNode() = default;
+
+Result<node::Outcome> EdgeNode::process(const Sample& sample) {
+  return state_->loop.call_and_wait([&] { return state_->node->process(sample.x, sample.label); });
+}
+
+Result<std::vector<node::Outcome>> EdgeNode::process(std::span<const Sample> samples) {
+  return state_->loop.call_and_wait([&]() -> Result<std::vector<node::Outcome>> {
+    std::vector<node::Outcome> outcomes;
+    outcomes.reserve(samples.size());
+    for (const auto& sample : samples) {
+      auto outcome = state_->node->process(sample.x, sample.label);
+      if (!outcome) return tl::unexpected(outcome.error());
+      outcomes.push_back(*outcome);
+    }
+    return outcomes;
+  });
+}
+
+Result<learner::ClassIndex> EdgeNode::predict(std::span<const float> x) const {
+  return state_->loop.call_and_wait([&] { return state_->node->predict(x); });
+}
+
+EdgeNodeStatus EdgeNode::status() const {
+  EdgeNodeStatus status;
+  status.name = state_->options.name;
+  if (state_->key) status.id = state_->key->id().hex();
+  status.task_id = to_hex(metadata::id(state_->options.task).view());
+  status.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - state_->started).count();
+  if (state_->writer) status.last_snapshot_error = state_->writer->last_error();
+  static_cast<void>(state_->loop.call_and_wait([&] {
+    if (state_->dht) {
+      status.dht = state_->dht->local();
+      status.overlay = state_->dht->stats();
+    }
+    if (state_->transport) status.link = state_->transport->local();
+    status.node = state_->node->status();
+    status.traffic = state_->node->traffic();
+    status.peers = state_->node->peers();
+  }));
+  return status;
+}
+
+std::vector<node::DriftReport> EdgeNode::drifts() const {
+  return state_->loop.call_and_wait([&] { return state_->node->drifts(); }).value_or(std::vector<node::DriftReport>{});
+}
+
+overlay::LookupResult EdgeNode::lookup() const {
+  P2P_ASSERT(!state_->loop.on_loop_thread());  // it would wait for itself
+  auto answer = std::make_shared<Answer>();
+  auto result = answer->future();
+  static_cast<void>(state_->loop.call_and_wait([&] {
+    state_->node->lookup([answer](overlay::LookupResult found) { answer->give(std::move(found)); });
+  }));
+  answer.reset();
+  const auto limit = state_->options.node.lookup.deadline + std::chrono::seconds(5);
+  return result.wait_for(limit) == std::future_status::ready ? result.get() : overlay::LookupResult{};
+}
+
+Result<void> EdgeNode::save() {
+  if (!state_->writer) {
+    return fail(ErrorCode::invalid_argument, "this node has no state directory to save to");
+  }
+  std::uint64_t order = 0;
+  auto bytes = state_->loop.call_and_wait([&] {
+    order = ++state_->snapshots;
+    return state_->node->snapshot();
+  });
+  if (!bytes) return tl::unexpected(bytes.error());
+  return state_->writer->write_now(order, *bytes);
+}
+
+}  // namespace p2p::host
