@@ -42,7 +42,9 @@ class DriftMonitor {
     std::size_t reference_batches = 10; ///< W: batches that a new one is compared with
     std::size_t minimum_batches = 3;    ///< W_min: none is tested before so many
     double permitted_loss = 0.2;        ///< L in [0, 1]
+    double chance = 1e-5;               ///< of a false alarm in one threshold test; see ThresholdTest
     std::size_t minimum_class_count = 3;///< n_min: of a class, before anything is said of it
+    std::size_t class_span = 100;       ///< a new class must have appeared n_min times in so many samples
     std::size_t cooldown = 70;          ///< samples after a drift in which no other is reported
     double adwin_delta = 0.002;
     std::size_t warmup = 200;           ///< samples in which everything is new

@@ -25,7 +25,7 @@ namespace p2p::learner {
 class Trial {
  public:
   struct Options {
-    double alpha = 0.1;             ///< chance to take a challenger that is no better
+    double alpha = 0.1;             ///< chance to take any challenger, if none is better; shared between them
     std::size_t minimum_samples = 10;
     std::size_t maximum_samples = 200;  ///< undecided by then: the serving model stays
   };
@@ -38,7 +38,7 @@ class Trial {
 
   explicit Trial(const Options& options);
 
-  /// A challenger enters; `label` names it in reports ("peer 3f2a, classes 3 4").
+  /// A challenger enters, before the first step; `label` names it in reports ("peer 3f2a, classes 3 4").
   void enter(std::string label, std::unique_ptr<Model> model);
   std::size_t size() const { return challengers_.size(); }
 
@@ -62,7 +62,10 @@ class Trial {
     std::string label;
     std::unique_ptr<Model> model;
     Tally tally;
+    bool passed = false;  ///< stays: Ville's bound is on the supremum
   };
+  double threshold() const;
+
   Options options_;
   std::vector<Challenger> challengers_;
 };

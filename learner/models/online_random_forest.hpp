@@ -1,0 +1,95 @@
+// Family "online-random-forest": trees that grow from a stream, each on its own Poisson bootstrap.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "learner/model.hpp"
+#include "learner/models/random_tree.hpp"
+#include "metadata/base/random.hpp"
+
+namespace p2p::learner {
+
+/// For every tree and sample k ~ Poisson(1): the tree trains on the sample k times, or, when k = 0, is judged
+/// by it (out-of-bag). A leaf splits when it has seen `min_samples` and the best of its `tests` random tests
+/// gains at least `min_gain` bits.
+///
+/// Block: "tree/<i>" = a tree's nodes and leaf counts. partition(classes) ranks the trees by out-of-bag
+/// accuracy on these classes and gives the best `share` of them; merge puts what comes in where the trees
+/// are that do worst on these classes. The number of trees never changes.
+/// Reference: Saffari, Leistner, Santner, Godec, Bischof, "On-line Random Forests", OLCV 2009; the rule for
+/// partition and merge: Daga et al., "Cartel", SoCC 2019.
+/// Deviations: k equal updates are one of weight k; a split is considered every min_samples / 10 samples, not
+/// after each; a tree is discarded when its out-of-bag error rose well above what it was (the paper discards
+/// with the error itself as probability, which on a problem with ten classes discards good trees for ever);
+/// a leaf's counts are halved when they pass `memory`, so that a leaf follows a change.
+/// Cost per sample: trees x (depth + tests). Bounds: trees x max_leaves leaves of TreeShape::leaf_bytes().
+class OnlineRandomForest final : public Model {
+ public:
+  static constexpr std::string_view kFamily = "online-random-forest";
+  static Result<std::unique_ptr<OnlineRandomForest>> make(const ModelSpec& spec);
+
+  const ModelSpec& spec() const override { return spec_; }
+  void scores(Features x, std::span<float> out) const override;
+  ClassIndex predict(Features x) const override;
+  void learn(Features x, ClassIndex y) override;
+  ClassIndex predict_then_learn(Features x, ClassIndex y) override;
+  std::unique_ptr<Model> clone() const override;
+  Part partition(std::span<const ClassIndex> classes) const override;
+  Result<void> merge(const Part& part, const MergeOptions& options) override;
+  Bytes encode() const override;
+  std::size_t bytes() const override;
+
+  /// encode()'s inverse, into a fresh model; on an error it must be thrown away.
+  Result<void> decode(ByteView bytes);
+
+  /// How the trees are; for tests and reports.
+  struct TreeReport {
+    std::uint32_t leaves, depth;
+    double trained;     ///< samples since it was planted
+    double oob_error;   ///< over the latest out-of-bag samples
+  };
+  std::vector<TreeReport> report() const;
+  std::uint64_t discarded() const { return discarded_; }
+
+ private:
+  struct Config {
+    std::uint32_t trees;
+    double share;
+    float memory;
+    double discard_margin;
+    TreeShape shape;
+    std::uint64_t fingerprint;
+  };
+  /// Out-of-bag hits of one class, decayed.
+  struct Judged {
+    float seen = 0, hit = 0;
+  };
+  struct Member {
+    RandomTree tree;
+    double trained = 0;
+    float fast_error = 0, slow_error = 0, judged = 0;  ///< averages over about 100 and 1000 judgements; how many
+    std::vector<Judged> classes;
+  };
+  OnlineRandomForest(const ModelSpec& spec, const Config& config);
+  OnlineRandomForest(const OnlineRandomForest&) = default;
+
+  void judge(Member& member, std::uint32_t leaf, ClassIndex y);
+  void plant(Member& member);
+  /// Accuracy on the classes (empty: all), towards `unknown` where nothing was judged.
+  double merit(std::span<const Judged> judged, std::span<const ClassIndex> classes) const;
+  void vote(std::span<const std::uint32_t> leaves, std::span<float> out) const;
+  void find_leaves(Features x) const;
+
+  ModelSpec spec_;
+  Config config_;
+  Random random_;
+  bool personal_ = false;  ///< whether random_ has been mixed with the first sample
+  std::uint64_t discarded_ = 0;
+  std::vector<FeatureRange> ranges_;
+  std::vector<Member> members_;
+  mutable std::vector<std::uint32_t> leaves_;  ///< scratch: no allocation per sample
+  mutable std::vector<float> scores_;
+};
+
+}  // namespace p2p::learner
