@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "metadata/record.hpp"
@@ -27,6 +28,14 @@ struct OpenDhtOptions {
   int receive_buffer_bytes = 4 << 20;
 };
 
+/// A place to join at.
+struct Seed {
+  std::string host;  ///< name or numeric address
+  std::uint16_t port = 0;
+};
+/// "host:port" or "[address]:port"; `invalid_argument` otherwise.
+Result<Seed> parse_seed(std::string_view text);
+
 /// overlay::Dht on OpenDHT 2.4.
 ///
 /// OpenDHT calls back on a thread of its own; such a callback copies what it got, posts it to the executor and
@@ -49,16 +58,22 @@ class OpenDht final : public overlay::Dht {
   /// Where we are bound; port 0 before start().
   metadata::Endpoint local() const;
 
+  /// Seeds that parse_seed() refuses are skipped. Tried again, ever more slowly, whenever we are connected to nobody.
   void join(const std::vector<std::string>& seeds) override;
+  /// done(false) also when the deadline passed. Records larger than kMaxRecordBytes are not sent.
   void put(const overlay::DhtKey& key, overlay::DhtValue value, std::function<void(bool)> done) override;
   void get(const overlay::DhtKey& key, std::function<bool(const overlay::DhtValue&)> on_value,
            std::function<void(bool)> done) override;
+  /// A text longer than kMaxTextBytes is cut: a cut text is better than none for a person, and no program reads it.
   void put_text(const overlay::DhtKey& key, std::uint64_t id, std::string text) override;
   overlay::DhtStats stats() const override;
   void leave(std::function<void()> done) override;
 
   /// Values of ours on the table have this OpenDHT type; all nodes of the overlay know it.
   static constexpr std::uint16_t kValueType = 4243;
+  /// What OpenDHT sends in one packet; larger values it splits, and split values are refused.
+  static constexpr std::size_t kMaxRecordBytes = 559;
+  static constexpr std::size_t kMaxTextBytes = 540;
 
  private:
   class State;

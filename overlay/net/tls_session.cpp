@@ -1,0 +1,305 @@
+#include "overlay/net/tls_session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <sys/uio.h>
+
+#include <fmt/core.h>
+
+namespace p2p::net {
+
+using metadata::NodeId;
+
+namespace {
+
+// What is spoken. One group and one signature scheme: fewer ways to disagree, and one key share to compute.
+constexpr const char* kPriority =
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK:-GROUP-ALL:+GROUP-X25519"
+    ":-SIGN-ALL:+SIGN-EDDSA-ED25519";
+
+// An Ed25519 key in DER is a constant prefix and the 32 bytes (RFC 8410): SubjectPublicKeyInfo and PKCS #8.
+constexpr std::array<std::uint8_t, 12> kPublicPrefix = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+                                                        0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+constexpr std::array<std::uint8_t, 16> kPrivatePrefix = {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06,
+                                                         0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20};
+
+template <std::size_t Prefix>
+std::array<std::uint8_t, Prefix + 32> der(const std::array<std::uint8_t, Prefix>& prefix,
+                                          const std::array<std::uint8_t, 32>& key) {
+  std::array<std::uint8_t, Prefix + 32> out;
+  std::copy(prefix.begin(), prefix.end(), out.begin());
+  std::copy(key.begin(), key.end(), out.begin() + Prefix);
+  return out;
+}
+
+template <typename Array>
+gnutls_datum_t datum(Array& bytes) {
+  return {bytes.data(), static_cast<unsigned>(bytes.size())};
+}
+
+}  // namespace
+
+struct TlsCredentials::State {
+  gnutls_certificate_credentials_t credentials = nullptr;
+  gnutls_priority_t priority = nullptr;
+  ~State() {
+    if (priority != nullptr) gnutls_priority_deinit(priority);
+    if (credentials != nullptr) gnutls_certificate_free_credentials(credentials);
+  }
+};
+
+TlsCredentials::~TlsCredentials() = default;
+
+Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::make(const metadata::KeyPair& key) {
+  std::shared_ptr<TlsCredentials> out(new TlsCredentials);
+  out->state_ = std::make_unique<State>();
+  State& state = *out->state_;
+
+  auto public_der = der(kPublicPrefix, key.id().bytes);
+  auto seed = key.seed();
+  auto private_der = der(kPrivatePrefix, seed);
+  const gnutls_datum_t public_key = datum(public_der), private_key = datum(private_der);
+
+  int error = gnutls_certificate_allocate_credentials(&state.credentials);
+  if (error == 0) {
+    error = gnutls_certificate_set_rawpk_key_mem(state.credentials, &public_key, &private_key, GNUTLS_X509_FMT_DER,
+                                                 nullptr, GNUTLS_KEY_DIGITAL_SIGNATURE, nullptr, 0, 0);
+  }
+  gnutls_memset(seed.data(), 0, seed.size());
+  gnutls_memset(private_der.data(), 0, private_der.size());
+  const char* where = nullptr;
+  if (error >= 0) error = gnutls_priority_init(&state.priority, kPriority, &where);
+  if (error < 0) {
+    return fail(ErrorCode::io,
+                "GnuTLS cannot use the node's key: Ed25519 and TLS 1.3 must be allowed in /etc/gnutls/config",
+                gnutls_strerror(error));
+  }
+  return std::shared_ptr<const TlsCredentials>(std::move(out));
+}
+
+TlsSession::TlsSession(std::shared_ptr<const TlsCredentials> credentials, Role role)
+    : credentials_(std::move(credentials)), role_(role) {}
+
+TlsSession::~TlsSession() {
+  if (session_ != nullptr) gnutls_deinit(session_);
+}
+
+Result<std::unique_ptr<TlsSession>> TlsSession::client(std::shared_ptr<const TlsCredentials> credentials,
+                                                       const NodeId& expected) {
+  std::unique_ptr<TlsSession> out(new TlsSession(std::move(credentials), Role::client));
+  out->expected_ = expected;
+  if (auto up = out->set_up(); !up) return tl::unexpected(up.error());
+  return out;
+}
+
+Result<std::unique_ptr<TlsSession>> TlsSession::server(std::shared_ptr<const TlsCredentials> credentials) {
+  std::unique_ptr<TlsSession> out(new TlsSession(std::move(credentials), Role::server));
+  if (auto up = out->set_up(); !up) return tl::unexpected(up.error());
+  return out;
+}
+
+Result<void> TlsSession::set_up() {
+  const unsigned flags = (role_ == Role::client ? GNUTLS_CLIENT : GNUTLS_SERVER) | GNUTLS_NONBLOCK |
+                         GNUTLS_ENABLE_RAWPK | GNUTLS_NO_TICKETS;
+  int error = gnutls_init(&session_, flags);
+  if (error == 0) error = gnutls_priority_set(session_, credentials_->state_->priority);
+  if (error == 0) {
+    error = gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, credentials_->state_->credentials);
+  }
+  if (error < 0) return fail(ErrorCode::io, "GnuTLS cannot open a session", gnutls_strerror(error));
+  if (role_ == Role::server) gnutls_certificate_server_set_request(session_, GNUTLS_CERT_REQUIRE);
+  gnutls_session_set_ptr(session_, this);
+  gnutls_session_set_verify_function(session_, &TlsSession::on_peer_key);
+  gnutls_transport_set_ptr(session_, this);
+  gnutls_transport_set_vec_push_function(session_, [](gnutls_transport_ptr_t self, const giovec_t* pieces, int count) {
+    return static_cast<ssize_t>(on_push(self, pieces, count));
+  });
+  gnutls_transport_set_pull_function(session_, [](gnutls_transport_ptr_t self, void* out, std::size_t size) {
+    return static_cast<ssize_t>(on_pull(self, out, size));
+  });
+  return {};
+}
+
+long TlsSession::on_push(void* self, const iovec* pieces, int count) {
+  auto& session = *static_cast<TlsSession*>(self);
+  long total = 0;
+  for (int i = 0; i < count; ++i) {
+    session.push(static_cast<const std::uint8_t*>(pieces[i].iov_base), pieces[i].iov_len);
+    total += static_cast<long>(pieces[i].iov_len);
+  }
+  return total;
+}
+
+void TlsSession::push(const std::uint8_t* data, std::size_t size) {
+  while (size > 0) {
+    if (outgoing_.empty() || outgoing_.back().size() >= kPieceBytes) outgoing_.emplace_back();
+    Bytes& last = outgoing_.back();
+    const std::size_t part = std::min(size, kPieceBytes - last.size());
+    last.insert(last.end(), data, data + part);
+    data += part;
+    size -= part;
+  }
+}
+
+long TlsSession::on_pull(void* self, void* out, std::size_t size) {
+  auto& session = *static_cast<TlsSession*>(self);
+  const std::size_t there = session.incoming_.size() - session.consumed_;
+  if (there == 0) {
+    if (session.end_of_input_) return 0;
+    gnutls_transport_set_errno(session.session_, EAGAIN);
+    return -1;
+  }
+  const std::size_t taken = std::min(size, there);
+  std::memcpy(out, session.incoming_.data() + session.consumed_, taken);
+  session.consumed_ += taken;
+  if (session.consumed_ == session.incoming_.size()) {
+    session.incoming_.clear();
+    session.consumed_ = 0;
+  }
+  return static_cast<long>(taken);
+}
+
+void TlsSession::receive(ByteView ciphertext) {
+  if (consumed_ > 0) {
+    incoming_.erase(incoming_.begin(), incoming_.begin() + static_cast<std::ptrdiff_t>(consumed_));
+    consumed_ = 0;
+  }
+  incoming_.insert(incoming_.end(), ciphertext.begin(), ciphertext.end());
+}
+
+// Called by GnuTLS when the peer's key has come and its signature over the handshake has been checked.
+int TlsSession::on_peer_key(gnutls_session_int* session) {
+  auto& self = *static_cast<TlsSession*>(gnutls_session_get_ptr(session));
+  self.refusal_ = self.inspect_peer();
+  return self.refusal_ ? GNUTLS_E_CERTIFICATE_ERROR : 0;
+}
+
+std::optional<Error> TlsSession::inspect_peer() {
+  unsigned count = 0;
+  const gnutls_datum_t* keys = gnutls_certificate_get_peers(session_, &count);
+  if (gnutls_certificate_type_get2(session_, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_RAWPK || keys == nullptr ||
+      count != 1 || keys->size != kPublicPrefix.size() + 32 ||
+      !std::equal(kPublicPrefix.begin(), kPublicPrefix.end(), keys->data)) {
+    return Error{ErrorCode::untrusted, "the peer shows no Ed25519 node key; it is no node of ours", {}};
+  }
+  NodeId id;
+  std::memcpy(id.bytes.data(), keys->data + kPublicPrefix.size(), id.bytes.size());
+  if (expected_ && id != *expected_) {
+    return Error{ErrorCode::untrusted,
+                 fmt::format("the peer at this address is node {}, not {}; its address may have been taken over",
+                             id.brief(), expected_->brief()),
+                 {}};
+  }
+  shown_ = id;
+  return std::nullopt;
+}
+
+Error TlsSession::failure(int code) {
+  std::string cause = gnutls_strerror(code);
+  if (code == GNUTLS_E_FATAL_ALERT_RECEIVED || code == GNUTLS_E_WARNING_ALERT_RECEIVED) {
+    const char* alert = gnutls_alert_get_name(gnutls_alert_get(session_));
+    if (alert != nullptr) cause += fmt::format(" The peer's alert: {}.", alert);
+  }
+  if (refusal_) {
+    failed_ = *refusal_;
+    failed_->cause = std::move(cause);
+    return *failed_;
+  }
+  switch (code) {
+    case GNUTLS_E_CERTIFICATE_REQUIRED:
+    case GNUTLS_E_NO_CERTIFICATE_FOUND:
+      failed_ = Error{ErrorCode::untrusted, "the peer shows no key; it is no node of ours", {}};
+      break;
+    case GNUTLS_E_FATAL_ALERT_RECEIVED:
+      failed_ = Error{peer_ ? ErrorCode::io : ErrorCode::closed, "the peer broke off the TLS session", {}};
+      break;
+    case GNUTLS_E_PREMATURE_TERMINATION:
+      failed_ = Error{ErrorCode::io, "the connection was cut off", {}};
+      break;
+    case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+      failed_ = Error{ErrorCode::malformed, "the peer speaks no TLS 1.3; update it", {}};
+      break;
+    default:
+      failed_ = Error{ErrorCode::malformed, "the peer breaks the TLS protocol; it is no node of ours", {}};
+  }
+  failed_->cause = std::move(cause);
+  return *failed_;
+}
+
+Result<bool> TlsSession::handshake() {
+  if (failed_) return tl::unexpected(*failed_);
+  if (peer_) return true;
+  for (;;) {
+    const int code = gnutls_handshake(session_);
+    if (code == GNUTLS_E_SUCCESS) {
+      // Both roles demand a key, so GnuTLS has shown us one; a session without is a bug of ours or of GnuTLS.
+      P2P_ASSERT(shown_.has_value());
+      peer_ = shown_;
+      return true;
+    }
+    if (code == GNUTLS_E_AGAIN) return false;
+    if (code == GNUTLS_E_INTERRUPTED || gnutls_error_is_fatal(code) == 0) continue;
+    gnutls_alert_send_appropriate(session_, code);
+    return tl::unexpected(failure(code));
+  }
+}
+
+Result<std::size_t> TlsSession::read(std::span<std::uint8_t> out) {
+  if (failed_) return tl::unexpected(*failed_);
+  if (ended_) return std::size_t{0};
+  P2P_ASSERT(peer_.has_value());
+  for (;;) {
+    const ssize_t code = gnutls_record_recv(session_, out.data(), out.size());
+    if (code > 0) return static_cast<std::size_t>(code);
+    if (code == 0) {
+      ended_ = true;
+      return std::size_t{0};
+    }
+    if (code == GNUTLS_E_AGAIN) return std::size_t{0};
+    if (code == GNUTLS_E_INTERRUPTED || gnutls_error_is_fatal(static_cast<int>(code)) == 0) continue;
+    gnutls_alert_send_appropriate(session_, static_cast<int>(code));
+    return tl::unexpected(failure(static_cast<int>(code)));
+  }
+}
+
+Result<void> TlsSession::write(ByteView plaintext) {
+  if (failed_) return tl::unexpected(*failed_);
+  P2P_ASSERT(peer_.has_value());
+  while (!plaintext.empty()) {
+    const ssize_t code = gnutls_record_send(session_, plaintext.data(), plaintext.size());
+    if (code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED) continue;  // memory is always ready
+    if (code < 0) return tl::unexpected(failure(static_cast<int>(code)));
+    plaintext = plaintext.subspan(static_cast<std::size_t>(code));
+  }
+  return {};
+}
+
+Result<void> TlsSession::end() {
+  if (failed_) return tl::unexpected(*failed_);
+  for (;;) {
+    const int code = gnutls_bye(session_, GNUTLS_SHUT_WR);
+    if (code == GNUTLS_E_SUCCESS) return {};
+    if (code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED) continue;
+    return tl::unexpected(failure(code));
+  }
+}
+
+std::size_t TlsSession::outgoing_bytes() const {
+  std::size_t total = 0;
+  for (const Bytes& piece : outgoing_) total += piece.size();
+  return total;
+}
+
+std::string TlsSession::description() const {
+  char* text = gnutls_session_get_desc(session_);
+  const std::string out = text == nullptr ? "" : text;
+  gnutls_free(text);
+  return out;
+}
+
+}  // namespace p2p::net

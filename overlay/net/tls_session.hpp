@@ -1,0 +1,109 @@
+// TLS 1.3 between two node keys as a machine without sockets: ciphertext goes in and comes out, GnuTLS is behind it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "metadata/base/bytes.hpp"
+#include "metadata/base/error.hpp"
+#include "metadata/crypto.hpp"
+
+struct gnutls_session_int;
+struct iovec;
+
+namespace p2p::net {
+
+/// What all sessions of one node share: its key, as GnuTLS wants it, and the list of what is spoken.
+class TlsCredentials {
+ public:
+  /// `io` with GnuTLS's own words when it refuses.
+  static Result<std::shared_ptr<const TlsCredentials>> make(const metadata::KeyPair& key);
+  ~TlsCredentials();
+  TlsCredentials(const TlsCredentials&) = delete;
+  TlsCredentials& operator=(const TlsCredentials&) = delete;
+
+ private:
+  friend class TlsSession;
+  TlsCredentials() = default;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// One end of one TLS connection.
+///
+/// Only TLS 1.3, X25519, Ed25519 raw public keys (RFC 7250, RFC 8446 section 4.4.2), both ends authenticated. No
+/// tickets, no resumption, no 0-RTT: a link lives long, and a replayed first flight is not worth the round trip.
+///
+/// Invariants: peer() is set only after the peer has signed the handshake with that key; once a call has failed,
+/// every later one fails. Ciphertext to be sent is in outgoing() after any call, after a failed one too: the alert.
+/// Bounds: holds at most what receive() was given and has not been consumed, plus one record.
+/// Thread: any, one at a time.
+class TlsSession {
+ public:
+  /// A client names the key that it expects; a server takes any.
+  static Result<std::unique_ptr<TlsSession>> client(std::shared_ptr<const TlsCredentials> credentials,
+                                                    const metadata::NodeId& expected);
+  static Result<std::unique_ptr<TlsSession>> server(std::shared_ptr<const TlsCredentials> credentials);
+  ~TlsSession();
+  TlsSession(const TlsSession&) = delete;
+  TlsSession& operator=(const TlsSession&) = delete;
+
+  /// Ciphertext from the peer.
+  void receive(ByteView ciphertext);
+  /// The peer will send no more; the cut may be in the middle of anything.
+  void receive_end() { end_of_input_ = true; }
+
+  /// Goes on with the handshake: true when it is complete, false when more ciphertext is needed. `untrusted`: the
+  /// peer's key is missing or not the expected one; `malformed`: no TLS, or not ours; `closed`: the peer gave up.
+  Result<bool> handshake();
+  const std::optional<metadata::NodeId>& peer() const { return peer_; }
+
+  /// Plaintext into `out`: how much; 0: needs more ciphertext, or the peer has ended its stream (see ended()).
+  /// `io`: cut off or given up by the peer; `malformed`: forged or damaged.
+  Result<std::size_t> read(std::span<std::uint8_t> out);
+  /// The peer has ended its stream in order; ours is still open.
+  bool ended() const { return ended_; }
+  Result<void> write(ByteView plaintext);
+  /// Ends our stream in order; reading goes on.
+  Result<void> end();
+
+  /// Ciphertext for the peer, in pieces of at most kPieceBytes; the owner takes them from the front.
+  std::deque<Bytes>& outgoing() { return outgoing_; }
+  std::size_t outgoing_bytes() const;
+  /// "TLS1.3 / AES-256-GCM / ...", for logs.
+  std::string description() const;
+
+  static constexpr std::size_t kPieceBytes = 64 * 1024;
+  static constexpr std::size_t kRecordBytes = 16 * 1024;
+
+ private:
+  enum class Role { client, server };
+  TlsSession(std::shared_ptr<const TlsCredentials> credentials, Role role);
+  Result<void> set_up();
+  Error failure(int code);
+  std::optional<Error> inspect_peer();
+  void push(const std::uint8_t* data, std::size_t size);
+
+  static long on_push(void* self, const iovec* pieces, int count);
+  static long on_pull(void* self, void* out, std::size_t size);
+  static int on_peer_key(gnutls_session_int* session);
+
+  std::shared_ptr<const TlsCredentials> credentials_;
+  gnutls_session_int* session_ = nullptr;
+  Role role_;
+  std::optional<metadata::NodeId> expected_;
+  std::optional<metadata::NodeId> peer_;
+  std::optional<metadata::NodeId> shown_;  ///< the peer's key before the handshake is complete
+  std::optional<Error> refusal_;           ///< why inspect_peer() said no
+  std::optional<Error> failed_;
+  Bytes incoming_;
+  std::size_t consumed_ = 0;
+  bool end_of_input_ = false;
+  bool ended_ = false;
+  std::deque<Bytes> outgoing_;
+};
+
+}  // namespace p2p::net

@@ -1,0 +1,264 @@
+#include "overlay/net/tls_transport.hpp"
+
+#include <unordered_set>
+
+#include <uv.h>
+
+#include <fmt/core.h>
+
+#include "overlay/net/tls_connection.hpp"
+#include "overlay/net/tls_session.hpp"
+
+namespace p2p::net {
+
+using overlay::Duration;
+using overlay::Endpoint;
+using overlay::Link;
+using overlay::NodeId;
+
+namespace {
+
+// What the user holds; the connection under it may live on to say good-bye.
+class TlsLink final : public Link {
+ public:
+  explicit TlsLink(std::shared_ptr<TlsConnection> connection) : connection_(std::move(connection)) {}
+  ~TlsLink() override { connection_->abandon(); }
+
+  const NodeId& peer() const override { return connection_->peer(); }
+  void start(Handlers handlers) override { connection_->start(std::move(handlers)); }
+  void send(Bytes bytes) override { connection_->send(bytes); }
+  std::size_t queued() const override { return connection_->queued(); }
+  void pause_reading() override { connection_->set_reading(false); }
+  void resume_reading() override { connection_->set_reading(true); }
+  void close() override { connection_->end(); }
+  std::uint64_t bytes_sent() const override { return connection_->bytes_sent(); }
+  std::uint64_t bytes_received() const override { return connection_->bytes_received(); }
+
+ private:
+  std::shared_ptr<TlsConnection> connection_;
+};
+
+Endpoint endpoint_of(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    uv_ip4_name(&v4, text, sizeof text);
+    return Endpoint{text, ntohs(v4.sin_port)};
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  uv_ip6_name(&v6, text, sizeof text);
+  return Endpoint{text, ntohs(v6.sin6_port)};
+}
+
+}  // namespace
+
+// Outlives the TlsTransport for as long as connections and the listening handle need to be closed.
+class TlsTransport::State final : public HandleOwner, public std::enable_shared_from_this<State> {
+ public:
+  State(Loop& on, const TlsOptions& with, std::shared_ptr<const TlsCredentials> of)
+      : loop(on), options(with), credentials(std::move(of)) {}
+
+  Loop& loop;
+  const TlsOptions options;
+  const std::shared_ptr<const TlsCredentials> credentials;
+  std::function<void(std::shared_ptr<Link>)> handler;
+  uv_tcp_t listener{};
+  std::shared_ptr<State> listening;  ///< itself, while the listening handle exists
+  Endpoint local;
+  TlsStats stats;
+  std::unordered_set<TlsConnection*> connections;
+  bool over = false;
+
+  void close_handle(uv_handle_s* handle) override {
+    uv_close(handle, [](uv_handle_t* closed) {
+      auto& self = static_cast<State&>(*static_cast<HandleOwner*>(closed->data));
+      const auto keep = std::move(self.listening);
+    });
+  }
+
+  void stop_listening() {
+    auto* handle = reinterpret_cast<uv_handle_t*>(&listener);
+    if (listening && !uv_is_closing(handle)) close_handle(handle);
+    local = {};
+  }
+
+  void on_connection(int status) {
+    auto* stream = reinterpret_cast<uv_stream_t*>(&listener);
+    if (status != 0 || over) return;
+    if (stats.half_open >= options.half_open || connections.size() >= options.links + options.half_open) {
+      ++stats.dropped;
+      TlsConnection::turn_away(loop, stream);
+      return;
+    }
+    auto session = TlsSession::server(credentials);
+    if (!session) {
+      ++stats.dropped;
+      TlsConnection::turn_away(loop, stream);
+      return;
+    }
+    // The slot of a half-open connection is held until its socket is closed or its peer is proven.
+    ++stats.half_open;
+    const auto half_open = std::make_shared<bool>(true);
+    const auto connection = track(std::move(*session), half_open, [this, half_open](auto self, Result<void> done) {
+      if (done && stats.links < options.links) {
+        leave_half_open(half_open);
+        ++stats.accepted;
+        if (handler) handler(linked(self));
+        return;
+      }
+      if (done) {
+        ++stats.dropped;
+        self->cut();
+      } else if (done.error().code == ErrorCode::timeout) {
+        ++stats.timed_out;
+      } else {
+        ++stats.refused;
+      }
+    });
+    connection->accept(stream, options.handshake_timeout);
+  }
+
+  void connect(const Endpoint& to, const NodeId& expected, Duration timeout, OnLink done) {
+    auto refuse = [this, &done](Error error) {
+      loop.post([done = std::move(done), error = std::move(error)] { done(tl::unexpected(error)); });
+    };
+    auto address = socket_address(to);
+    if (!address) return refuse(address.error());
+    if (stats.links >= options.links) {
+      return refuse({ErrorCode::limit_exceeded,
+                     fmt::format("{} links are open, which is the limit; close some first", options.links),
+                     {}});
+    }
+    auto session = TlsSession::client(credentials, expected);
+    if (!session) return refuse(session.error());
+    const auto connection =
+        track(std::move(*session), nullptr, [this, done = std::move(done)](auto self, Result<void> result) {
+          if (result) {
+            ++stats.connected;
+            done(linked(self));
+            return;
+          }
+          if (result.error().code == ErrorCode::timeout) ++stats.timed_out;
+          done(tl::unexpected(result.error()));
+        });
+    connection->connect(*address, timeout);
+  }
+
+  void end_all() {
+    over = true;
+    handler = nullptr;
+    stop_listening();
+    const auto all = connections;
+    for (TlsConnection* connection : all) {
+      connection->abandon();
+      connection->cut();
+    }
+  }
+
+ private:
+  using OnHandshake = std::function<void(std::shared_ptr<TlsConnection>, Result<void>)>;
+
+  void leave_half_open(const std::shared_ptr<bool>& half_open) {
+    if (half_open && *half_open) {
+      *half_open = false;
+      --stats.half_open;
+    }
+  }
+
+  std::shared_ptr<TlsConnection> track(std::unique_ptr<TlsSession> session, std::shared_ptr<bool> half_open,
+                                       OnHandshake on_handshake) {
+    const auto self = shared_from_this();
+    const auto slot = std::make_shared<TlsConnection*>(nullptr);
+    TlsConnection::Events events;
+    events.on_handshake = [self, slot, on_handshake = std::move(on_handshake)](Result<void> done) {
+      if (self->over) return;
+      on_handshake((*slot)->shared_from_this(), std::move(done));
+    };
+    events.on_gone = [self, slot, half_open = std::move(half_open)] {
+      self->leave_half_open(half_open);
+      self->connections.erase(*slot);
+      self->count_links();
+    };
+    auto connection = std::make_shared<TlsConnection>(loop, options, std::move(session), std::move(events));
+    *slot = connection.get();
+    connections.insert(connection.get());
+    return connection;
+  }
+
+  std::shared_ptr<Link> linked(std::shared_ptr<TlsConnection> connection) {
+    auto link = std::make_shared<TlsLink>(std::move(connection));
+    count_links();
+    return link;
+  }
+
+  void count_links() {
+    stats.links = 0;
+    for (const TlsConnection* connection : connections) stats.links += connection->is_link() ? 1 : 0;
+  }
+};
+
+TlsTransport::TlsTransport(std::shared_ptr<State> state) : state_(std::move(state)) {}
+TlsTransport::~TlsTransport() { state_->end_all(); }
+
+Result<std::unique_ptr<TlsTransport>> TlsTransport::make(Loop& loop, const metadata::KeyPair& key,
+                                                         const TlsOptions& options) {
+  auto credentials = TlsCredentials::make(key);
+  if (!credentials) return tl::unexpected(credentials.error());
+  return std::unique_ptr<TlsTransport>(
+      new TlsTransport(std::make_shared<State>(loop, options, std::move(*credentials))));
+}
+
+Result<void> TlsTransport::listen(const Endpoint& local) {
+  State& s = *state_;
+  P2P_ASSERT(!s.listening);
+  const auto address = socket_address(local);
+  if (!address) return tl::unexpected(address.error());
+  if (const int error = uv_tcp_init(s.loop.uv(), &s.listener); error != 0) {
+    return fail(ErrorCode::io, "cannot open a socket: raise the limit on open files (ulimit -n)", uv_strerror(error));
+  }
+  s.listener.data = static_cast<HandleOwner*>(&s);
+  s.listening = state_;
+  int error = uv_tcp_bind(&s.listener, reinterpret_cast<const sockaddr*>(&*address), 0);
+  if (error == 0) {
+    error = uv_listen(reinterpret_cast<uv_stream_t*>(&s.listener), 128, [](uv_stream_t* stream, int status) {
+      static_cast<State&>(*static_cast<HandleOwner*>(stream->data)).on_connection(status);
+    });
+  }
+  if (error != 0) {
+    s.stop_listening();
+    switch (error) {
+      case UV_EADDRINUSE:
+        return fail(ErrorCode::in_use,
+                    fmt::format("TCP port {} of {} is taken: stop the program that uses it, or choose another "
+                                "link port (0 takes a free one)",
+                                local.port, local.host),
+                    uv_strerror(error));
+      case UV_EADDRNOTAVAIL:
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("{} is no address of this machine: bind to one of `ip address`", local.host),
+                    uv_strerror(error));
+      default:
+        return fail(ErrorCode::io, fmt::format("cannot accept links at {}", local.text()), uv_strerror(error));
+    }
+  }
+  sockaddr_storage bound{};
+  int size = sizeof bound;
+  uv_tcp_getsockname(&s.listener, reinterpret_cast<sockaddr*>(&bound), &size);
+  s.local = endpoint_of(bound);
+  return {};
+}
+
+void TlsTransport::stop_listening() { state_->stop_listening(); }
+
+void TlsTransport::connect(const Endpoint& to, const NodeId& expected, Duration timeout, OnLink done) {
+  state_->connect(to, expected, timeout, std::move(done));
+}
+
+void TlsTransport::on_accept(std::function<void(std::shared_ptr<Link>)> handler) {
+  state_->handler = std::move(handler);
+}
+
+Endpoint TlsTransport::local() const { return state_->local; }
+TlsStats TlsTransport::stats() const { return state_->stats; }
+
+}  // namespace p2p::net
