@@ -34,6 +34,8 @@ struct ExchangeHost {
   std::function<Bytes(const metadata::TaskId&)> describe;
   /// A snapshot of the blocks for `classes` (empty: all); null: not served here.
   std::function<std::shared_ptr<const Offer>(const metadata::TaskId&, const std::vector<std::int32_t>&)> offer;
+  /// A peer says what a part from here was worth to it, -1 .. 1; may be empty.
+  std::function<void(const NodeId&, const metadata::TaskId&, double)> on_feedback = {};
 };
 
 /// Bounds on what a peer can make this node do. Every one has a test.
@@ -49,6 +51,7 @@ struct ExchangeLimits {
   std::size_t requests_per_second = 200;   ///< per peer; more are answered "busy"
   Duration request_timeout = 2s;
   Duration connect_timeout = 2s;
+  Duration pull_timeout = 30s;             ///< a whole description or part, once linked
   Duration idle_timeout = 30s;             ///< an unused link is closed
   Duration snapshot_life = 30s;            ///< how long an offered manifest's blocks can be asked for
 };
@@ -62,7 +65,8 @@ struct PulledPart {
   std::string family;
   std::vector<SharedBlock> blocks;
   std::size_t bytes_received = 0;   ///< content that travelled
-  std::size_t blocks_reused = 0;    ///< already here, by hash
+  std::size_t blocks_reused = 0;    ///< already here, by hash: their content is empty
+  std::vector<metadata::Hash> hashes = {};  ///< of each block's content, in the order of `blocks`
   Duration link_took{}, manifest_took{}, chunks_took{};
 };
 
@@ -76,13 +80,25 @@ struct PeerStats {
 
 /// Serves this node's parts and pulls those of others, over links that are kept while they are useful.
 ///
-/// Protocol (FORMAT.md): length-prefixed msgpack frames; every request has an id and a deadline; a manifest
-/// names blocks by SHA-256; content comes in chunks and is believed when its hash fits. Anything malformed ends
-/// the link. Each operation reports exactly once.
+/// Protocol (README.md, "Frames"): length-prefixed msgpack frames; every request has an id and a deadline; a
+/// manifest names blocks by SHA-256; content comes in chunks and is believed when its hash fits. Anything malformed
+/// ends the link. Each operation reports exactly once, and never from inside the call that started it.
+///
+/// Links: one per pair, used in both directions. When two peers connect to each other at the same time, both keep
+/// the link that the smaller key began; the other one still answers what is under way and goes when it is quiet.
+/// Snapshots: a manifest and its chunks come from one Offer, kept for ExchangeLimits::snapshot_life after its last
+/// use, however much the model has learned meanwhile. Whoever asks for the same within half a second gets the same.
+/// Thread: the executor's.
+/// Errors: `untrusted` (key, signature or hash does not fit), `malformed` and `limit_exceeded` (what the peer sent),
+/// `version`, `timeout`, `closed` (it went away), `not_found` (it does not serve this), `unavailable` (busy, or its
+/// snapshot is gone), `full` (no room for another link), `cancelled`.
 class Exchange {
  public:
   Exchange(Executor& executor, Transport& transport, ExchangeHost host, ExchangeLimits limits);
+  /// Ends all links; reports nothing any more. shutdown() first, where reports matter.
   ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
 
   struct Peer {
     NodeId id;

@@ -1,0 +1,342 @@
+#include "overlay/messages.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "metadata/codec.hpp"
+
+namespace p2p::overlay {
+
+namespace {
+
+using metadata::Encoder;
+using metadata::Value;
+
+// The numbers on the wire. Requests below 16, answers below 32.
+enum Kind : std::uint64_t {
+  kHello = 0,
+  kDescribe = 1,
+  kManifest = 2,
+  kPage = 3,
+  kChunk = 4,
+  kFeedback = 5,
+  kDescription = 17,
+  kManifestPage = 18,
+  kContent = 20,
+  kRefusal = 30,
+  kGoodbye = 31,
+};
+
+template <typename... Cases>
+struct Match : Cases... {
+  using Cases::operator()...;
+};
+template <typename... Cases>
+Match(Cases...) -> Match<Cases...>;
+
+void put_classes(Encoder& out, const std::vector<std::int32_t>& classes) {
+  out.array(static_cast<std::uint32_t>(classes.size()));
+  for (const auto c : classes) out.integer(c);
+}
+
+void start(Encoder& out, std::uint32_t size, Kind kind, std::uint64_t id) {
+  out.array(size).unsigned_integer(kind).unsigned_integer(id);
+}
+
+// Reads the fields of one frame in order. Errors stick, so that a decoder checks once at its end.
+class Fields {
+ public:
+  explicit Fields(const Value& frame, std::size_t first = 2) : frame_(frame), next_(first) {}
+
+  std::uint64_t number(std::uint64_t max = std::numeric_limits<std::uint64_t>::max()) {
+    const auto value = frame_[next_++].unsigned_integer();
+    ok_ = ok_ && value && *value <= max;
+    return ok_ ? *value : 0;
+  }
+  std::uint32_t number32() {
+    return static_cast<std::uint32_t>(number(std::numeric_limits<std::uint32_t>::max()));
+  }
+  double finite() {
+    const auto value = frame_[next_++].real();
+    ok_ = ok_ && value && std::isfinite(*value);
+    return ok_ ? *value : 0;
+  }
+  std::string text() {
+    const auto value = frame_[next_++].text();
+    ok_ = ok_ && value && value->size() <= kMaxNameBytes;
+    return ok_ ? std::string(*value) : std::string();
+  }
+  Bytes bytes() {
+    const auto value = frame_[next_++].binary();
+    ok_ = ok_ && value.has_value();
+    return ok_ ? Bytes(value->begin(), value->end()) : Bytes();
+  }
+  template <typename Fixed>  // Hash, NodeId
+  Fixed fixed() {
+    Fixed out;
+    const auto value = frame_[next_++].binary();
+    ok_ = ok_ && value && value->size() == out.bytes.size();
+    if (ok_) std::copy(value->begin(), value->end(), out.bytes.begin());
+    return out;
+  }
+  std::vector<std::int32_t> classes() {
+    const Value list = frame_[next_++];
+    ok_ = ok_ && list.kind() == Value::Kind::array && list.size() <= kMaxClasses;
+    std::vector<std::int32_t> out;
+    for (std::size_t i = 0; ok_ && i < list.size(); ++i) {
+      const auto c = list[i].integer();
+      ok_ = c && *c >= 0 && *c < static_cast<std::int64_t>(kMaxClasses);
+      if (ok_) out.push_back(static_cast<std::int32_t>(*c));
+    }
+    return out;
+  }
+  Value next() { return frame_[next_++]; }
+  void require(bool condition) { ok_ = ok_ && condition; }
+  /// Every field was there and right, and there are no others.
+  bool complete() const { return ok_ && next_ == frame_.size(); }
+
+ private:
+  const Value& frame_;
+  std::size_t next_;
+  bool ok_ = true;
+};
+
+BlockLine read_line(const Value& value, bool& ok) {
+  BlockLine line;
+  Fields fields(value, 0);
+  fields.require(value.kind() == Value::Kind::array);
+  line.name = fields.text();
+  line.classes = fields.classes();
+  line.evidence = fields.finite();
+  fields.require(line.evidence >= 0);
+  line.size = fields.number();
+  line.hash = fields.fixed<metadata::Hash>();
+  ok = fields.complete();
+  return line;
+}
+
+tl::unexpected<Error> bad(std::string_view what) {
+  return fail(ErrorCode::malformed, "the peer sent a frame that is not of this protocol: " + std::string(what));
+}
+
+}  // namespace
+
+Bytes encode(const Frame& frame) {
+  Encoder out;
+  const auto id = frame.id;
+  std::visit(
+      Match{
+          [&](const Hello& m) {
+            start(out, 7, kHello, id);
+            out.unsigned_integer(m.version).binary(m.to.view()).unsigned_integer(m.frame_bytes);
+            out.unsigned_integer(m.chunk_bytes).unsigned_integer(m.requests);
+          },
+          [&](const DescribeRequest& m) {
+            start(out, 3, kDescribe, id);
+            out.binary(m.task.view());
+          },
+          [&](const ManifestRequest& m) {
+            start(out, 4, kManifest, id);
+            out.binary(m.task.view());
+            put_classes(out, m.classes);
+          },
+          [&](const PageRequest& m) {
+            start(out, 4, kPage, id);
+            out.unsigned_integer(m.snapshot).unsigned_integer(m.first);
+          },
+          [&](const ChunkRequest& m) {
+            start(out, 6, kChunk, id);
+            out.unsigned_integer(m.snapshot).unsigned_integer(m.block);
+            out.unsigned_integer(m.offset).unsigned_integer(m.length);
+          },
+          [&](const Feedback& m) {
+            start(out, 4, kFeedback, id);
+            out.binary(m.task.view()).real(m.gain);
+          },
+          [&](const DescriptionAnswer& m) {
+            start(out, 5, kDescription, id);
+            out.unsigned_integer(m.snapshot).unsigned_integer(m.total).binary(m.bytes);
+          },
+          [&](const ManifestAnswer& m) {
+            start(out, 7, kManifestPage, id);
+            out.unsigned_integer(m.snapshot).text(m.family).unsigned_integer(m.total);
+            out.unsigned_integer(m.first).array(static_cast<std::uint32_t>(m.lines.size()));
+            for (const auto& line : m.lines) {
+              out.array(5).text(line.name);
+              put_classes(out, line.classes);
+              out.real(line.evidence).unsigned_integer(line.size).binary(line.hash.view());
+            }
+          },
+          [&](const ChunkAnswer& m) {
+            start(out, 3, kContent, id);
+            out.binary(m.bytes);
+          },
+          [&](const Refusal& m) {
+            start(out, 5, kRefusal, id);
+            out.unsigned_integer(static_cast<std::uint64_t>(m.why)).unsigned_integer(m.retry_ms).text(m.text);
+          },
+          [&](const Goodbye& m) {
+            start(out, 3, kGoodbye, id);
+            out.text(m.text);
+          },
+      },
+      frame.message);
+  const Bytes body = out.take();
+  Bytes bytes;
+  bytes.reserve(body.size() + 4);
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    bytes.push_back(static_cast<std::uint8_t>(body.size() >> shift));
+  }
+  bytes.insert(bytes.end(), body.begin(), body.end());
+  return bytes;
+}
+
+Result<Frame> decode_frame(ByteView body) {
+  const metadata::DecodeLimits limits{.bytes = body.size(), .depth = 5, .elements = 1u << 18};
+  auto document = metadata::Document::parse(body, limits);
+  if (!document) return tl::unexpected(document.error());
+  const Value root = document->root();
+  const auto kind = root[std::size_t{0}].unsigned_integer();
+  const auto id = root[std::size_t{1}].unsigned_integer();
+  if (root.kind() != Value::Kind::array || !kind || !id) return bad("no kind and id");
+
+  Frame frame;
+  frame.id = *id;
+  Fields fields(root);
+  switch (*kind) {
+    case kHello: {
+      Hello m;
+      m.version = fields.number32();
+      // Later versions may say more, and are refused by number, not by shape.
+      if (m.version > kProtocolVersion) {
+        frame.message = m;
+        return frame;
+      }
+      m.to = fields.fixed<metadata::NodeId>();
+      m.frame_bytes = fields.number32();
+      m.chunk_bytes = fields.number32();
+      m.requests = fields.number32();
+      frame.message = m;
+      break;
+    }
+    case kDescribe:
+      frame.message = DescribeRequest{fields.fixed<metadata::TaskId>()};
+      break;
+    case kManifest: {
+      ManifestRequest m;
+      m.task = fields.fixed<metadata::TaskId>();
+      m.classes = fields.classes();
+      frame.message = std::move(m);
+      break;
+    }
+    case kPage: {
+      PageRequest m;
+      m.snapshot = fields.number();
+      m.first = fields.number32();
+      frame.message = m;
+      break;
+    }
+    case kChunk: {
+      ChunkRequest m;
+      m.snapshot = fields.number();
+      m.block = fields.number32();
+      m.offset = fields.number();
+      m.length = fields.number32();
+      frame.message = m;
+      break;
+    }
+    case kFeedback: {
+      Feedback m;
+      m.task = fields.fixed<metadata::TaskId>();
+      m.gain = fields.finite();
+      fields.require(m.gain >= -1 && m.gain <= 1);
+      frame.message = m;
+      break;
+    }
+    case kDescription: {
+      DescriptionAnswer m;
+      m.snapshot = fields.number();
+      m.total = fields.number();
+      m.bytes = fields.bytes();
+      frame.message = std::move(m);
+      break;
+    }
+    case kManifestPage: {
+      ManifestAnswer m;
+      m.snapshot = fields.number();
+      m.family = fields.text();
+      m.total = fields.number32();
+      m.first = fields.number32();
+      const Value lines = fields.next();
+      bool ok = lines.kind() == Value::Kind::array;
+      for (std::size_t i = 0; ok && i < lines.size(); ++i) m.lines.push_back(read_line(lines[i], ok));
+      fields.require(ok);
+      frame.message = std::move(m);
+      break;
+    }
+    case kContent:
+      frame.message = ChunkAnswer{fields.bytes()};
+      break;
+    case kRefusal: {
+      Refusal m;
+      m.why = static_cast<Refusal::Why>(fields.number(static_cast<std::uint64_t>(Refusal::Why::too_large)));
+      m.retry_ms = fields.number32();
+      m.text = fields.text();
+      frame.message = std::move(m);
+      break;
+    }
+    case kGoodbye:
+      frame.message = Goodbye{fields.text()};
+      break;
+    default:
+      return bad("kind " + std::to_string(*kind) + " is not known");
+  }
+  if (!fields.complete()) return bad("a field is missing, wrong, or one too many");
+  return frame;
+}
+
+std::size_t line_bytes(const BlockLine& line) {
+  return line.name.size() + line.classes.size() * 5 + 70;
+}
+
+Result<void> FrameReader::feed(ByteView bytes, const std::function<bool(ByteView)>& on_frame) {
+  const auto length_of = [](ByteView at) {
+    return std::size_t{at[0]} << 24 | std::size_t{at[1]} << 16 | std::size_t{at[2]} << 8 | at[3];
+  };
+  const auto check = [this](std::size_t length) -> Result<void> {
+    if (length == 0) return fail(ErrorCode::malformed, "the peer sent an empty frame");
+    if (length > frame_bytes_) {
+      return fail(ErrorCode::limit_exceeded, "the peer announced a frame of " + std::to_string(length) +
+                                                 " bytes; " + std::to_string(frame_bytes_) + " are allowed");
+    }
+    return {};
+  };
+  while (!bytes.empty()) {
+    // A whole frame in what came: no copy.
+    if (buffer_.empty() && bytes.size() >= 4) {
+      const std::size_t length = length_of(bytes);
+      if (auto fits = check(length); !fits) return fits;
+      if (bytes.size() - 4 >= length) {
+        const ByteView body = bytes.subspan(4, length);
+        bytes = bytes.subspan(4 + length);
+        if (!on_frame(body)) return {};
+        continue;
+      }
+    }
+    const std::size_t wanted = buffer_.size() < 4 ? 4 : 4 + length_of(buffer_);
+    const std::size_t take = std::min(wanted - buffer_.size(), bytes.size());
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(take));
+    bytes = bytes.subspan(take);
+    if (buffer_.size() < 4) continue;
+    const std::size_t length = length_of(buffer_);
+    if (auto fits = check(length); !fits) return fits;
+    if (buffer_.size() < 4 + length) continue;
+    const Bytes whole = std::move(buffer_);
+    buffer_.clear();
+    if (!on_frame(ByteView(whole).subspan(4))) return {};
+  }
+  return {};
+}
+
+}  // namespace p2p::overlay
