@@ -60,8 +60,9 @@ class ByteWriter {
  private:
   void append(const void* data, std::size_t size) {
     if (size == 0) return;
-    const auto* first = static_cast<const std::uint8_t*>(data);
-    bytes_.insert(bytes_.end(), first, first + size);
+    const auto end = bytes_.size();
+    bytes_.resize(end + size);
+    std::memcpy(bytes_.data() + end, data, size);
   }
   Bytes bytes_;
 };

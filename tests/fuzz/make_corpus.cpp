@@ -1,0 +1,120 @@
+// Writes the seeds of the fuzz corpora: one good example of every format.   make_corpus tests/fuzz/corpus
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "learner/metrics.hpp"
+#include "learner/model.hpp"
+#include "learner/snapshot.hpp"
+#include "metadata/base/random.hpp"
+#include "metadata/codec.hpp"
+#include "metadata/record.hpp"
+
+using namespace p2p;
+
+namespace {
+
+std::filesystem::path root;
+
+void write(const std::string& target, const std::string& name, ByteView bytes) {
+  std::filesystem::create_directories(root / target);
+  std::ofstream out(root / target / name, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+Bytes prefixed(std::uint8_t first, ByteView rest) {
+  Bytes out{first};
+  out.insert(out.end(), rest.begin(), rest.end());
+  return out;
+}
+
+metadata::Fingerprint example_fingerprint() {
+  metadata::FingerprintBuilder builder({.dimensions = 8, .classes = 3});
+  Random random(1);
+  std::array<float, 8> phi{};
+  for (int i = 0; i < 60; ++i) {
+    for (auto& value : phi) value = static_cast<float>(random.normal() * 0.5);
+    builder.add(phi, i % 3, i % 4 != 0);
+  }
+  return builder.build();
+}
+
+void metadata_seeds() {
+  metadata::Encoder encoder;
+  encoder.array(4).map(1).text("key").integer(-3).binary(view("bytes")).real(2.5).array(2).nil().boolean(true);
+  write("codec", "values", encoder.take());
+
+  metadata::Task task;
+  task.name = "fuzz";
+  task.features = {{.name = "a", .count = 3},
+                   {.name = "b", .kind = metadata::FeatureGroup::Kind::categorical, .categories = 4}};
+  task.classes = {"x", "y", "z"};
+  task.family = "rff-softmax";
+  task.params = {{"dimensions", 64}};
+  task.bandwidth = 1.5;
+  write("task", "canonical", metadata::canonical(task));
+  write("task", "toml", view(metadata::to_toml(task)));
+
+  const auto key = metadata::KeyPair::from_seed({7});
+  write("keys", "pem", view(key.to_pem()));
+  write("keys", "hex", view(key.id().hex()));
+
+  const auto fingerprint = example_fingerprint();
+  write("records", "fingerprint", metadata::encode(fingerprint));
+  metadata::Entry entry;
+  entry.task = metadata::id(task);
+  entry.node = key.id();
+  entry.version = 1;
+  entry.endpoint = {"127.0.0.1", 4222};
+  entry.recall = {0, 200, 255};
+  write("records", "entry", metadata::seal(entry, key));
+  write("records", "description",
+        metadata::seal(metadata::Description{metadata::id(task), key.id(), 1, fingerprint}, key));
+  write("records", "endpoint", view(std::string_view("[::1]:4222")));
+}
+
+void learner_seeds() {
+  for (const bool forest : {false, true}) {
+    const learner::ModelSpec spec{.family = forest ? "online-random-forest" : "rff-softmax",
+                                  .features = 4,
+                                  .classes = 3,
+                                  .seed = 1,
+                                  .bandwidth = 1,
+                                  .params = forest ? std::map<std::string, double>{{"trees", 3}}
+                                                   : std::map<std::string, double>{{"dimensions", 8}}};
+    auto model = learner::make_model(spec);
+    P2P_ASSERT(model.has_value());
+    Random random(3);
+    for (int i = 0; i < 1500; ++i) {
+      const int y = i % 3;
+      std::array<float, 4> x{};
+      for (auto& value : x) value = static_cast<float>(random.uniform() + (y == 1 ? 0.5 : 0.0));
+      (*model)->learn(x, y);
+    }
+    const std::string name = forest ? "forest" : "rff";
+    write("model", name, prefixed(forest ? 1 : 0, (*model)->encode()));
+    const auto part = (*model)->partition({});
+    for (std::size_t i = 0; i < part.blocks.size() && i < 2; ++i) {
+      write("part", name + std::to_string(i), prefixed(forest ? 1 : 0, part.blocks[i].content));
+      write("part", name + "-blend" + std::to_string(i), prefixed(forest ? 3 : 2, part.blocks[i].content));
+    }
+  }
+  learner::Prequential metrics(3, 10);
+  for (int i = 0; i < 30; ++i) metrics.add(i % 3, (i * i) % 3);
+  write("snapshot", "metrics", metrics.encode());
+  write("snapshot", "container", learner::encode(learner::Snapshot{{{"model", {1, 2, 3}}, {"metrics", metrics.encode()}}}));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_corpus FOLDER\n");
+    return 2;
+  }
+  root = argv[1];
+  metadata_seeds();
+  learner_seeds();
+  return 0;
+}
