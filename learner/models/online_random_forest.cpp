@@ -19,9 +19,11 @@ constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 constexpr double kMaxEvidence = 1e12;
 /// Of the out-of-bag record per class: about the latest 100 judgements count.
 constexpr float kJudgeDecay = 0.99f;
-constexpr float kFast = 0.01f, kSlow = 0.001f;
+constexpr float kFast = 0.03f, kSlow = 0.001f;
 /// Judgements before a tree may be discarded.
 constexpr float kYouth = 200;
+/// Samples of a class after which a tree half knows it.
+constexpr float kHalfKnown = 200;
 
 }  // namespace
 
@@ -30,15 +32,15 @@ Result<std::unique_ptr<OnlineRandomForest>> OnlineRandomForest::make(const Model
   Config config;
   config.trees = params.whole("trees", 20, 1, kMaxTrees);
   config.share = params.number("share", 0.3, 0.01, 1);
-  config.memory = static_cast<float>(params.number("memory", 2000, 10, 1e6));
-  config.discard_margin = params.number("discard_margin", 0.15, 0, 1);
+  config.shape.memory = static_cast<float>(params.number("memory", 200, 10, 1e6));
+  config.discard_margin = params.number("discard_margin", 0.2, 0, 1);
   config.shape.features = spec.features;
   config.shape.classes = spec.classes;
   config.shape.tests = params.whole("tests", 20, 1, 1000);
   config.shape.max_depth = params.whole("max_depth", 30, 1, 64);
   config.shape.max_leaves = params.whole("max_leaves", 1024, 1, 1u << 16);
-  config.shape.min_samples = static_cast<float>(params.number("min_samples", 140, 2, 1e6));
-  config.shape.min_gain = static_cast<float>(params.number("min_gain", 0.1, 0, 10));
+  config.shape.min_samples = static_cast<float>(params.number("min_samples", 50, 2, 1e6));
+  config.shape.min_gain = static_cast<float>(params.number("min_gain", 0.05, 0, 10));
   config.fingerprint = params.fingerprint();
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   const std::size_t most = std::size_t{config.trees} * config.shape.max_leaves * config.shape.leaf_bytes();
@@ -56,12 +58,25 @@ OnlineRandomForest::OnlineRandomForest(const ModelSpec& spec, const Config& conf
       config_(config),
       random_(spec.seed),
       ranges_(spec.features, FeatureRange{std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest()}),
+      weight_(spec.classes),
       leaves_(config.trees),
       scores_(spec.classes) {
   members_.reserve(config.trees);
   for (std::uint32_t i = 0; i < config.trees; ++i) {
-    members_.push_back({RandomTree(config.shape), 0, 0, 0, 0, std::vector<Judged>(spec.classes)});
+    members_.push_back({RandomTree(config.shape), 0, 0, 0, 0, std::vector<Record>(spec.classes)});
   }
+  for (std::size_t c = 0; c < spec.classes; ++c) weigh(c);
+}
+
+void OnlineRandomForest::weigh(std::size_t c) {
+  float sum = 0, top = 0;
+  for (const Member& member : members_) {
+    const float mass = member.classes[c].mass;
+    const float known = mass / (mass + kHalfKnown);
+    sum += known;
+    top = std::max(top, known);
+  }
+  weight_[c] = top > 0 ? top / sum : 1.0f / static_cast<float>(members_.size());
 }
 
 void OnlineRandomForest::find_leaves(Features x) const {
@@ -75,10 +90,11 @@ void OnlineRandomForest::vote(std::span<const std::uint32_t> leaves, std::span<f
     const RandomTree& tree = members_[i].tree;
     const float total = tree.total(leaves[i]);
     if (total <= 0) continue;
-    const float one = 1.0f / (total * static_cast<float>(members_.size()));
+    const float one = 1.0f / total;
     const auto n = tree.counts(leaves[i]);
     for (std::size_t c = 0; c < out.size(); ++c) out[c] += n[c] * one;
   }
+  for (std::size_t c = 0; c < out.size(); ++c) out[c] *= weight_[c];
 }
 
 void OnlineRandomForest::scores(Features x, std::span<float> out) const {
@@ -120,13 +136,15 @@ ClassIndex OnlineRandomForest::predict_then_learn(Features x, ClassIndex y) {
     }
     member.tree.train(leaves_[i], x, y, static_cast<float>(k), ranges_, random_);
     member.trained += 1;
+    member.classes[static_cast<std::size_t>(y)].mass += static_cast<float>(k);
   }
+  weigh(static_cast<std::size_t>(y));
   return predicted;
 }
 
 void OnlineRandomForest::judge(Member& member, std::uint32_t leaf, ClassIndex y) {
   const bool hit = member.tree.vote(leaf) == y;
-  Judged& judged = member.classes[static_cast<std::size_t>(y)];
+  Record& judged = member.classes[static_cast<std::size_t>(y)];
   judged.seen = judged.seen * kJudgeDecay + 1;
   judged.hit = judged.hit * kJudgeDecay + (hit ? 1.0f : 0.0f);
   member.judged += 1;
@@ -144,22 +162,23 @@ void OnlineRandomForest::plant(Member& member) {
   member.tree.clear();
   member.trained = 0;
   member.fast_error = member.slow_error = member.judged = 0;
-  std::fill(member.classes.begin(), member.classes.end(), Judged{});
+  std::fill(member.classes.begin(), member.classes.end(), Record{});
+  for (std::size_t c = 0; c < weight_.size(); ++c) weigh(c);
   ++discarded_;
 }
 
-double OnlineRandomForest::merit(std::span<const Judged> judged, std::span<const ClassIndex> classes) const {
+double OnlineRandomForest::merit(std::span<const Record> records, std::span<const ClassIndex> classes) const {
   // Mean over the classes, each with two judgements of a coin added: an unjudged tree has 1/2.
   double sum = 0;
   std::size_t count = 0;
-  const auto add = [&](const Judged& j) {
+  const auto add = [&](const Record& j) {
     sum += (static_cast<double>(j.hit) + 1.0) / (static_cast<double>(j.seen) + 2.0);
     ++count;
   };
   if (classes.empty()) {
-    for (const Judged& j : judged) add(j);
+    for (const Record& record : records) add(record);
   } else {
-    for (const ClassIndex c : classes) add(judged[static_cast<std::size_t>(c)]);
+    for (const ClassIndex c : classes) add(records[static_cast<std::size_t>(c)]);
   }
   return sum / static_cast<double>(count);
 }
@@ -195,9 +214,9 @@ Part OnlineRandomForest::partition(std::span<const ClassIndex> classes) const {
     }
     ByteWriter out;
     out.put(config_.fingerprint);
-    for (const Judged& judged : member.classes) {
-      out.put(judged.seen);
-      out.put(judged.hit);
+    for (const Record& record : member.classes) {
+      out.put(record.seen);
+      out.put(record.hit);
     }
     member.tree.write_structure(out);
     block.content = out.take();
@@ -242,8 +261,8 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
     }
     ByteReader in(block.content);
     if (in.get<std::uint64_t>() != config_.fingerprint) return damaged("it belongs to a model of another spec");
-    std::vector<Judged> judged(spec_.classes);
-    for (Judged& j : judged) {
+    std::vector<Record> records(spec_.classes);
+    for (Record& j : records) {
       j.seen = in.get<float>();
       j.hit = in.get<float>();
       if (!(j.seen >= 0 && j.seen <= 1e6f && j.hit >= 0 && j.hit <= j.seen)) return damaged("its record is out of range");
@@ -253,8 +272,11 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
     if (!in.at_end()) return damaged("bytes follow the tree");
     evidence_in += block.evidence;
     // What the sender says of its accuracy orders the offered trees; from here on it is judged here.
-    incoming.push_back({merit(judged, options.classes),
-                        {std::move(tree), block.evidence, 0, 0, 0, std::vector<Judged>(spec_.classes)}});
+    const double claimed = merit(records, options.classes);
+    std::vector<double> mass(spec_.classes);
+    tree.class_mass(mass);
+    for (std::size_t c = 0; c < mass.size(); ++c) records[c] = {0, 0, static_cast<float>(mass[c])};
+    incoming.push_back({claimed, {std::move(tree), block.evidence, 0, 0, 0, std::move(records)}});
   }
   // Nothing can fail from here on.
   std::size_t room = config_.trees;
@@ -277,6 +299,7 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
   for (std::uint32_t i = 0; i < config_.trees; ++i) worst.emplace_back(merit(members_[i].classes, options.classes), i);
   std::sort(worst.begin(), worst.end());
   for (std::size_t i = 0; i < incoming.size(); ++i) members_[worst[i].second] = std::move(incoming[i].member);
+  for (std::size_t c = 0; c < weight_.size(); ++c) weigh(c);
   return {};
 }
 
@@ -296,9 +319,10 @@ Bytes OnlineRandomForest::encode() const {
     out.put(member.fast_error);
     out.put(member.slow_error);
     out.put(member.judged);
-    for (const Judged& judged : member.classes) {
-      out.put(judged.seen);
-      out.put(judged.hit);
+    for (const Record& record : member.classes) {
+      out.put(record.seen);
+      out.put(record.hit);
+      out.put(record.mass);
     }
     member.tree.write_state(out);
   }
@@ -333,10 +357,12 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
         !rate(member.slow_error) || !(member.judged >= 0 && std::isfinite(member.judged))) {
       return damaged("a tree's record is out of range");
     }
-    for (Judged& judged : member.classes) {
-      judged.seen = in.get<float>();
-      judged.hit = in.get<float>();
-      if (!(judged.seen >= 0 && std::isfinite(judged.seen) && judged.hit >= 0 && judged.hit <= judged.seen)) {
+    for (Record& record : member.classes) {
+      record.seen = in.get<float>();
+      record.hit = in.get<float>();
+      record.mass = in.get<float>();
+      const auto count = [](float v) { return v >= 0 && std::isfinite(v); };
+      if (!count(record.seen) || !count(record.hit) || record.hit > record.seen || !count(record.mass)) {
         return damaged("a tree's record is out of range");
       }
     }
@@ -344,6 +370,7 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
   }
   if (!in.ok()) return damaged("they end early");
   if (!in.at_end()) return damaged("bytes follow the last tree");
+  for (std::size_t c = 0; c < weight_.size(); ++c) weigh(c);
   return {};
 }
 
@@ -357,7 +384,7 @@ std::vector<OnlineRandomForest::TreeReport> OnlineRandomForest::report() const {
 
 std::size_t OnlineRandomForest::bytes() const {
   std::size_t total = ranges_.size() * sizeof(FeatureRange);
-  for (const Member& member : members_) total += member.tree.bytes() + member.classes.size() * sizeof(Judged);
+  for (const Member& member : members_) total += member.tree.bytes() + member.classes.size() * sizeof(Record);
   return total;
 }
 

@@ -14,6 +14,11 @@ namespace p2p::learner {
 /// by it (out-of-bag). A leaf splits when it has seen `min_samples` and the best of its `tests` random tests
 /// gains at least `min_gain` bits.
 ///
+/// score_c(x) = sum_t p_t(c | x) / n_c, with p_t the class shares in the leaf of tree t, and n_c the number of trees
+/// that know class c. A tree knows a class by mass / (mass + 200) of the samples it was trained on, relative to the
+/// tree that knows it best. Where all trees have seen the same stream this is the paper's plain mean; after a merge it
+/// keeps the trees that never met a class from outvoting those that did.
+///
 /// Block: "tree/<i>" = a tree's nodes and leaf counts. partition(classes) ranks the trees by out-of-bag
 /// accuracy on these classes and gives the best `share` of them; merge puts what comes in where the trees
 /// are that do worst on these classes. The number of trees never changes.
@@ -56,20 +61,19 @@ class OnlineRandomForest final : public Model {
   struct Config {
     std::uint32_t trees;
     double share;
-    float memory;
     double discard_margin;
     TreeShape shape;
     std::uint64_t fingerprint;
   };
-  /// Out-of-bag hits of one class, decayed.
-  struct Judged {
-    float seen = 0, hit = 0;
+  /// What one tree has to do with one class: out-of-bag hits, decayed; and samples trained on.
+  struct Record {
+    float seen = 0, hit = 0, mass = 0;
   };
   struct Member {
     RandomTree tree;
     double trained = 0;
-    float fast_error = 0, slow_error = 0, judged = 0;  ///< averages over about 100 and 1000 judgements; how many
-    std::vector<Judged> classes;
+    float fast_error = 0, slow_error = 0, judged = 0;  ///< averages over about 30 and 1000 judgements; how many
+    std::vector<Record> classes;
   };
   OnlineRandomForest(const ModelSpec& spec, const Config& config);
   OnlineRandomForest(const OnlineRandomForest&) = default;
@@ -77,7 +81,8 @@ class OnlineRandomForest final : public Model {
   void judge(Member& member, std::uint32_t leaf, ClassIndex y);
   void plant(Member& member);
   /// Accuracy on the classes (empty: all), towards `unknown` where nothing was judged.
-  double merit(std::span<const Judged> judged, std::span<const ClassIndex> classes) const;
+  double merit(std::span<const Record> records, std::span<const ClassIndex> classes) const;
+  void weigh(std::size_t c);
   void vote(std::span<const std::uint32_t> leaves, std::span<float> out) const;
   void find_leaves(Features x) const;
 
@@ -88,6 +93,7 @@ class OnlineRandomForest final : public Model {
   std::uint64_t discarded_ = 0;
   std::vector<FeatureRange> ranges_;
   std::vector<Member> members_;
+  std::vector<float> weight_;  ///< per class: 1 / number of trees that know it; follows from members_
   mutable std::vector<std::uint32_t> leaves_;  ///< scratch: no allocation per sample
   mutable std::vector<float> scores_;
 };

@@ -118,6 +118,7 @@ void RandomTree::train(std::uint32_t leaf, Features x, ClassIndex y, float weigh
   const auto c = static_cast<std::size_t>(y);
   counts_[leaf * shape_.classes + c] += weight;
   totals_[leaf] += weight;
+  if (totals_[leaf] > shape_.memory) fade(leaf);
   if (leaf_slot_[leaf] == kNoSlot) {
     if (leaf_depth_[leaf] >= shape_.max_depth || leaves() >= shape_.max_leaves) return;
     if (!open_slot(leaf, ranges, random)) return;
@@ -130,6 +131,22 @@ void RandomTree::train(std::uint32_t leaf, Features x, ClassIndex y, float weigh
   slot_seen_[std::size_t{slot} * shape_.classes + c] += weight;
   slot_total_[slot] += weight;
   if (slot_total_[slot] >= slot_next_[slot]) consider_split(leaf);
+}
+
+void RandomTree::fade(std::uint32_t leaf) {
+  const auto halve = [](std::span<float> values) {
+    for (float& v : values) v *= 0.5f;
+  };
+  halve({counts_.data() + std::size_t{leaf} * shape_.classes, shape_.classes});
+  totals_[leaf] *= 0.5f;
+  const std::uint32_t slot = leaf_slot_[leaf];
+  // A slot needs min_samples to decide at all.
+  if (slot == kNoSlot || slot_total_[slot] <= std::max(shape_.memory, 4 * shape_.min_samples)) return;
+  const std::size_t tests = shape_.tests;
+  halve({slot_left_.data() + slot * tests * shape_.classes, tests * shape_.classes});
+  halve({slot_seen_.data() + std::size_t{slot} * shape_.classes, shape_.classes});
+  slot_total_[slot] *= 0.5f;
+  slot_next_[slot] = slot_total_[slot] + std::max(1.0f, 0.1f * shape_.min_samples);
 }
 
 bool RandomTree::open_slot(std::uint32_t leaf, std::span<const FeatureRange> ranges, Random& random) {

@@ -19,6 +19,7 @@ struct TreeShape {
   std::uint32_t max_leaves = 0;
   float min_samples = 0;          ///< alpha: samples in a leaf before it may split
   float min_gain = 0;             ///< beta: information gain of a split, in bits
+  float memory = 0;               ///< counts in a leaf; when they pass it, they are halved
 
   /// Memory of one leaf at its largest.
   std::size_t leaf_bytes() const;
@@ -90,6 +91,8 @@ class RandomTree {
   void copy(const RandomTree& other);
   /// Gives the leaf a slot with fresh tests; false when no feature varies yet.
   bool open_slot(std::uint32_t leaf, std::span<const FeatureRange> ranges, Random& random);
+  /// Halves what the leaf has counted, so that what comes counts for more than what was.
+  void fade(std::uint32_t leaf);
   void consider_split(std::uint32_t leaf);
   void split(std::uint32_t leaf, std::uint32_t test);
   std::span<float> left_counts(std::uint32_t slot, std::size_t c) {

@@ -34,7 +34,7 @@ Result<std::unique_ptr<RffSoftmax>> RffSoftmax::make(const ModelSpec& spec) {
   config.dimensions = params.whole("dimensions", 512, 0, kMaxDimensions);
   config.raw = params.whole("raw", 1, 0, 1) == 1;
   config.step.rate = static_cast<float>(params.number("learning_rate", 0.3, 1e-6, 10));
-  config.step.decay = static_cast<float>(params.number("decay", 0.9995, 0.9, 1));
+  config.step.decay = static_cast<float>(params.number("decay", 0.9998, 0.9, 1));
   config.step.floor = static_cast<float>(params.number("floor", 1e-3, 1e-12, 1e3));
   config.fingerprint = params.fingerprint();
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
