@@ -221,7 +221,7 @@ class TreeBuilder : public msgpack::null_visitor {
   Error error_;
 };
 
-const Node kNil;
+const Node kNil{};
 const Node& node_of(const void* object) {
   return object ? *static_cast<const Node*>(object) : kNil;
 }
