@@ -41,6 +41,12 @@ Result<Bytes> from_hex(std::string_view text) {
   return out;
 }
 
+// Not in the header: inlined, GCC 12 warns of writes past the end that the vector does not make.
+void ByteWriter::append(const void* data, std::size_t size) {
+  const auto* first = static_cast<const std::uint8_t*>(data);
+  if (size > 0) bytes_.insert(bytes_.end(), first, first + size);
+}
+
 std::uint32_t crc32(ByteView bytes) {
   return static_cast<std::uint32_t>(
       ::crc32_z(0L, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));

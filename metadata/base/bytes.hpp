@@ -58,12 +58,7 @@ class ByteWriter {
   Bytes take() { return std::move(bytes_); }
 
  private:
-  void append(const void* data, std::size_t size) {
-    if (size == 0) return;
-    const auto end = bytes_.size();
-    bytes_.resize(end + size);
-    std::memcpy(bytes_.data() + end, data, size);
-  }
+  void append(const void* data, std::size_t size);
   Bytes bytes_;
 };
 
