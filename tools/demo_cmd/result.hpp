@@ -1,0 +1,97 @@
+// What a demonstration came to: the script held against what the nodes said. Pure functions of
+// both.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/demo_cmd/node_log.hpp"
+#include "tools/demo_cmd/scenario.hpp"
+
+namespace p2p::tools {
+
+/// One scripted change and what became of it. Detected: the node's first alarm between this change
+/// and its next.
+struct DriftResult {
+  Scripted scripted;
+  bool reached = false;  ///< the stream got so far
+  bool detected = false;
+  std::uint64_t delay = 0;     ///< samples from the change to the alarm
+  std::vector<Story> stories;  ///< every alarm of the phase, the first is the detection
+  Story told;                  ///< the accepted one, else the first; of its fields when detected
+  std::string helper;          ///< its name in this demonstration, or brief id
+  std::uint64_t parts = 0, blocks = 0, bytes_pulled = 0;  ///< over all stories of the phase
+  std::optional<double> level;  ///< recovery level; nothing: the phase was too short to say
+  RecoveryPair recovery;
+  std::optional<Censored> ratio;  ///< speed_up; nothing without a level
+};
+
+struct NodeResult {
+  std::string name, role, id;
+  std::uint64_t samples = 0;
+  double accuracy = 0, twin_accuracy = 0;
+  double second_half = 0, twin_second_half = 0;
+  std::uint64_t alarms = 0;
+  std::uint64_t false_alarms = 0;  ///< before its first change, or at a node that has none
+  std::uint64_t repeats = 0;       ///< further alarms within one phase
+  Cost cost;
+  bool summed_up = false;                ///< the node lived to tell its costs
+  std::string death;                     ///< how it died before its time; empty: it did not
+  std::vector<std::string> last_errors;  ///< of a dead one: its last lines
+  Hits hits, twin_hits;
+};
+
+/// Bytes, each counted once although two nodes saw it.
+struct ByteCount {
+  std::map<std::string, std::uint64_t> by_kind;  ///< "dht", and the links' kinds
+  std::uint64_t total = 0;
+  std::uint64_t raw = 0;           ///< every sample that was streamed, sent once to one place
+  std::uint64_t raw_deflated = 0;  ///< the same after zlib, estimated on a sample
+};
+
+struct Medians {
+  std::size_t drifts = 0, detected = 0, accepted = 0;
+  std::optional<Censored> ratio, node, twin;  ///< of speed-up, and of samples to recover
+  std::optional<double> delay;                ///< samples, of the detected
+};
+
+struct DemoResult {
+  ScenarioOptions options;
+  std::string data;  ///< name of the data set
+  double rate = 0;
+  bool interrupted = false;
+  double elapsed_s = 0, stream_s = 0;
+  std::vector<std::string> classes;
+  std::vector<DriftResult> drifts;
+  std::vector<NodeResult> nodes;
+  ByteCount bytes;
+  std::array<Medians, 3> workloads;  ///< in the order of kWorkloads
+  std::optional<double> lookup_ms, ask_ms, pull_ms, trial_ms,
+      detect_to_merge_ms;  ///< medians over accepted
+  std::uint64_t images_reused = 0;
+};
+
+/// What the result needs beside the logs.
+struct ResultInput {
+  const Scenario& scenario;
+  const std::vector<NodeLog>& logs;  ///< one per plan
+  std::vector<std::string> deaths;   ///< one per plan, empty where none
+  std::vector<std::vector<std::string>> last_errors;
+  std::string data;
+  std::vector<std::string> classes;
+  std::uint64_t sample_bytes = 0;  ///< one sample on its way to a centre, label included
+  double deflate_ratio = 1;        ///< deflated / plain
+};
+DemoResult make_result(const ResultInput& input);
+
+/// Of several demonstrations together (--seeds): the drifts of all.
+Medians medians_of(const std::vector<DriftResult>& drifts, Workload workload);
+
+/// A part sent with chunk traffic costs both directions; these names say what each kind is, for
+/// people.
+std::string_view explain_kind(std::string_view kind);
+
+}  // namespace p2p::tools
