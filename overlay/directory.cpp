@@ -14,7 +14,7 @@ using metadata::Entry;
 using metadata::Place;
 
 constexpr Duration kFirstRetry = 1s;   // after a put that failed; doubles
-constexpr Duration kLastRetry = 60s;
+constexpr Duration kLastRetry = 15s;
 constexpr Duration kTwinInterval = 10s;  // between readable twins, at the least
 
 class NoDirectory final : public Directory {

@@ -93,15 +93,12 @@ bool Lookup::on_value(std::size_t number, const Place& place, const DhtValue& va
   Bucket& bucket = buckets_[number];
   if (bucket.seen.size() >= setting_.max_values_per_key) return false;
   if (++bucket.received > kCopies * setting_.max_values_per_key) return false;
-  // Too long to be an entry: not even hashed.
-  if (value.data.size() > Entry::kMaxBytes) {
-    ++result_.values;
-    ++result_.refused;
-    return true;
-  }
-  // Each holder sends the same record: it counts, and costs a signature check, once.
-  if (!bucket.seen.insert(metadata::sha256(value.data)).second) return true;
+  // Each holder sends the same record: it counts, and costs a signature check, once. No more of it is hashed than
+  // tells that it is too long to be an entry.
+  const ByteView bytes(value.data.data(), std::min(value.data.size(), Entry::kMaxBytes + 1));
+  if (!bucket.seen.insert(metadata::sha256(bytes)).second) return true;
   bucket.answered = true;
+  if (!first_value_) first_value_ = setting_.executor.now() - started_;
   ++result_.values;
   auto entry = metadata::open_entry(value.data);
   if (!entry || entry->task != setting_.task || entry->place != place) {
@@ -127,17 +124,20 @@ void Lookup::on_done(std::size_t number) {
 }
 
 void Lookup::consider() {
-  if (settle_) return;
-  const auto answered = static_cast<std::size_t>(
-      std::count_if(buckets_.begin(), buckets_.end(), [](const auto& b) { return b.answered; }));
-  if (answered * 4 < buckets_.size() * 3) return;
   const auto good = std::count_if(found_.begin(), found_.end(), [&](const auto& found) {
     return listed_recall(found.second.entry, need_) >= setting_.good_recall;
   });
   if (static_cast<std::size_t>(good) < options_.want) return;
+  const auto answered = static_cast<std::size_t>(
+      std::count_if(buckets_.begin(), buckets_.end(), [](const auto& b) { return b.answered; }));
+  const Duration elapsed = setting_.executor.now() - started_;
+  const bool most = answered * 4 >= buckets_.size() * 3;
+  const Duration patience = most ? elapsed / 4 : 2 * first_value_.value_or(elapsed) - elapsed;
+  const TimePoint at = setting_.executor.now() + std::max<Duration>(patience, 1ms);
+  if (settle_ && settle_at_ <= at) return;
   const std::weak_ptr<Lookup> weak = weak_from_this();
-  const auto grace = std::clamp<Duration>((setting_.executor.now() - started_) / 4, 1ms, 60ms);
-  settle_ = setting_.executor.after(grace, [weak] {
+  settle_at_ = at;
+  settle_ = setting_.executor.after(at - setting_.executor.now(), [weak] {
     if (const auto self = weak.lock()) self->finish();
   });
 }

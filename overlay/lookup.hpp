@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -19,9 +20,10 @@ double listed_recall(const metadata::Entry& entry, const metadata::Need& need);
 /// One lookup under way.
 ///
 /// It ends when every bucket has been read, when the deadline passes, or when enough is known: as many good
-/// candidates as wanted (listed_recall at least `good_recall`) out of three buckets of four. Then what is still on its
-/// way gets a quarter of the time so far: at WAN latencies the values of the first bucket come well before those of
-/// the last, and a table's "done" waits for its slowest holder.
+/// candidates as wanted (listed_recall at least `good_recall`), and either three buckets of four have answered, plus a
+/// quarter of the time so far for what is on its way, or twice the time has passed that the first value took. A bucket
+/// with nobody in it answers only by its "done", which waits for the table's slowest holder: at WAN latencies that is
+/// long after all values have come.
 /// Bounds: `max_values_per_key` records of a bucket are verified, whatever is stored there.
 class Lookup : public std::enable_shared_from_this<Lookup> {
  public:
@@ -65,7 +67,9 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   std::vector<Bucket> buckets_;
   std::map<metadata::NodeId, Found> found_;
   LookupResult result_;
+  std::optional<Duration> first_value_;  // after the start
   Executor::TimerHandle deadline_, settle_;
+  TimePoint settle_at_;
 };
 
 }  // namespace p2p::overlay

@@ -59,9 +59,21 @@ bool Fetcher::next(Range& range) {
   return true;
 }
 
+void Fetcher::pause(Duration time) {
+  const std::weak_ptr<Fetcher> weak = weak_from_this();
+  pause_ = executor_.after(time, [weak] {
+    if (const auto self = weak.lock()) {
+      const auto timer = std::move(self->pause_);
+      self->fill();
+    }
+  });
+}
+
 void Fetcher::fill() {
-  const auto most = std::min(kMostUnderWay, session_->request_limit());
+  // A peer that was busy is asked one thing at a time, with a gap.
+  const auto most = gap_.count() > 0 ? 1 : std::min(kMostUnderWay, session_->request_limit());
   while (done_ && !pause_ && under_way_ < most && (under_way_ == 0 || bytes_under_way_ < budget_)) {
+    if (const auto since = executor_.now() - last_asked_; since < gap_) return pause(gap_ - since);
     Range range;
     if (!next(range)) return;
     ask(range);
@@ -71,6 +83,7 @@ void Fetcher::fill() {
 void Fetcher::ask(Range range) {
   ++under_way_;
   bytes_under_way_ += range.length;
+  last_asked_ = executor_.now();
   session_->request(ChunkRequest{snapshot_, wanted_[range.item].block, range.offset, range.length},
                     [self = shared_from_this(), range, asked = executor_.now()](Result<Message> answer) {
                       self->on_answer(range, asked, std::move(answer));
@@ -82,8 +95,9 @@ void Fetcher::on_answer(const Range& range, TimePoint asked, Result<Message> ans
   --under_way_;
   bytes_under_way_ -= range.length;
   if (!answer) return finish(tl::unexpected(answer.error()));
-  if (const auto* refusal = std::get_if<Refusal>(&*answer)) return on_refusal(range, *refusal);
+  if (const auto* refusal = std::get_if<Refusal>(&*answer)) return on_refusal(range, asked, *refusal);
   busy_ = 0;
+  gap_ = gap_ < 2ms ? Duration(0) : gap_ * 19 / 20;
   const Duration took = executor_.now() - asked;
   if (took < limits_.request_timeout / 4) {
     budget_ = std::min<std::size_t>(budget_ + range.length, kMostUnderWay * std::size_t{chunk_bytes_});
@@ -113,7 +127,7 @@ void Fetcher::on_chunk(const Range& range, const Bytes& bytes) {
   fill();
 }
 
-void Fetcher::on_refusal(const Range& range, const Refusal& refusal) {
+void Fetcher::on_refusal(const Range& range, TimePoint asked, const Refusal& refusal) {
   if (refusal.why != Refusal::Why::busy) {
     return finish(tl::unexpected(Error{ErrorCode::unavailable, "the peer does not send the block", refusal.text}));
   }
@@ -121,16 +135,12 @@ void Fetcher::on_refusal(const Range& range, const Refusal& refusal) {
     return finish(tl::unexpected(Error{ErrorCode::unavailable, "the peer stays busy; try later", refusal.text}));
   }
   again_.push_back(range);
-  budget_ = std::max(budget_ / 2, kLeastBytes);
-  if (pause_) return;
-  const auto wait = std::clamp<Duration>(std::chrono::milliseconds(refusal.retry_ms) * busy_, 10ms, 1s);
-  const std::weak_ptr<Fetcher> weak = weak_from_this();
-  pause_ = executor_.after(wait, [weak] {
-    if (const auto self = weak.lock()) {
-      const auto timer = std::move(self->pause_);
-      self->fill();
-    }
-  });
+  // Several refusals of one burst are one piece of news.
+  if (asked >= slowed_) {
+    gap_ = std::clamp<Duration>(std::max<Duration>(gap_ * 3 / 2, std::chrono::milliseconds(refusal.retry_ms)), 2ms, 1s);
+    slowed_ = executor_.now();
+  }
+  if (under_way_ == 0 && !pause_) pause(gap_);
 }
 
 void Fetcher::finish(Result<std::vector<Wanted>> result) {

@@ -28,7 +28,8 @@ struct Wanted {
 ///
 /// How much is under way follows the link: it doubles with answers that come within a quarter of the deadline and
 /// halves with those that take more than half of it, so that neither a slow link runs into its deadlines nor a fast
-/// one waits. A busy peer is asked again when it says, kBusyTries times without any progress.
+/// one waits. A peer that says it is busy is asked one thing at a time, at the pace that it names, and a little faster
+/// with every answer; it is given up after kBusyTries refusals in a row.
 /// Bounds: memory grows with what arrives; never ahead of it by more than kMostUnderWay chunks.
 class Fetcher : public std::enable_shared_from_this<Fetcher> {
  public:
@@ -51,11 +52,12 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
     std::uint32_t length = 0;
   };
   void fill();
+  void pause(Duration time);
   bool next(Range& range);
   void ask(Range range);
   void on_answer(const Range& range, TimePoint asked, Result<Message> answer);
   void on_chunk(const Range& range, const Bytes& bytes);
-  void on_refusal(const Range& range, const Refusal& refusal);
+  void on_refusal(const Range& range, TimePoint asked, const Refusal& refusal);
   void finish(Result<std::vector<Wanted>> result);
 
   Executor& executor_;
@@ -71,7 +73,9 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   std::size_t under_way_ = 0, bytes_under_way_ = 0, items_left_ = 0, received_ = 0;
   std::size_t budget_ = kFirstBytes;
   std::uint32_t chunk_bytes_ = 0;
-  int busy_ = 0;
+  int busy_ = 0;                        // refusals without an answer between them
+  Duration gap_{0};                     // between questions to a peer that was busy
+  TimePoint last_asked_, slowed_;
   Executor::TimerHandle pause_;
 };
 

@@ -1,0 +1,387 @@
+// Honest peers on links of every quality.
+#include <catch2/catch.hpp>
+
+#include "tests/overlay/support.hpp"
+
+namespace p2p::overlay {
+namespace {
+
+using test::Pair;
+using test::Party;
+
+void check_same(const PulledPart& part, const Offer& offer) {
+  CHECK(part.family == offer.family);
+  REQUIRE(part.blocks.size() == offer.blocks.size());
+  REQUIRE(part.hashes.size() == offer.blocks.size());
+  for (std::size_t i = 0; i < offer.blocks.size(); ++i) {
+    CHECK(part.blocks[i].name == offer.blocks[i].name);
+    CHECK(part.blocks[i].classes == offer.blocks[i].classes);
+    CHECK(part.blocks[i].evidence == offer.blocks[i].evidence);
+    CHECK(part.blocks[i].content == offer.blocks[i].content);
+    CHECK(part.hashes[i] == metadata::sha256(offer.blocks[i].content));
+  }
+}
+
+TEST_CASE("A pulled part is what the helper offers, block by block") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto part = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  REQUIRE(part->ok());
+  CHECK(part->calls == 1);
+  check_same(part->value(), *helper.offer);
+  CHECK(part->value().bytes_received == 205'300);
+  CHECK(part->value().blocks_reused == 0);
+  CHECK(helper.exchange->served() > 4);
+}
+
+TEST_CASE("Blocks that are here already do not travel") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto part = asker.pull(helper.peer(), {metadata::sha256(helper.offer->blocks[1].content)});
+  net.simulation.run_for(5s);
+  REQUIRE(part->ok());
+  CHECK(part->value().bytes_received == 5300);
+  CHECK(part->value().blocks_reused == 1);
+  CHECK(part->value().blocks[1].content.empty());
+  CHECK(part->value().blocks[3].content == helper.offer->blocks[3].content);
+  CHECK(asker.exchange->traffic().bytes.at("chunk") < 6000);
+}
+
+TEST_CASE("A part of which everything is here costs a manifest and no chunk") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  std::vector<metadata::Hash> have;
+  for (const auto& block : helper.offer->blocks) have.push_back(metadata::sha256(block.content));
+  const auto part = asker.pull(helper.peer(), have);
+  net.simulation.run_for(5s);
+  REQUIRE(part->ok());
+  CHECK(part->value().blocks_reused == 4);
+  CHECK(asker.exchange->traffic().bytes.count("chunk") == 0);
+}
+
+TEST_CASE("Chunks are of the snapshot that the manifest named, however much the helper learns meanwhile") {
+  Pair net;
+  net.simulation.network().bandwidth = 200'000;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto before = helper.offer;
+  const auto part = asker.pull(helper.peer());
+  REQUIRE(net.simulation.run_until([&] { return helper.offers == 1; }, 1s));
+  helper.offer = test::offer_of({300, 200'000, 0, 5000}, 99);
+  net.simulation.run_for(10s);
+  REQUIRE(part->ok());
+  check_same(part->value(), *before);
+  const auto later = asker.pull(helper.peer());
+  net.simulation.run_for(10s);
+  REQUIRE(later->ok());
+  check_same(later->value(), *helper.offer);
+}
+
+TEST_CASE("An offer of no blocks is a part of no blocks") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  helper.offer = test::offer_of({});
+  const auto part = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  REQUIRE(part->ok());
+  CHECK(part->value().blocks.empty());
+}
+
+TEST_CASE("A manifest that is longer than a frame comes in pages") {
+  Pair net;
+  ExchangeLimits small;
+  small.frame_bytes = 4096;
+  small.chunk_bytes = 2048;
+  Party asker(net.simulation, net.a(), small), helper(net.simulation, net.b());
+  helper.offer = test::offer_of(std::vector<std::size_t>(500, 40));
+  const auto part = asker.pull(helper.peer());
+  net.simulation.run_for(60s);
+  REQUIRE(part->ok());
+  check_same(part->value(), *helper.offer);
+}
+
+TEST_CASE("Peers with different bounds agree on the smaller ones") {
+  Pair net;
+  ExchangeLimits small;
+  small.frame_bytes = 8192;
+  small.chunk_bytes = 3000;
+  small.requests_per_link = 2;
+  const bool small_helper = GENERATE(false, true);
+  Party asker(net.simulation, net.a(), small_helper ? ExchangeLimits{} : small);
+  Party helper(net.simulation, net.b(), small_helper ? small : ExchangeLimits{});
+  const auto part = asker.pull(helper.peer());
+  net.simulation.run_for(30s);
+  INFO(part->text());
+  REQUIRE(part->ok());
+  check_same(part->value(), *helper.offer);
+}
+
+TEST_CASE("A description is its node's own, whatever its length") {
+  Pair net;
+  ExchangeLimits small;
+  small.frame_bytes = 4096;
+  Party asker(net.simulation, net.a(), small), helper(net.simulation, net.b());
+  const metadata::Description described{test::task_id(), net.b().id(), 5, test::fingerprint_of(64, 60, 3)};
+  helper.sealed = metadata::seal(described, net.b().key());
+  const bool longer_than_a_frame = helper.sealed.size() > 4096;
+  REQUIRE(longer_than_a_frame);
+  const auto description = asker.describe(helper.peer());
+  net.simulation.run_for(5s);
+  INFO(description->text());
+  REQUIRE(description->ok());
+  CHECK(description->calls == 1);
+  CHECK(description->value().fingerprint == described.fingerprint);
+  CHECK(description->value().version == 5);
+}
+
+TEST_CASE("Another node's description, and another task's, are not believed") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const bool other_node = GENERATE(true, false);
+  const metadata::Description other{other_node ? test::task_id() : test::task_id(9),
+                                    other_node ? net.a().id() : net.b().id(), 1, test::fingerprint_of(8, 3, 1)};
+  helper.sealed = metadata::seal(other, other_node ? net.a().key() : net.b().key());
+  const auto description = asker.describe(helper.peer());
+  net.simulation.run_for(5s);
+  CHECK(description->code() == ErrorCode::untrusted);
+  CHECK(description->calls == 1);
+}
+
+TEST_CASE("A description with a flipped bit is not believed") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  helper.sealed[helper.sealed.size() / 2] ^= 4;
+  const auto description = asker.describe(helper.peer());
+  net.simulation.run_for(5s);
+  CHECK(description->calls == 1);
+  CHECK_FALSE(description->ok());
+}
+
+TEST_CASE("What a peer does not serve is not found") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  helper.served_task = test::task_id(8);
+  const auto part = asker.pull(helper.peer());
+  const auto description = asker.describe(helper.peer());
+  net.simulation.run_for(5s);
+  CHECK(part->code() == ErrorCode::not_found);
+  CHECK(description->code() == ErrorCode::not_found);
+}
+
+TEST_CASE("One link serves all requests of a pair, in both directions") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto first = asker.describe(helper.peer());
+  net.simulation.run_for(1s);
+  const auto second = asker.pull(helper.peer());
+  const auto third = helper.describe(asker.peer());
+  const auto fourth = helper.pull(asker.peer());
+  net.simulation.run_for(5s);
+  CHECK((first->ok() && second->ok() && third->ok() && fourth->ok()));
+  const auto& lines = net.simulation.log().lines();
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+          return line.find("linked to") != std::string::npos;
+        }) == 1);
+}
+
+TEST_CASE("Of two links that begin at the same time both ends keep the smaller key's, and nothing is lost") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    Pair net(seed);
+    net.simulation.network().jitter = 3ms;
+    Party a(net.simulation, net.a()), b(net.simulation, net.b());
+    const auto from_a = a.pull(b.peer());
+    const auto from_b = b.pull(a.peer());
+    net.simulation.run_for(1s);
+    INFO(from_a->text() << " / " << from_b->text());
+    REQUIRE((from_a->ok() && from_b->ok()));
+    // The other link goes when it has been quiet for a while.
+    const auto linked = [&](const char* what) {
+      const auto& lines = net.simulation.log().lines();
+      return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) {
+        return line.find(what) != std::string::npos;
+      });
+    };
+    REQUIRE(linked("linked to") == 2);
+    net.simulation.run_for(4s);
+    CHECK(a.links() == 1);
+    CHECK(b.links() == 1);
+    // What remains still works, and no further link is made for it.
+    const auto again = b.describe(a.peer());
+    const auto back = a.describe(b.peer());
+    net.simulation.run_for(1s);
+    CHECK((again->ok() && back->ok()));
+    CHECK(linked("linked to") == 2);
+  }
+}
+
+TEST_CASE("An idle link is closed, and the next request makes another") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto first = asker.describe(helper.peer());
+  net.simulation.run_for(20s);
+  CHECK(asker.links() == 1);
+  net.simulation.run_for(15s);
+  CHECK(asker.links() == 0);
+  CHECK(helper.links() == 0);
+  const auto second = asker.describe(helper.peer());
+  net.simulation.run_for(1s);
+  CHECK((first->ok() && second->ok()));
+}
+
+TEST_CASE("A request on a link that its peer has just given up begins again on another link") {
+  Pair net;
+  ExchangeLimits impatient;
+  impatient.idle_timeout = 3s;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b(), impatient);
+  REQUIRE(net.simulation.run_until([r = asker.describe(helper.peer())] { return r->ok(); }, 1s));
+  // The helper closes three seconds after the answer; its goodbye takes 10 ms to come.
+  REQUIRE(net.simulation.run_until([&] { return helper.links() == 0; }, 10s));
+  CHECK(asker.links() == 1);
+  const auto again = asker.describe(helper.peer());
+  net.simulation.run_for(1s);
+  INFO(again->text());
+  CHECK(again->ok());
+  CHECK(again->calls == 1);
+}
+
+TEST_CASE("Feedback reaches the helper with the gain that was told") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  asker.exchange->feedback(helper.peer(), test::task_id(), 0.25);
+  asker.exchange->feedback(helper.peer(), test::task_id(), -7);
+  net.simulation.run_for(1s);
+  CHECK(helper.gains == std::vector<double>{0.25, -1});
+  CHECK(asker.exchange->traffic().bytes.at("feedback") > 80);
+}
+
+TEST_CASE("Bytes by kind add up to the bytes on the wire") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto part = asker.pull(helper.peer());
+  const auto description = asker.describe(helper.peer());
+  net.simulation.run_for(5s);
+  REQUIRE((part->ok() && description->ok()));
+  for (const auto* party : {&asker, &helper}) {
+    const auto kinds = party->exchange->traffic().bytes;
+    const auto peers = party->exchange->peers();
+    REQUIRE(peers.size() == 1);
+    std::uint64_t sum = 0;
+    for (const auto& [kind, bytes] : kinds) sum += bytes;
+    CHECK(sum == peers[0].sent + peers[0].received);
+    CHECK(kinds.at("chunk") > 205'300);
+    CHECK(kinds.at("chunk") < 207'000);
+    CHECK(kinds.at("manifest") > 100);
+    CHECK(kinds.at("describe") > helper.sealed.size());
+    CHECK(kinds.at("link") < 5000);
+  }
+  CHECK(asker.exchange->peers()[0].sent == helper.exchange->peers()[0].received);
+  // 20 ms there and back, and nothing to compute.
+  CHECK(asker.exchange->peers()[0].round_trip >= 20ms);
+  CHECK(asker.exchange->peers()[0].round_trip < 40ms);
+}
+
+TEST_CASE("Counters of a link stay when it is gone") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto part = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  const auto before = asker.exchange->traffic().bytes;
+  net.simulation.run_for(60s);
+  CHECK(asker.links() == 0);
+  const auto after = asker.exchange->traffic().bytes;
+  CHECK(after.at("chunk") == before.at("chunk"));
+  CHECK(after.at("link") >= before.at("link"));
+  CHECK(asker.exchange->peers()[0].received > 205'300);
+}
+
+TEST_CASE("A large part crosses a slow link without running into deadlines") {
+  Pair net;
+  net.simulation.network().bandwidth = 40'000;  // a 64 KB chunk takes 1.6 s of the 2 s that a request has
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  helper.offer = test::offer_of({400'000, 300'000});
+  const auto part = asker.pull(helper.peer());
+  net.simulation.run_for(40s);
+  INFO(part->text());
+  REQUIRE(part->ok());
+  check_same(part->value(), *helper.offer);
+  CHECK(part->at < 25s);  // 17.5 s is what the wire takes
+}
+
+TEST_CASE("A fast link is kept full: a part takes little more than its wire time") {
+  Pair net;
+  net.simulation.network().bandwidth = 12'500'000;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  helper.offer = test::offer_of({8'000'000});
+  const auto part = asker.pull(helper.peer());
+  net.simulation.run_for(10s);
+  REQUIRE(part->ok());
+  CHECK(part->at < 1200ms);  // 640 ms of wire
+}
+
+TEST_CASE("Parts arrive whole over links that delay, jitter and cut into small pieces") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    sim::Simulation simulation(seed);
+    simulation.network().jitter = 30ms;
+    simulation.network().loss = 0.05;
+    simulation.network().segment_bytes = 700;
+    Party asker(simulation, simulation.add_host()), helper(simulation, simulation.add_host());
+    const auto part = asker.pull(helper.peer());
+    simulation.run_for(60s);
+    INFO(part->text());
+    REQUIRE(part->ok());
+    check_same(part->value(), *helper.offer);
+  }
+}
+
+TEST_CASE("A helper serves sixteen askers at once and copies its model once") {
+  sim::Simulation simulation(3);
+  Party helper(simulation, simulation.add_host());
+  std::vector<std::unique_ptr<Party>> askers;
+  std::vector<std::shared_ptr<test::Report<PulledPart>>> parts;
+  for (int i = 0; i < 16; ++i) {
+    askers.push_back(std::make_unique<Party>(simulation, simulation.add_host()));
+    parts.push_back(askers.back()->pull(helper.peer()));
+  }
+  simulation.run_for(20s);
+  for (const auto& part : parts) {
+    REQUIRE(part->ok());
+    check_same(part->value(), *helper.offer);
+  }
+  CHECK(helper.offers == 1);
+}
+
+TEST_CASE("Shutting down fails what is under way with cancelled, at once and once") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto connecting = asker.pull(helper.peer());
+  net.simulation.run_for(300ms);
+  REQUIRE(connecting->calls == 1);
+  const auto pulling = asker.pull(helper.peer());
+  net.simulation.run_for(25ms);
+  asker.exchange->shutdown();
+  CHECK(pulling->code() == ErrorCode::cancelled);
+  const auto after = asker.pull(helper.peer());
+  CHECK(after->calls == 0);
+  net.simulation.run_for(10s);
+  CHECK(after->code() == ErrorCode::cancelled);
+  CHECK(pulling->calls == 1);
+  CHECK(after->calls == 1);
+  CHECK(helper.links() == 0);
+}
+
+TEST_CASE("An exchange that is destroyed reports nothing and leaves its peer with an ended link") {
+  Pair net;
+  Party helper(net.simulation, net.b());
+  auto asker = std::make_unique<Party>(net.simulation, net.a());
+  const auto part = asker->pull(helper.peer());
+  net.simulation.run_for(45ms);
+  asker.reset();
+  net.simulation.run_for(10s);
+  CHECK(part->calls == 0);
+  CHECK(helper.links() == 0);
+}
+
+}  // namespace
+}  // namespace p2p::overlay
