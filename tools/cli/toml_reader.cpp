@@ -25,7 +25,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 Error config_error(const std::string& path, std::uint32_t line, const std::string& what) {
   return Error{ErrorCode::invalid_argument,
-               line == 0 ? fmt::format("{}: {}", path, what) : fmt::format("{}, line {}: {}", path, line, what),
+               line == 0 ? fmt::format("{}: {}", path, what) : fmt::format("{}:{}: {}", path, line, what),
                {}};
 }
 
@@ -193,12 +193,10 @@ void TomlTable::finish() {
     }
   }
   std::string hint;
-  if (!name_.empty()) {
-    for (const auto& known : source_.known) {
-      const auto dot = known.find('.');
-      if (dot != std::string::npos && known.substr(dot + 1) == first_key && known.substr(0, dot) != name_) {
-        hint = fmt::format("it belongs under [{}]", known.substr(0, dot));
-      }
+  for (const auto& known : source_.known) {
+    const auto dot = known.find('.');
+    if (dot != std::string::npos && known.substr(dot + 1) == first_key && known.substr(0, dot) != name_) {
+      hint = fmt::format("it belongs under [{}]", known.substr(0, dot));
     }
   }
   if (hint.empty() && !nearest.empty()) {

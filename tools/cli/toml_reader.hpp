@@ -40,7 +40,8 @@ class TomlTable {
   }
   /// The index of the word among `words`, if the key is there.
   std::optional<std::size_t> get_word(std::string_view key, const std::vector<std::string_view>& words);
-  bool has(std::string_view key) const { return table_ != nullptr && table_->contains(key); }
+  /// A key that is read elsewhere.
+  void allow(std::string_view key) { asked_.emplace(key); }
   /// Line of a key, for errors that the caller finds; 0 when it is not there.
   std::uint32_t line(std::string_view key) const;
   /// Refuses every key that no get() has named.
@@ -58,7 +59,7 @@ class TomlTable {
   std::set<std::string, std::less<>> asked_;
 };
 
-/// "FILE, line N: what".
+/// "FILE:LINE: what", as compilers write it.
 Error config_error(const std::string& path, std::uint32_t line, const std::string& what);
 
 }  // namespace p2p::tools

@@ -1,0 +1,216 @@
+#include "tools/cli/config.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "overlay/net/files.hpp"
+#include "overlay/net/opendht.hpp"
+#include "tools/cli/node_template.hpp"
+#include "tools/cli/toml_reader.hpp"
+
+namespace p2p::tools {
+
+namespace {
+
+constexpr std::uint64_t kMany = 1'000'000;
+constexpr std::size_t kMaxConfigBytes = 1u << 20;
+
+using Milliseconds = std::chrono::milliseconds;
+
+/// Relative paths start from the configuration's own directory: it can then be run from anywhere.
+void resolve(std::string& path, const std::string& config_path) {
+  if (path.empty()) return;
+  const std::filesystem::path given(path);
+  if (given.is_absolute()) return;
+  path = (std::filesystem::path(config_path).parent_path() / given).lexically_normal().string();
+}
+
+void read_node(TomlTable& table, NodeConfig& out) {
+  table.get("task", out.task_path);
+  table.get("name", out.node.name);
+  table.get("state_dir", out.node.state_dir);
+  table.get("bind", out.node.bind);
+  table.get("dht_port", out.node.dht_port, 0, 65535);
+  table.get("link_port", out.node.link_port, 0, 65535);
+  table.get("seeds", out.node.seeds);
+  table.get("network", out.node.network);
+  table.get("isolated", out.node.isolated);
+  double seconds = std::chrono::duration<double>(out.node.snapshot_every).count();
+  table.get("snapshot_every_s", seconds, 0.1, 86400);
+  out.node.snapshot_every =
+      std::chrono::duration_cast<overlay::Duration>(std::chrono::duration<double>(seconds));
+}
+
+void read_source(TomlTable& table, SourceConfig& out) {
+  if (const auto kind = table.get_word("kind", {"stdin", "csv", "idx", "none"})) {
+    out.kind = static_cast<SourceConfig::Kind>(*kind);
+  }
+  table.get("path", out.path);
+  table.get("label", out.label);
+  table.get("images", out.images);
+  table.get("labels", out.labels);
+  table.get("rate", out.rate, 0, 1e9);
+  table.get("limit", out.limit, 0, INT64_MAX);
+  table.get("hold", out.hold);
+  if (const auto word = table.get_word("at_end", {"exit", "stay"})) out.stay_at_end = *word == 1;
+}
+
+void read_milliseconds(TomlTable& table, std::string_view key, overlay::Duration& out) {
+  auto ms = static_cast<std::uint64_t>(std::chrono::duration_cast<Milliseconds>(out).count());
+  table.get(key, ms, 1, 3'600'000);
+  out = Milliseconds(ms);
+}
+
+void read_tuning(TomlTable& table, node::NodeOptions& out) {
+  table.get("window", out.window, 20, 100'000);
+  table.get("checkpoint_every", out.checkpoint_every, 1, kMany);
+  table.get("watch_samples", out.watch_samples, 0, kMany);
+  table.get("watch_alpha", out.watch_alpha, 1e-6, 0.5);
+  table.get("query_samples", out.query_samples, 1, kMany);
+  table.get("trial_lead", out.trial_lead, 0, kMany);
+  table.get("retry_after", out.retry_after, 1, kMany);
+  table.get("ask", out.ask, 1, 64);
+  table.get("pull_from", out.pull_from, 1, 8);
+  read_milliseconds(table, "ask_deadline_ms", out.ask_deadline);
+  read_milliseconds(table, "pull_deadline_ms", out.pull_deadline);
+  table.get("fingerprint_half_life", out.fingerprint_half_life, 0, 1e9);
+  table.get("publish_after", out.publish_after, 1, kMany);
+  read_milliseconds(table, "publish_interval_ms", out.publish_interval);
+  table.get("publish_change", out.publish_change, 0, 2);
+  table.get("lookup_want", out.lookup.want, 1, 64);
+  read_milliseconds(table, "lookup_deadline_ms", out.lookup.deadline);
+  table.get("trial_alpha", out.trial.alpha, 1e-6, 0.5);
+  table.get("trial_minimum_samples", out.trial.minimum_samples, 1, kMany);
+  table.get("trial_maximum_samples", out.trial.maximum_samples, 1, kMany);
+  table.get("drift_batch", out.drift.batch, 1, kMany);
+  table.get("drift_reference_batches", out.drift.reference_batches, 1, kMany);
+  table.get("drift_minimum_batches", out.drift.minimum_batches, 1, kMany);
+  table.get("drift_permitted_loss", out.drift.permitted_loss, 0, 1);
+  table.get("drift_minimum_class_count", out.drift.minimum_class_count, 1, kMany);
+  table.get("drift_cooldown", out.drift.cooldown, 0, kMany);
+  table.get("drift_warmup", out.drift.warmup, 0, kMany);
+  table.get("drift_adwin_delta", out.drift.adwin_delta, 1e-9, 0.5);
+}
+
+/// What no single key can be blamed for.
+std::optional<Error> check_together(const NodeConfig& config, const TomlTable& node, const TomlTable& source) {
+  const auto at = [&](const TomlTable& table, std::string_view key, const std::string& what) {
+    return config_error(config.path, table.line(key), what);
+  };
+  if (config.task_path.empty()) {
+    return at(node, "task", "node.task is missing; name the task file, as made by `p2p-learner task`");
+  }
+  if (const auto bind = metadata::parse_endpoint(config.node.bind + ":1"); !bind) {
+    return at(node, "bind", fmt::format("node.bind = \"{}\" is no numeric IPv4 address like \"127.0.0.1\"",
+                                        config.node.bind));
+  }
+  for (const auto& seed : config.node.seeds) {
+    if (const auto parsed = net::parse_seed(seed); !parsed) {
+      return at(node, "seeds", "node.seeds: " + parsed.error().message);
+    }
+  }
+  const auto needs = [&](std::string_view key, const std::string& value, std::string_view kind) {
+    return value.empty() ? std::optional(at(source, "kind", fmt::format("source.{} is missing; a source of kind "
+                                                                        "\"{}\" needs it",
+                                                                        key, kind)))
+                         : std::nullopt;
+  };
+  const auto& from = config.source;
+  if (from.kind == SourceConfig::Kind::csv) {
+    if (auto error = needs("path", from.path, "csv")) return error;
+  }
+  if (from.kind == SourceConfig::Kind::idx) {
+    if (auto error = needs("images", from.images, "idx")) return error;
+    if (auto error = needs("labels", from.labels, "idx")) return error;
+  }
+  if (from.hold && config.node.state_dir.empty()) {
+    return at(source, "hold", "source.hold needs node.state_dir: \"start\" comes over its control socket");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<NodeConfig> parse_config(std::string_view text, const std::string& path) {
+  toml::table root;
+  try {
+    root = toml::parse(text, path);
+  } catch (const toml::parse_error& error) {
+    return tl::unexpected(config_error(path, error.source().begin.line,
+                                       fmt::format("this is not TOML: {}", error.description())));
+  }
+  NodeConfig out;
+  out.path = path;
+  TomlTable::Source source{path, {}, std::nullopt};
+  const auto sub = [&](std::string_view name) -> const toml::table* {
+    const auto* node = root.get(name);
+    if (node == nullptr || node->is_table()) return node == nullptr ? nullptr : node->as_table();
+    if (!source.error) {
+      source.error = config_error(path, node->source().begin.line,
+                                  fmt::format("\"{0}\" must be a table: write [{0}] above its keys", name));
+    }
+    return nullptr;
+  };
+  TomlTable node(source, "node", sub("node"));
+  TomlTable from(source, "source", sub("source"));
+  TomlTable output(source, "output", sub("output"));
+  TomlTable experiment(source, "experiment", sub("experiment"));
+  TomlTable tuning(source, "tuning", sub("tuning"));
+
+  // All keys are asked for before any is refused, so that a misplaced one can be told where it belongs.
+  read_node(node, out);
+  read_source(from, out.source);
+  output.get("predictions", out.predictions);
+  output.get("progress_every", out.progress_every, 0, INT64_MAX);
+  output.get("correctness", out.correctness);
+  experiment.get("twin", out.twin);
+  read_tuning(tuning, out.node.node);
+  for (auto* table : {&node, &from, &output, &experiment, &tuning}) table->finish();
+
+  TomlTable top(source, "", &root);
+  for (const char* name : {"node", "source", "output", "experiment", "tuning"}) {
+    top.allow(name);
+  }
+  top.finish();
+  if (!source.error) source.error = check_together(out, node, from);
+  if (source.error) return tl::unexpected(*source.error);
+
+  for (auto* file : {&out.task_path, &out.node.state_dir, &out.source.path, &out.source.images,
+                     &out.source.labels}) {
+    resolve(*file, path);
+  }
+  return out;
+}
+
+namespace {
+Result<std::string> read_text(const std::string& path, std::string_view what) {
+  auto bytes = net::read_file(path, kMaxConfigBytes);
+  if (bytes) return to_string(*bytes);
+  Error error = bytes.error();
+  if (error.code == ErrorCode::not_found) {
+    error.message = fmt::format("there is no {} {}; check the path", what, path);
+    error.cause.clear();
+  }
+  return tl::unexpected(std::move(error));
+}
+}  // namespace
+
+Result<NodeConfig> load_config(const std::string& path) {
+  const auto text = read_text(path, "configuration");
+  if (!text) return tl::unexpected(text.error());
+  return parse_config(*text, path);
+}
+
+Result<metadata::Task> load_task(const std::string& path) {
+  const auto text = read_text(path, "task file");
+  if (!text) return tl::unexpected(text.error());
+  return metadata::parse_task(*text, path);
+}
+
+std::string_view config_template() { return kNodeTemplate; }
+
+std::string control_path(const std::string& state_dir) { return state_dir + "/control.sock"; }
+std::string key_path(const std::string& state_dir) { return state_dir + "/key.pem"; }
+
+}  // namespace p2p::tools

@@ -1,0 +1,26 @@
+// What the lines on a node's control socket mean: {"command": "status"} -> {...} or {"error": "..."}.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "metadata/base/error.hpp"
+#include "tools/cli/output.hpp"
+
+namespace p2p::tools {
+
+struct ControlHandlers {
+  std::function<Json()> status, peers, lookup, history;
+  std::function<void()> start, stop;
+};
+/// One answer, one line, whatever the request is.
+std::string answer_control(std::string_view request, const ControlHandlers& handlers);
+
+/// Asks the node behind a socket. Every error says that no node answers there and what to do.
+Result<Json> ask_node(const std::string& socket_path, std::string_view command);
+
+/// The number by which OpenDHT tells a network of this name from others; `dhtnode -n` takes it.
+std::uint32_t network_id(const std::string& network);
+
+}  // namespace p2p::tools

@@ -1,0 +1,159 @@
+#include "tools/cli/status_json.hpp"
+
+#include <cmath>
+
+namespace p2p::tools {
+
+double to_ms(overlay::Duration duration) { return static_cast<double>(duration.count()) / 1000.0; }
+
+namespace {
+
+Json class_names(const std::vector<learner::ClassIndex>& classes, const metadata::Task& task) {
+  Json out = Json::array();
+  for (const auto c : classes) {
+    const bool known = c >= 0 && static_cast<std::size_t>(c) < task.classes.size();
+    out.push_back(known ? Json(task.classes[static_cast<std::size_t>(c)]) : Json(c));
+  }
+  return out;
+}
+
+Json tally(const learner::Trial::Tally& t) {
+  return Json{{"samples", t.samples},
+              {"champion_correct", t.champion_correct},
+              {"challenger_correct", t.challenger_correct},
+              {"wins", t.wins},
+              {"losses", t.losses}};
+}
+
+/// Not listening: null.
+Json address(const metadata::Endpoint& endpoint) {
+  return endpoint.port == 0 ? Json(nullptr) : Json(endpoint.text());
+}
+
+}  // namespace
+
+Json to_json(const node::DriftReport& report, const metadata::Task& task) {
+  return Json{
+      {"id", report.id},
+      {"detected_at", report.detected_at},
+      {"since", report.since},
+      {"cause", learner::name(report.cause)},
+      {"classes", class_names(report.classes, task)},
+      {"part_of", report.part_of == 0 ? Json(nullptr) : Json(report.part_of)},
+      {"finished", report.finished},
+      {"attempts", report.attempts},
+      {"gets", report.gets},
+      {"candidates", report.candidates},
+      {"helper", report.helper.empty() ? Json(nullptr) : Json(report.helper)},
+      {"helper_distance", report.helper_distance < 0 ? Json(nullptr) : Json(report.helper_distance)},
+      {"parts", report.parts},
+      {"blocks", report.blocks},
+      {"bytes_pulled", report.bytes_pulled},
+      {"accepted", report.accepted},
+      {"rolled_back", report.rolled_back},
+      {"reason", report.reason},
+      {"trial", tally(report.tally)},
+      {"watch", tally(report.watch)},
+      {"merged_at", report.merged_at},
+      {"lookup_ms", to_ms(report.lookup)},
+      {"ask_ms", to_ms(report.ask)},
+      {"pull_ms", to_ms(report.pull)},
+      {"trial_ms", to_ms(report.trial)},
+      {"detect_to_merge_ms", report.accepted ? Json(to_ms(report.detect_to_merge)) : Json(nullptr)},
+  };
+}
+
+Json to_json(const node::Event& event, const metadata::Task& task) {
+  return Json{
+      {"type", "event"},
+      {"event", node::name(event.kind)},
+      {"samples", event.samples},
+      {"text", event.text},
+      {"drift", event.drift.id == 0 ? Json(nullptr) : to_json(event.drift, task)},
+  };
+}
+
+Json to_json(const overlay::PeerStats& peer) {
+  return Json{
+      {"id", peer.id.hex()},
+      {"endpoint", peer.endpoint.text()},
+      {"connected", peer.connected},
+      {"sent_bytes", peer.sent},
+      {"received_bytes", peer.received},
+      {"round_trip_ms", to_ms(peer.round_trip)},
+  };
+}
+
+Json to_json(const overlay::DhtStats& stats) {
+  return Json{
+      {"good_nodes", stats.good_nodes},       {"known_nodes", stats.known_nodes},
+      {"stored_values", stats.stored_values}, {"stored_bytes", stats.stored_bytes},
+      {"sent_bytes", stats.sent_bytes},       {"received_bytes", stats.received_bytes},
+      {"sent_packets", stats.sent_packets},   {"received_packets", stats.received_packets},
+      {"refused_packets", stats.refused_packets},
+  };
+}
+
+Json to_json(const overlay::LookupResult& result, const metadata::Task& task) {
+  Json candidates = Json::array();
+  for (const auto& candidate : result.candidates) {
+    const auto& entry = candidate.entry;
+    Json recall = Json::object();
+    for (std::size_t c = 0; c < entry.recall.size() && c < task.classes.size(); ++c) {
+      if (entry.recall[c] != 0) recall[task.classes[c]] = (entry.recall[c] - 1) / 254.0;
+    }
+    candidates.push_back(Json{
+        {"id", entry.node.hex()},
+        {"endpoint", entry.endpoint.text()},
+        {"sketch_distance", candidate.sketch_distance},
+        {"needed_recall", candidate.needed_recall},
+        {"samples", entry.samples},
+        {"accuracy", entry.accuracy / 255.0},
+        {"recall", recall},
+        {"published_ms", entry.version},
+        {"seen_in", candidate.seen_in},
+    });
+  }
+  return Json{
+      {"candidates", candidates}, {"gets", result.gets},          {"values", result.values},
+      {"refused", result.refused}, {"took_ms", to_ms(result.took)},
+  };
+}
+
+Json to_json(const ProcessUsage& usage) {
+  return Json{{"rss_bytes", usage.rss_bytes}, {"threads", usage.threads}, {"cpu_s", usage.cpu_s}};
+}
+
+Json to_json(const host::EdgeNodeStatus& status) {
+  Json traffic = Json::object();
+  for (const auto& [kind, bytes] : status.traffic.bytes) traffic[kind] = bytes;
+  Json peers = Json::array();
+  for (const auto& peer : status.peers) peers.push_back(to_json(peer));
+  return Json{
+      {"name", status.name},
+      {"id", status.id},
+      {"task", status.task_id},
+      {"dht", address(status.dht)},
+      {"link", address(status.link)},
+      {"phase", node::name(status.node.phase)},
+      {"samples", status.node.samples},
+      {"accuracy", status.node.accuracy},
+      {"windowed_accuracy", status.node.windowed_accuracy},
+      {"drifts_detected", status.node.drifts},
+      {"accepted", status.node.accepted},
+      {"rejected", status.node.rejected},
+      {"rolled_back", status.node.rolled_back},
+      {"bytes_pulled", status.node.bytes_pulled},
+      {"model_bytes", status.node.model_bytes},
+      {"distrusted", status.node.distrusted},
+      {"published", status.node.published},
+      {"overlay", to_json(status.overlay)},
+      {"traffic", traffic},
+      {"peers", peers},
+      {"uptime_s", status.uptime_s},
+      {"snapshot_error", status.last_snapshot_error.empty() ? Json(nullptr)
+                                                            : Json(status.last_snapshot_error)},
+  };
+}
+
+}  // namespace p2p::tools
