@@ -126,6 +126,21 @@ Result<Sealed> unseal_entry(ByteView bytes) {
   return unseal(bytes, Entry::kMaxBytes, {.bytes = Entry::kMaxBytes, .depth = 2, .elements = 16});
 }
 
+/// May `entry` stand in place of what was stored before it?
+Result<void> may_replace(const Entry& entry, const StoreCheck& check) {
+  if (!check.old_bytes || std::equal(check.bytes.begin(), check.bytes.end(), check.old_bytes->begin(),
+                                     check.old_bytes->end())) {
+    return {};
+  }
+  const auto old = peek_entry(*check.old_bytes);
+  if (!old || (old->node == entry.node && old->version < entry.version)) return {};
+  // Only an entry that its node really signed can stand in the way; others got here past this policy.
+  if (!open_entry(*check.old_bytes)) return {};
+  return fail(ErrorCode::untrusted, old->node == entry.node
+                                        ? "the entry is not newer than the one it would replace"
+                                        : "the entry would replace another node's");
+}
+
 }  // namespace
 
 Bytes seal(const Entry& entry, const KeyPair& key) {
@@ -143,6 +158,12 @@ Bytes seal(const Entry& entry, const KeyPair& key) {
   Bytes out = seal_body(kEntryDomain, body.take(), key);
   P2P_ASSERT(out.size() <= Entry::kMaxBytes);
   return out;
+}
+
+Result<Entry> peek_entry(ByteView bytes) {
+  auto sealed = unseal_entry(bytes);
+  if (!sealed) return tl::unexpected<Error>(std::move(sealed).error());
+  return read_entry(*sealed);
 }
 
 Result<Entry> open_entry(ByteView bytes) {
@@ -171,19 +192,7 @@ Result<void> may_store(const StoreCheck& check) {
                 fmt::format("the entry's time stamp is {} s {} this node's clock; set the clock of whichever is wrong",
                             apart / 1000, entry->version > check.now_ms ? "ahead of" : "behind"));
   }
-  const bool same = check.old_bytes && std::equal(check.bytes.begin(), check.bytes.end(),
-                                                  check.old_bytes->begin(), check.old_bytes->end());
-  if (check.old_bytes && !same) {
-    // Old bytes that do not open got here past this policy and stand in nobody's way.
-    if (const auto old = open_entry(*check.old_bytes)) {
-      if (old->node != entry->node) {
-        return fail(ErrorCode::untrusted, "the entry would replace another node's");
-      }
-      if (old->version >= entry->version) {
-        return fail(ErrorCode::untrusted, "the entry is not newer than the one it would replace");
-      }
-    }
-  }
+  if (auto in_order = may_replace(*entry, check); !in_order) return in_order;
   return check_signature(*sealed, kEntryDomain, entry->node);
 }
 

@@ -47,10 +47,16 @@ struct Entry {
 Bytes seal(const Entry& entry, const KeyPair& key);
 /// Size, shape and signature checked; `untrusted` when the signature is not the named node's.
 Result<Entry> open_entry(ByteView bytes);
+/// open_entry without the signature, which costs a hundred times as much as all the rest: to rank what a lookup
+/// brought and then open only what is worth it. Nothing that it says may be believed or passed on.
+Result<Entry> peek_entry(ByteView bytes);
 
 /// May `bytes` be stored under `key`, and in place of `old_bytes` if those are given? The policy of every
-/// holder: a valid entry, of this key's bucket, stamped within `kMaxClockSkew` of the holder's clock, and not
-/// older than what it replaces from the same node.
+/// holder: a valid entry, of this key's bucket, stamped within `kMaxClockSkewMs` of the holder's clock, and newer
+/// than what it replaces, or the very same bytes; nothing of another node is replaced.
+///
+/// So a publisher seals anew, with a new version, whenever it refreshes an entry, and a recorded entry cannot be
+/// played back for longer than the skew.
 struct StoreCheck {
   DhtKey key{};
   ByteView bytes;

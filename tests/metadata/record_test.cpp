@@ -134,6 +134,17 @@ TEST_CASE("an entry with a field that cannot be is refused although its node sig
   CHECK(refused(9, [](Encoder&) {}, 9) == ErrorCode::malformed);
 }
 
+TEST_CASE("peeking reads an entry whoever signed it, and refuses what opening refuses for its shape") {
+  const Bytes stolen = forged("p2p-learner entry v1", body_with(-1, {}), example_key(1));
+  REQUIRE(peek_entry(stolen));
+  CHECK(*peek_entry(stolen) == example_entry());
+  REQUIRE_FALSE(open_entry(stolen));
+  const Bytes shapeless =
+      forged("p2p-learner entry v1", body_with(6, [](Encoder& out) { out.binary(Bytes(31)); }), example_key());
+  REQUIRE_FALSE(peek_entry(shapeless));
+  CHECK(peek_entry(shapeless).error().code == ErrorCode::malformed);
+}
+
 TEST_CASE("a holder stores a fresh entry under its own key and no other") {
   const Entry entry = example_entry();
   const Bytes bytes = seal(entry, example_key());
