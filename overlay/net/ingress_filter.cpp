@@ -27,6 +27,7 @@ constexpr std::size_t kMaxVersionText = 32;
 constexpr std::size_t kMaxErrorText = 512;
 constexpr std::size_t kMaxFilters = 8;
 constexpr std::uint64_t kMaxTime = 1ull << 33;  // seconds since 1970; what OpenDHT can turn into nanoseconds
+constexpr std::string_view kTableName = "fileds";  // sic: so OpenDHT 2.4 spells it on the wire
 constexpr std::uint16_t kOurType = 4243;
 constexpr std::uint16_t kTextType = 0;
 
@@ -268,13 +269,13 @@ Refusal check_query(std::string_view kind, Value arguments, const IngressLimits&
 }
 
 Refusal check_answer(Value answer, const IngressLimits& limits) {
-  static constexpr std::array<std::string_view, 8> kNames{"id", "sa", "n4", "n6", "token", "vid", "values", "fields"};
+  static constexpr std::array<std::string_view, 8> kNames{"id", "sa", "n4", "n6", "token", "vid", "values", kTableName};
   const Fields fields(answer, kNames);
   if (!fields.ok() || !fields.needs("id", is_key) || !fields.fits("sa", is_address) ||
       !fields.fits("n4", is_node_list<kNode4Bytes>) || !fields.fits("n6", is_node_list<kNode6Bytes>) ||
       !fields.fits("token", is_token) || !fields.fits("vid", is_id) ||
-      !fields.fits("fields", [&](Value table) { return is_table(table, limits); }) ||
-      (fields.has("values") && fields.has("fields"))) {
+      !fields.fits(kTableName, [&](Value table) { return is_table(table, limits); }) ||
+      (fields.has("values") && fields.has(kTableName))) {
     return Refusal::bad_field;
   }
   return fields.has("values") ? check_values(*fields["values"], limits) : Refusal::none;

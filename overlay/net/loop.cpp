@@ -85,11 +85,13 @@ class LoopTimer final : public HandleOwner, public std::enable_shared_from_this<
     P2P_ASSERT(uv_timer_init(loop, &timer_) == 0);
     timer_.data = static_cast<HandleOwner*>(this);
     keep_ = shared_from_this();
-    const std::int64_t us = std::max<std::int64_t>(delay.count(), 0);
-    uv_update_time(loop);  // the loop's own idea of now may be a long task old
+    // libuv counts whole milliseconds from one that may have begun almost a millisecond ago: round up twice, so
+    // that no timer is early. And its idea of now may be a long task old.
+    const std::int64_t us = delay.count();
+    const std::int64_t ms = us <= 0 ? 0 : (us + 999 + 999) / 1000;
+    uv_update_time(loop);
     const int started = uv_timer_start(
-        &timer_, [](uv_timer_t* timer) { from(timer).fire(); },
-        static_cast<std::uint64_t>((us + 999) / 1000), 0);
+        &timer_, [](uv_timer_t* timer) { from(timer).fire(); }, static_cast<std::uint64_t>(ms), 0);
     P2P_ASSERT(started == 0);
   }
   void cancel() {

@@ -33,7 +33,7 @@ class HandleOwner {
 /// own; start(), stop() and the destructor from one that is not the loop's.
 /// Bounds: the queue of posted tasks is not bounded; those who post are (sockets by back-pressure, the DHT by its
 /// own limits).
-class Loop final : public overlay::Executor {
+class Loop : public overlay::Executor {
  public:
   Loop();
   /// Stops, if that has not been done.

@@ -18,7 +18,7 @@ struct OpenDhtOptions {
   std::string bind = "127.0.0.1";        ///< numeric IPv4 address; nothing else is listened on
   std::uint16_t port = 0;                ///< UDP; 0: any free one
   std::string network = "p2p-learner";   ///< overlays with other names are ignored; no secret
-  IngressLimits ingress;
+  IngressLimits ingress{};
   /// Requests answered per second, in all and per address. Both are set, or both are off (-1): one alone makes
   /// OpenDHT 2.4 refuse everything.
   std::int64_t requests_per_second = 8192;

@@ -50,10 +50,53 @@ Endpoint endpoint_of(const sockaddr_storage& address) {
   return Endpoint{text, ntohs(v6.sin6_port)};
 }
 
+// The accepting socket; lives until libuv has closed it.
+class Listener final : public HandleOwner, public std::enable_shared_from_this<Listener> {
+ public:
+  explicit Listener(std::function<void(uv_stream_t*)> on_connection) : on_connection_(std::move(on_connection)) {}
+
+  /// 0 or libuv's error; then it is closed already.
+  int open(Loop& loop, const sockaddr_storage& address) {
+    int error = uv_tcp_init(loop.uv(), &tcp_);
+    if (error != 0) return error;
+    tcp_.data = static_cast<HandleOwner*>(this);
+    keep_ = shared_from_this();
+    error = uv_tcp_bind(&tcp_, reinterpret_cast<const sockaddr*>(&address), 0);
+    if (error == 0) {
+      error = uv_listen(reinterpret_cast<uv_stream_t*>(&tcp_), 128, [](uv_stream_t* stream, int status) {
+        auto& self = static_cast<Listener&>(*static_cast<HandleOwner*>(stream->data));
+        if (status == 0 && self.on_connection_) self.on_connection_(stream);
+      });
+    }
+    if (error != 0) close();
+    return error;
+  }
+  Endpoint local() const {
+    sockaddr_storage bound{};
+    int size = sizeof bound;
+    uv_tcp_getsockname(&tcp_, reinterpret_cast<sockaddr*>(&bound), &size);
+    return endpoint_of(bound);
+  }
+  void close() {
+    on_connection_ = nullptr;
+    auto* handle = reinterpret_cast<uv_handle_t*>(&tcp_);
+    if (!keep_ || uv_is_closing(handle)) return;
+    uv_close(handle, [](uv_handle_t* closed) {
+      const auto last = std::move(static_cast<Listener&>(*static_cast<HandleOwner*>(closed->data)).keep_);
+    });
+  }
+  void close_handle(uv_handle_s*) override { close(); }
+
+ private:
+  uv_tcp_t tcp_{};
+  std::function<void(uv_stream_t*)> on_connection_;
+  std::shared_ptr<Listener> keep_;
+};
+
 }  // namespace
 
-// Outlives the TlsTransport for as long as connections and the listening handle need to be closed.
-class TlsTransport::State final : public HandleOwner, public std::enable_shared_from_this<State> {
+// Outlives the TlsTransport for as long as its connections need to be closed.
+class TlsTransport::State final : public std::enable_shared_from_this<State> {
  public:
   State(Loop& on, const TlsOptions& with, std::shared_ptr<const TlsCredentials> of)
       : loop(on), options(with), credentials(std::move(of)) {}
@@ -62,29 +105,19 @@ class TlsTransport::State final : public HandleOwner, public std::enable_shared_
   const TlsOptions options;
   const std::shared_ptr<const TlsCredentials> credentials;
   std::function<void(std::shared_ptr<Link>)> handler;
-  uv_tcp_t listener{};
-  std::shared_ptr<State> listening;  ///< itself, while the listening handle exists
+  std::shared_ptr<Listener> listener;
   Endpoint local;
   TlsStats stats;
   std::unordered_set<TlsConnection*> connections;
   bool over = false;
 
-  void close_handle(uv_handle_s* handle) override {
-    uv_close(handle, [](uv_handle_t* closed) {
-      auto& self = static_cast<State&>(*static_cast<HandleOwner*>(closed->data));
-      const auto keep = std::move(self.listening);
-    });
-  }
-
   void stop_listening() {
-    auto* handle = reinterpret_cast<uv_handle_t*>(&listener);
-    if (listening && !uv_is_closing(handle)) close_handle(handle);
+    if (listener) listener->close();
+    listener.reset();
     local = {};
   }
 
-  void on_connection(int status) {
-    auto* stream = reinterpret_cast<uv_stream_t*>(&listener);
-    if (status != 0 || over) return;
+  void on_connection(uv_stream_t* stream) {
     if (stats.half_open >= options.half_open || connections.size() >= options.links + options.half_open) {
       ++stats.dropped;
       TlsConnection::turn_away(loop, stream);
@@ -210,28 +243,22 @@ Result<std::unique_ptr<TlsTransport>> TlsTransport::make(Loop& loop, const metad
 
 Result<void> TlsTransport::listen(const Endpoint& local) {
   State& s = *state_;
-  P2P_ASSERT(!s.listening);
+  P2P_ASSERT(!s.listener);
   const auto address = socket_address(local);
   if (!address) return tl::unexpected(address.error());
-  if (const int error = uv_tcp_init(s.loop.uv(), &s.listener); error != 0) {
-    return fail(ErrorCode::io, "cannot open a socket: raise the limit on open files (ulimit -n)", uv_strerror(error));
-  }
-  s.listener.data = static_cast<HandleOwner*>(&s);
-  s.listening = state_;
-  int error = uv_tcp_bind(&s.listener, reinterpret_cast<const sockaddr*>(&*address), 0);
-  if (error == 0) {
-    error = uv_listen(reinterpret_cast<uv_stream_t*>(&s.listener), 128, [](uv_stream_t* stream, int status) {
-      static_cast<State&>(*static_cast<HandleOwner*>(stream->data)).on_connection(status);
-    });
-  }
-  if (error != 0) {
-    s.stop_listening();
+  // The state owns the listener and closes it before it goes: no need to keep one alive by the other.
+  auto listener = std::make_shared<Listener>([&s](uv_stream_t* stream) { s.on_connection(stream); });
+  if (const int error = listener->open(s.loop, *address); error != 0) {
     switch (error) {
       case UV_EADDRINUSE:
         return fail(ErrorCode::in_use,
                     fmt::format("TCP port {} of {} is taken: stop the program that uses it, or choose another "
                                 "link port (0 takes a free one)",
                                 local.port, local.host),
+                    uv_strerror(error));
+      case UV_EMFILE:
+      case UV_ENFILE:
+        return fail(ErrorCode::io, "cannot open a socket: raise the limit on open files (ulimit -n)",
                     uv_strerror(error));
       case UV_EADDRNOTAVAIL:
         return fail(ErrorCode::invalid_argument,
@@ -241,10 +268,8 @@ Result<void> TlsTransport::listen(const Endpoint& local) {
         return fail(ErrorCode::io, fmt::format("cannot accept links at {}", local.text()), uv_strerror(error));
     }
   }
-  sockaddr_storage bound{};
-  int size = sizeof bound;
-  uv_tcp_getsockname(&s.listener, reinterpret_cast<sockaddr*>(&bound), &size);
-  s.local = endpoint_of(bound);
+  s.local = listener->local();
+  s.listener = std::move(listener);
   return {};
 }
 
