@@ -59,10 +59,9 @@ bool valid(const Place& place);
 /// 200 classes would take 6 MB; rows are orthogonal, which makes the sketch a little sharper; and there is no
 /// logarithm or cosine in them whose last bit depends on the machine.
 ///
-/// Planes go through the origin: the embedding is not centred. Nodes can agree without a word on one centre
-/// only, their own mean over classes. Measured (README.md), that makes buckets smaller but loses recall; at equal
-/// numbers of candidates, deeper prefixes of the raw embedding find as much (skewed class mixes) or more
-/// (balanced ones).
+/// Planes go through the origin: the embedding is not centred. The only centre that nodes agree on without a word
+/// is their own mean over classes; on digits, hashing less that mean made buckets smaller and lost recall, and
+/// deeper prefixes of the embedding as it is did better at equal numbers of candidates (README.md has the table).
 /// Reference: Andoni, Indyk, Laarhoven, Razenshteyn, Schmidt, "Practical and Optimal LSH for Angular Distance",
 /// NIPS 2015, section 4 (pseudo-random rotations).
 class Index {
