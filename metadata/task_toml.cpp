@@ -131,7 +131,7 @@ class TaskReader {
 
   void known_keys(const toml::table& table, std::string_view where, Words known) {
     for (const auto& [key, node] : table) {
-      if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
+      if (error_ || std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
       refuse(key.source().begin.line,
              fmt::format("unknown key '{}'{}{}", shown(key.str()),
                          where.empty() ? "" : fmt::format(" in [{}]", where), suggestion(key.str(), known)));
@@ -289,6 +289,8 @@ Result<Task> parse_task(std::string_view toml, std::string_view source_name) {
   } catch (const toml::parse_error& e) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{}:{}: this is not TOML: {}", source_name, e.source().begin.line, e.description()));
+  } catch (const std::exception& e) {
+    return fail(ErrorCode::invalid_argument, fmt::format("{}: this is not TOML", source_name), e.what());
   }
 }
 

@@ -168,6 +168,7 @@ TEST_CASE("an impossible value is refused with its line and what would be right"
       {"maximum = 4.0", "maximum = nan", "pump.toml:8:", "must be a finite number"},
       {"minimum = 0", "minimum = -inf", "pump.toml:7:", "must be a finite number"},
       {"minimum = 0\nmaximum = 4.0", "minimum = -1e308\nmaximum = 1e308", "pump.toml:8:", "too far"},
+      {"minimum = 0\nmaximum = 4.0", "minimum = 0\nmaximum = 1e-310", "pump.toml:8:", "too near"},
       {"\"valve\"", "\"vibration\"", "pump.toml:11:", "second group named 'vibration'"},
       {"\"categorical\"", "\"categoric\"", "pump.toml:12:", "did you mean 'categorical'?"},
       {"categories = 3", "categories = 1", "pump.toml:13:", "must be 2 to 65536"},
