@@ -278,8 +278,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     remember(id);
     std::vector<std::shared_ptr<Session>> others;
     for (const auto& [other_number, open] : sessions_) {
-      if (other_number != number && open.session->peer() == id && open.session->ready() &&
-          !open.session->retired()) {
+      if (other_number != number && open.session->peer() == id && open.session->ready()) {
         others.push_back(open.session);
       }
     }

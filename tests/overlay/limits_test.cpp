@@ -344,6 +344,28 @@ TEST_CASE("A peer holds one link in each direction, however often it connects") 
   CHECK(description->ok());
 }
 
+TEST_CASE("A peer that this node has linked to holds one link of its own beside it") {
+  Pair net;
+  // The smaller key's link is the one that stays in use: the other direction's are retired, and still counted.
+  auto& small = net.a().id() < net.b().id() ? net.a() : net.b();
+  auto& large = net.a().id() < net.b().id() ? net.b() : net.a();
+  Party asker(net.simulation, small);
+  RawPeer accepting(large);
+  accepting.listen({});
+  (void)asker.describe({large.id(), large.endpoint()});
+  net.simulation.run_for(100ms);
+  REQUIRE(asker.links() == 1);
+  std::vector<std::unique_ptr<RawPeer>> raws;
+  for (int i = 0; i < 20; ++i) {
+    raws.push_back(std::make_unique<RawPeer>(large));
+    raws.back()->connect(small, {});
+    net.simulation.run_for(50ms);
+  }
+  net.simulation.run_for(200ms);
+  CHECK(std::count_if(raws.begin(), raws.end(), [](const auto& raw) { return !raw->closed; }) == 1);
+  CHECK_FALSE(accepting.closed);
+}
+
 TEST_CASE("A half-sent frame does not hold a link open") {
   Case test;
   test.raw.write_hex("0003ff00" "9301");
