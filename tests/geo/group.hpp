@@ -48,7 +48,10 @@ class Group {
       events.push_back({i, event});
     };
     lives_[i]->site = Site::make({host.executor(), host.transport(), host.id()}, peers, options_, handlers).value();
-    host.transport().on_accept([site = lives_[i]->site.get()](auto link) { site->accept(std::move(link)); });
+    host.transport().on_accept([this, i, site = lives_[i]->site.get()](auto link) {
+      if (!unreachable || !unreachable(i, link->peer())) return site->accept(std::move(link));
+      simulation.host(i).executor().post([link] {});
+    });
     lives_[i]->site->start();
   }
   void crash(std::size_t i, sim::Crash how) {
@@ -82,6 +85,13 @@ class Group {
     }
     return false;
   }
+  /// No site has found fault with another.
+  bool peaceful() {
+    for (const auto& [where, event] : events) {
+      if (event.kind == SiteEvent::Kind::refused) return false;
+    }
+    return true;
+  }
   /// Every living site has the same of everybody, to the last bit.
   bool agree() {
     std::size_t first = 0;
@@ -98,6 +108,8 @@ class Group {
   }
 
   sim::Simulation simulation;
+  /// Pairs between which links come to nothing: (who accepts, who connects).
+  std::function<bool(std::size_t, const NodeId&)> unreachable;
   std::vector<std::pair<std::size_t, SiteEvent>> events;
   /// Called for each granted read and after each clock().
   std::function<void(std::size_t site, std::span<const std::uint32_t> indices)> on_read;

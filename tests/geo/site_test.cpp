@@ -72,6 +72,7 @@ TEST_CASE("Once quiet, with threshold 0, every site has applied exactly the sum 
         for (std::size_t i = 0; i < 4; ++i) REQUIRE(group.site(i).clock());
       }
       REQUIRE(group.simulation.run_until([&] { return group.agree(); }, 30s));
+      CHECK(group.peaceful());
       for (std::size_t at = 0; at < 4; ++at) {
         for (std::size_t of = 0; of < 4; ++of) {
           const auto sum = group.site(at).sum_of(group.id(of));
@@ -92,8 +93,10 @@ TEST_CASE("A granted read has everything that each live site emitted until DS cl
   for (std::uint64_t seed = 1; seed <= 24; ++seed) {
     INFO("seed " << seed);
     const std::uint64_t bound = seed % 4;
-    Scatter scatter(seed, 3, 400);
-    auto options = options_for(400);
+    // Small where links break, so that reads meet what is missing; large where the barrier is to let reads pass.
+    const std::uint32_t dimension = seed % 2 == 0 ? 30 : 400;
+    Scatter scatter(seed, 3, dimension);
+    auto options = options_for(dimension);
     options.staleness = bound;
     options.significance.threshold = seed % 2 == 0 ? 0.0 : 0.05;
     options.max_backlog = seed % 3 == 0 ? 0.02 : 2;
@@ -101,12 +104,12 @@ TEST_CASE("A granted read has everything that each live site emitted until DS cl
     auto& network = group.simulation.network();
     network.latency_high = Duration(1000 * (5 + static_cast<int>(scatter.randoms[0].below(200))));
     network.bandwidth = 3000 + scatter.randoms[1].below(20000);  // values take longer than announcements
-    network.link_break = seed % 2 == 0 ? 0.01 : 0;
+    network.link_break = seed % 2 == 0 ? 0.03 : 0;
     struct Emitted {
       std::uint64_t clock;
       std::vector<double> sum;
     };
-    std::vector<std::vector<Emitted>> history(3, {{0, std::vector<double>(400)}});
+    std::vector<std::vector<Emitted>> history(3, {{0, std::vector<double>(dimension)}});
     group.on_clock = [&](std::size_t i) {
       const auto sum = group.site(i).sum_of(group.id(i));
       history[i].push_back({group.clock_of(i), {sum.begin(), sum.end()}});
@@ -137,8 +140,9 @@ TEST_CASE("A granted read has everything that each live site emitted until DS cl
       CHECK(stats.staleness.rbegin()->first <= bound);
       refused += stats.refused[static_cast<std::size_t>(Refusal::Why::barred)];
     }
+    CHECK(group.peaceful());
   }
-  CHECK(reads >= 24 * 3 * 60);
+  CHECK(reads > 4000);
   CHECK(refused > 100);      // the barrier had work to do,
   CHECK(late_values > 100);  // and reads beside it were granted while values were still on their way
 }
@@ -191,8 +195,56 @@ TEST_CASE("A site that dies is dropped after the deadline, and the survivors agr
       CHECK(group.clock_of(0) > at_crash + 5);
       group.train_until(0);
       REQUIRE(group.simulation.run_until([&] { return group.agree(); }, 10s));
+      CHECK(group.peaceful());
     }
   }
+}
+
+TEST_CASE("A site that restarts before anybody has missed it leaves no gap, though each peer has another part of it") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    INFO("seed " << seed);
+    Scatter scatter(seed, 4, 80);
+    auto options = options_for(80);
+    options.significance.threshold = 0;
+    Group group(seed, 4, options, scatter.work());
+    group.simulation.network().bandwidth = 15000;
+    group.simulation.network().latency_high = 150ms;
+    group.start();
+    group.train_until(1000000);
+    group.simulation.run_for(Duration(1000 * (1500 + 37 * static_cast<int>(seed))));
+    group.crash(3, sim::Crash::process);
+    group.simulation.run_for(100ms);
+    group.restart(3);
+    group.simulation.run_for(5s);
+    CHECK_FALSE(group.heard(0, Kind::lost, 3));
+    group.train_until(0);
+    group.simulation.run_for(1s);
+    REQUIRE(group.simulation.run_until([&] { return group.agree(); }, 10s));
+    CHECK(group.peaceful());
+  }
+}
+
+TEST_CASE("Two sites that cannot reach each other any more do not stop a third that reaches both") {
+  Scatter scatter(1, 3, 80);
+  Group group(1, 3, options_for(80), scatter.work());
+  group.simulation.host(2).set_group(1);
+  group.start();
+  group.train_until(1000000);
+  group.simulation.run_for(1s);
+  group.simulation.partition();
+  group.simulation.run_for(3s);
+  group.simulation.run_for(20s);  // 2 is alone, waits for nobody and runs ahead
+  REQUIRE(group.clock_of(2) > group.clock_of(0) + 10);
+  group.unreachable = [&, a = group.id(1), b = group.id(2)](std::size_t at, const NodeId& from) {
+    return (at == 1 && from == b) || (at == 2 && from == a);
+  };
+  group.simulation.heal();
+  group.simulation.run_for(6s);
+  CHECK(group.heard(0, Kind::returned, 2));
+  CHECK(group.site(1).lost(group.id(2)));
+  const std::vector<std::uint64_t> healed{group.clock_of(0), group.clock_of(1), group.clock_of(2)};
+  group.simulation.run_for(5s);
+  for (const std::size_t i : {0, 1, 2}) CHECK(group.clock_of(i) > healed[i] + 20);
 }
 
 TEST_CASE("A restarted site gets its own sum and everybody's back, and goes on at the others' clock") {
@@ -249,6 +301,7 @@ TEST_CASE("Two halves of a partition train on alone, and afterwards nobody's wor
     group.train_until(0);
     group.simulation.run_for(1s);
     REQUIRE(group.simulation.run_until([&] { return group.agree(); }, 30s));
+    CHECK(group.peaceful());
     for (std::size_t of = 0; of < 4; ++of) {
       const auto sum = group.site(0).sum_of(group.id(of));
       CHECK(std::vector<double>(sum.begin(), sum.end()) == scatter.produced[of]);
@@ -279,6 +332,7 @@ TEST_CASE("A backlog on a slow link is replaced by a whole state, and the sum is
   group.start();
   group.train_until(80);
   REQUIRE(group.simulation.run_until([&] { return group.all_at(80) && group.agree(); }, 3000s));
+  CHECK(group.peaceful());
   CHECK(group.site(0).stats().states_sent > 0);
   for (std::size_t of = 0; of < 3; ++of) {
     const auto sum = group.site(0).sum_of(group.id(of));
