@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <unordered_set>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -42,10 +43,11 @@ class Client final : public HandleOwner, public std::enable_shared_from_this<Cli
     closed_ = true;
     idle_.reset();
     uv_close(reinterpret_cast<uv_handle_t*>(&pipe_), [](uv_handle_t* handle) {
-      Client& self = from(handle->data);
-      const auto keep = std::move(self.keep_);
-      if (self.on_gone_) self.on_gone_(&self);
+      const auto last = std::move(from(handle->data).keep_);
     });
+    // At once, not with libuv's callback: whoever sees this connection end may connect again.
+    const auto gone = std::exchange(on_gone_, nullptr);
+    if (gone) gone(this);
   }
   /// The server is going away: it must not be told.
   void orphan() {
@@ -54,6 +56,7 @@ class Client final : public HandleOwner, public std::enable_shared_from_this<Cli
     close();
   }
   void close_handle(uv_handle_s*) override { close(); }
+  bool is_closed() const { return closed_; }
 
  private:
   static Client& from(void* data) { return static_cast<Client&>(*static_cast<HandleOwner*>(data)); }
@@ -208,6 +211,7 @@ class ControlServer::State final : public HandleOwner, public std::enable_shared
   void on_client(uv_stream_t* stream) {
     const auto client = std::make_shared<Client>(loop, handler, options, [this](Client* gone) { clients.erase(gone); });
     if (!client->accept(stream)) return;
+    if (client->is_closed()) return;
     clients.insert(client.get());
     if (clients.size() > options.clients) client->close();
   }

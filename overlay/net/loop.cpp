@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
+#include <signal.h>
 #include <uv.h>
 
 namespace p2p::net {
@@ -75,6 +77,25 @@ struct Loop::State final : HandleOwner {
 };
 
 namespace {
+
+// While this lives, threads that are made handle no signals. They are the application's business: its threads take
+// them, and writing to a peer that has gone is an error (EPIPE), not the end of the process. What a thread does
+// wrong itself still ends it.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPROF}) sigdelset(&all, own);
+    pthread_sigmask(SIG_SETMASK, &all, &former_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &former_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t former_;
+};
 
 // A libuv timer and what it calls. The timer's memory belongs to libuv until its close callback has run, so the
 // handle that the caller holds can go at any time, even after the loop.
@@ -153,6 +174,7 @@ Result<void> Loop::start() {
   }
   s.wake.data = static_cast<HandleOwner*>(&s);
   try {
+    const SignalsBlocked inherited_by_the_thread;
     s.thread = std::thread([&s] { uv_run(&s.loop, UV_RUN_DEFAULT); });
   } catch (const std::system_error& refused) {
     uv_close(reinterpret_cast<uv_handle_t*>(&s.wake), nullptr);

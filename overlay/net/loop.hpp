@@ -31,6 +31,8 @@ class HandleOwner {
 /// runs on another thread; after stop() has returned, nothing runs at all.
 /// Thread: post(), now(), wall_ms(), call_and_wait(), running() from any; after() and timer handles on the loop's
 /// own; start(), stop() and the destructor from one that is not the loop's.
+/// Signals: the loop's thread, and threads made on it, take none: SIGPIPE does not end the process, and SIGINT goes to a
+/// thread of the application.
 /// Bounds: the queue of posted tasks is not bounded; those who post are (sockets by back-pressure, the DHT by its
 /// own limits).
 class Loop : public overlay::Executor {

@@ -335,6 +335,31 @@ TEST_CASE("A peer that is reset in mid-stream ends the link with `io`, once") {
   nodes.loop.on([&] { CHECK(nodes.connected.closed == 1); });
 }
 
+TEST_CASE("Writing to a peer that has gone is an end of the link, not of the process") {
+  TwoNodes nodes;
+  // The peer is gone before what is written to it: the second write is what SIGPIPE is raised for.
+  for (int round = 0; round < 5; ++round) {
+    auto link = nodes.connect();
+    REQUIRE(link);
+    const auto count = static_cast<std::size_t>(round) + 1;
+    nodes.loop.await("the accepting end", [&] { return nodes.accepted.size() == count; });
+    End end;
+    nodes.loop.on([&] {
+      end.take(std::move(*link));
+      end.link->pause_reading();  // so that only writing can tell
+      nodes.accepted.back()->link.reset();
+    });
+    nodes.loop.await("the end of it", [&] {
+      end.link->send(pattern(100'000));
+      return end.closed == 1;
+    });
+    nodes.loop.on([&] {
+      CHECK(end.error->code == ErrorCode::io);
+      end.link.reset();
+    });
+  }
+}
+
 TEST_CASE("A damaged record ends the link with `malformed` and nothing of it is delivered") {
   TwoNodes nodes;
   SilentListener relay;
