@@ -15,8 +15,9 @@
 
 namespace p2p::learner {
 
-/// W lies feature by feature, (dimensions x features) column-major: a feature that is zero costs nothing, and
-/// every output is summed in the same order whatever `dimensions` is, so a prefix is a prefix.
+/// W lies feature by feature, (dimensions x features) column-major: a feature that is zero costs
+/// nothing, and every output is summed in the same order whatever `dimensions` is, so a prefix is a
+/// prefix.
 struct FourierBasis::State {
   Options options;
   std::vector<float> directions;
@@ -90,7 +91,8 @@ double median_bandwidth(std::span<const float> samples, std::size_t features) {
   const std::size_t rows = std::min(available, kRows);
   using Row = Eigen::Map<const Eigen::VectorXf>;
   const auto row = [&](std::size_t i) {
-    return Row(samples.data() + (i * available / rows) * features, static_cast<Eigen::Index>(features));
+    return Row(samples.data() + (i * available / rows) * features,
+               static_cast<Eigen::Index>(features));
   };
   std::vector<float> distances;
   distances.reserve(rows * rows / 2);

@@ -55,7 +55,8 @@ double Prequential::majority_accuracy() const {
 double Prequential::kappa() const {
   // kappa = (p0 - pe) / (1 - pe), pe = sum_c P(label = c) P(predicted = c).
   double chance = 0;
-  for (std::size_t c = 0; c < seen_.size(); ++c) chance += ratio(seen_[c], samples_) * ratio(said_[c], samples_);
+  for (std::size_t c = 0; c < seen_.size(); ++c)
+    chance += ratio(seen_[c], samples_) * ratio(said_[c], samples_);
   return chance >= 1.0 ? 0.0 : (accuracy() - chance) / (1.0 - chance);
 }
 
@@ -65,7 +66,8 @@ Bytes Prequential::encode() const {
   out.put(static_cast<std::uint32_t>(ring_.size()));
   out.put(repeated_);
   out.put(previous_);
-  for (const auto* counts : {&seen_, &hit_, &said_}) out.put_array(std::span<const std::uint64_t>(*counts));
+  for (const auto* counts : {&seen_, &hit_, &said_})
+    out.put_array(std::span<const std::uint64_t>(*counts));
   out.put(static_cast<std::uint32_t>(ring_next_));
   out.put(static_cast<std::uint32_t>(ring_size_));
   out.put_array(std::span<const std::uint8_t>(ring_));
@@ -74,7 +76,8 @@ Bytes Prequential::encode() const {
 
 Result<Prequential> Prequential::decode(ByteView bytes) {
   const auto damaged = [](const char* what) {
-    return fail(ErrorCode::malformed, fmt::format("the metrics are damaged: {}; start them anew", what));
+    return fail(ErrorCode::malformed,
+                fmt::format("the metrics are damaged: {}; start them anew", what));
   };
   ByteReader in(bytes);
   const auto classes = in.get<std::uint32_t>();
@@ -86,7 +89,8 @@ Result<Prequential> Prequential::decode(ByteView bytes) {
   Prequential out(classes, window);
   out.repeated_ = in.get<std::uint64_t>();
   out.previous_ = in.get<ClassIndex>();
-  for (auto* counts : {&out.seen_, &out.hit_, &out.said_}) in.get_array(std::span<std::uint64_t>(*counts));
+  for (auto* counts : {&out.seen_, &out.hit_, &out.said_})
+    in.get_array(std::span<std::uint64_t>(*counts));
   out.ring_next_ = in.get<std::uint32_t>();
   out.ring_size_ = in.get<std::uint32_t>();
   in.get_array(std::span<std::uint8_t>(out.ring_));
@@ -103,7 +107,8 @@ Result<Prequential> Prequential::decode(ByteView bytes) {
   }
   if (said > out.samples_ || out.repeated_ > out.samples_ || out.previous_ < kNoClass ||
       out.previous_ >= static_cast<ClassIndex>(classes) ||
-      out.ring_size_ != std::min<std::uint64_t>(out.samples_, window) || out.ring_next_ != out.samples_ % window) {
+      out.ring_size_ != std::min<std::uint64_t>(out.samples_, window) ||
+      out.ring_next_ != out.samples_ % window) {
     return damaged("their counts contradict each other");
   }
   // An unused entry of the ring is zero, so the sum over all of it is the sum over the used part.

@@ -14,8 +14,9 @@ constexpr std::size_t kMaxNameBytes = 255;
 constexpr std::uint32_t kMaxSections = 1024;
 
 auto torn(std::string what) {
-  return fail(ErrorCode::malformed,
-              fmt::format("the snapshot is damaged: {}; use the copy before it, or start anew", what));
+  return fail(
+      ErrorCode::malformed,
+      fmt::format("the snapshot is damaged: {}; use the copy before it, or start anew", what));
 }
 
 }  // namespace
@@ -46,8 +47,9 @@ Bytes encode(const Snapshot& snapshot) {
 
 Result<Snapshot> decode_snapshot(ByteView bytes) {
   if (bytes.size() > Snapshot::kMaxBytes) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the snapshot has {} bytes; at most {} are read",
-                                                       bytes.size(), Snapshot::kMaxBytes));
+    return fail(ErrorCode::limit_exceeded,
+                fmt::format("the snapshot has {} bytes; at most {} are read", bytes.size(),
+                            Snapshot::kMaxBytes));
   }
   if (bytes.size() < kHeaderBytes + kChecksumBytes) {
     return torn(fmt::format("{} bytes are too few", bytes.size()));
@@ -60,9 +62,10 @@ Result<Snapshot> decode_snapshot(ByteView bytes) {
   const auto version = header.get<std::uint32_t>();
   const auto count = header.get<std::uint32_t>();
   if (version > Snapshot::kVersion) {
-    return fail(ErrorCode::version,
-                fmt::format("the snapshot has format {}, this build reads up to {}; use a newer build", version,
-                            Snapshot::kVersion));
+    return fail(
+        ErrorCode::version,
+        fmt::format("the snapshot has format {}, this build reads up to {}; use a newer build",
+                    version, Snapshot::kVersion));
   }
   if (version == 0) return torn("format 0 does not exist");
   const ByteView checked = bytes.first(bytes.size() - kChecksumBytes);

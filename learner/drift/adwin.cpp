@@ -66,6 +66,9 @@ bool Adwin::find_cut(DriftLevel& level) {
   const double ln_warning = std::log(2.0 * log_n / options_.warning_delta);
   const double sigma2 = variance();
   double n0 = 0, sum0 = 0;
+  double best = 1;  // excess of a change over its bound
+  std::uint64_t best_n0 = 0;
+  bool rise = false;
   for (std::size_t i = last_row_ + 1; i-- > 0;) {
     const Row& row = rows_[i];
     const double size = std::ldexp(1.0, static_cast<int>(i));
@@ -73,22 +76,29 @@ bool Adwin::find_cut(DriftLevel& level) {
       n0 += size;
       sum0 += row.buckets[k].total;
       const double n1 = n - n0;
-      if (n1 < least) return false;
-      if (n0 < least) continue;
+      if (n0 < least || n1 < least) continue;
       const double change = (total_ - sum0) / n1 - sum0 / n0;
       const double one_over_m = 1.0 / (n0 - least + 1) + 1.0 / (n1 - least + 1);
       const auto bound = [&](double ln) {
         return std::sqrt(2.0 * one_over_m * sigma2 * ln) + 2.0 / 3.0 * one_over_m * ln;
       };
-      if (std::abs(change) > bound(ln_drift)) {
-        if (change > 0) level = DriftLevel::drift;
-        drop_oldest();
-        return true;
+      const double excess = std::abs(change) / bound(ln_drift);
+      if (excess > best) {
+        best = excess;
+        best_n0 = static_cast<std::uint64_t>(n0);
+        rise = change > 0;
       }
       if (level == DriftLevel::stable && change > bound(ln_warning)) level = DriftLevel::warning;
     }
   }
-  return false;
+  if (best_n0 == 0) return false;
+  if (!rise) {
+    drop_oldest();
+    return true;
+  }
+  level = DriftLevel::drift;
+  for (const std::uint64_t keep = width_ - best_n0; width_ > keep;) drop_oldest();
+  return true;
 }
 
 DriftLevel Adwin::update(double value) {

@@ -8,19 +8,27 @@
 
 namespace p2p::learner {
 
-/// Keeps the longest window of latest values in which no split into an older and a newer part has means that
-/// differ by more than chance allows. With n0, n1 the lengths of the parts, n their sum, sigma^2 the variance
-/// over the window and delta' = delta / ln n, a split is a change when
+/// Keeps the longest window of latest values in which no split into an older and a newer part has
+/// means that differ by more than chance allows. With n0, n1 the lengths of the parts, n their sum,
+/// sigma^2 the variance over the window and delta' = delta / ln n, a split is a change when
 ///
 ///     |mean0 - mean1| > sqrt(2/m sigma^2 ln(2/delta')) + 2/(3m) ln(2/delta'),   1/m = 1/n0 + 1/n1
 ///
-/// The values lie in an exponential histogram: row i holds at most kBuckets buckets of 2^i values each, so a
-/// window of n values takes kBuckets log2 n buckets and only their borders are tried as splits.
+/// The values lie in an exponential histogram: row i holds at most kBuckets buckets of 2^i values
+/// each, so a window of n values takes kBuckets log2 n buckets and only their borders are tried as
+/// splits.
 ///
-/// Only an increase of the mean is reported; after a decrease the window shrinks and nothing is said: a
-/// learner that got better needs no help.
+/// Only an increase of the mean is reported; after a decrease the window shrinks and nothing is
+/// said: a learner that got better needs no help.
+///
 /// Reference: Bifet, Gavalda, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007.
-/// Deviations: splits are tried every `clock` values, and a part must have at least `minimum_part` values.
+///
+/// Deviations: splits are tried every `clock` values; a part must have at least `minimum_part`
+/// values; after a rise all before the split that exceeds its bound most goes at once. (The paper
+/// drops the oldest bucket until no split is left, which stops as soon as the rest is short of
+/// significant: the window would keep most of the old values and alarm again as new ones come.
+/// After a fall that is what is done here too: a lucky stretch must not become the reference.)
+///
 /// Bounds: fixed size, no allocation. Cost: amortised O(1), and every `clock` values O(log n).
 class Adwin final : public DriftDetector {
  public:
@@ -55,7 +63,8 @@ class Adwin final : public DriftDetector {
   };
   void insert(double value);
   void drop_oldest();
-  /// Looks at every split once. Drops the oldest bucket and returns true when one of them is a change.
+  /// Looks at every split once and drops what the clearest change makes obsolete; false when there
+  /// is none.
   bool find_cut(DriftLevel& level);
 
   Options options_;

@@ -12,10 +12,9 @@ namespace {
 
 /// Outcomes kept to say, once there is a drift, since when and in which classes.
 constexpr std::size_t kRecent = 1024;
-/// A class that was here is new again when it was away so many times its usual distance (e^-9 by chance).
-constexpr double kAbsence = 9;
-/// A class that is new and stays rarer than the test asks for is known after so many times n_min.
-constexpr std::uint32_t kTrickle = 5;
+/// A class that was here is new again when it was away so many times its usual distance (e^-12 by
+/// chance).
+constexpr double kAbsence = 12;
 constexpr std::uint32_t kClassBatch = 12;
 constexpr std::uint32_t kClassStride = 2;
 
@@ -58,14 +57,21 @@ std::string_view name(DriftCause cause) {
 }
 
 struct DriftMonitor::State {
-  /// What is known of the appearances of one class.
+  /// What is known of the appearances of one class. Sample numbers begin at 1.
   struct Presence {
     bool known = false;
-    bool due = false;          ///< new, and to be reported when the cooldown ends
-    std::uint32_t run = 0;     ///< appearances since it was new
-    std::uint64_t last = 0;    ///< sample number of the latest appearance; 0: none
-    double distance = 0;       ///< usual number of samples from one appearance to the next
-    std::uint64_t count = 0;
+    bool due = false;         ///< new, and to be reported when the cooldown ends
+    std::uint64_t count = 0;  ///< appearances in all
+    std::uint64_t last = 0;   ///< the latest one
+    double distance = 0;      ///< usual number of samples from one to the next
+
+    // While it is new:
+    std::uint64_t first = 0;  ///< the appearance that ended its absence
+    std::uint32_t run = 0;    ///< appearances since, that one included
+    double absence = 0;       ///< samples without it before
+
+    /// The usual distance, with room for having been estimated from few.
+    double at_most() const { return distance * (1 + 2 / std::sqrt(static_cast<double>(count))); }
   };
   struct Outcome {
     ClassIndex label;
@@ -78,21 +84,23 @@ struct DriftMonitor::State {
         overall(overall_test(o)),
         per_class(o.classes, ThresholdTest(class_test(o))),
         presence(o.classes),
-        times(o.classes * o.minimum_class_count),
         recent(kRecent) {}
 
   bool cooling() const { return samples < quiet_until; }
   const Outcome& back(std::size_t age) const { return recent[(samples - age) % kRecent]; }
-  std::size_t kept() const { return static_cast<std::size_t>(std::min<std::uint64_t>(samples, kRecent)); }
+  /// How many outcomes are kept of the model that serves.
+  std::size_t kept() const {
+    return static_cast<std::size_t>(std::min<std::uint64_t>(samples + 1 - errors_since, kRecent));
+  }
 
   /// Returns true when the class is new and has been seen often enough.
   bool appeared(ClassIndex label);
-  std::uint64_t& time_of(ClassIndex label, std::uint32_t run) {
-    return times[static_cast<std::size_t>(label) * options.minimum_class_count + run % options.minimum_class_count];
-  }
-  /// How many of the latest samples follow the likeliest rise of the error (of one class, or of all).
+  /// How many of the latest samples follow the likeliest rise of the error (of one class, or of
+  /// all).
   std::size_t since_rise(ClassIndex only) const;
   std::vector<ClassIndex> responsible(std::size_t since) const;
+  /// Whether the error of all classes but this one rose as well.
+  bool others_rose(ClassIndex but, std::size_t since) const;
   void forget_errors();
   DriftSignal report(DriftCause cause, std::vector<ClassIndex> classes, std::size_t since);
 
@@ -101,11 +109,11 @@ struct DriftMonitor::State {
   ThresholdTest overall;
   std::vector<ThresholdTest> per_class;
   std::vector<Presence> presence;
-  std::vector<std::uint64_t> times;  ///< (classes x n_min): of the latest appearances of a new class
-  std::vector<Outcome> recent;       ///< ring; sample number s (from 1) lies at s % kRecent
+  std::vector<Outcome> recent;  ///< ring; sample number s (from 1) lies at s % kRecent
   std::uint64_t samples = 0;
   std::uint64_t quiet_until = 0;
-  std::uint64_t errors_since = 0;    ///< outcomes before this sample number are no reference
+  bool any_due = false;
+  std::uint64_t errors_since = 1;  ///< outcomes before this sample number are no reference
 };
 
 DriftMonitor::DriftMonitor(const Options& options) {
@@ -129,41 +137,41 @@ void DriftMonitor::model_replaced() { state_->forget_errors(); }
 bool DriftMonitor::State::appeared(ClassIndex label) {
   Presence& p = presence[static_cast<std::size_t>(label)];
   const double gap = static_cast<double>(samples - p.last);
-  const bool first = p.count == 0;
+  const bool never = p.count == 0;
   const double reference = static_cast<double>(options.batch * options.reference_batches);
   p.last = samples;
   ++p.count;
   if (samples <= options.warmup) {
     p.known = true;
-  } else if (first || (p.known && gap >= reference && gap >= kAbsence * p.distance)) {
+  } else if (never || (p.known && gap >= reference && gap >= kAbsence * p.at_most())) {
     p.known = false;
+    p.first = samples;
     p.run = 0;
+    p.absence = gap;
   }
   if (p.known) {
-    if (!first) p.distance += (gap - p.distance) * std::max(0.05, 1.0 / static_cast<double>(p.count - 1));
+    if (!never)
+      p.distance += (gap - p.distance) * std::max(0.02, 1.0 / static_cast<double>(p.count - 1));
     return false;
   }
-  time_of(label, p.run) = samples;
   ++p.run;
-  const auto least = static_cast<std::uint32_t>(options.minimum_class_count);
-  // The slot after the latest holds the oldest of the latest n_min.
-  if (p.run >= least && samples - time_of(label, p.run) < options.class_span) {
-    p.distance = static_cast<double>(samples - time_of(label, p.run)) / least;
+  // Were it only rare, its appearances would be spread evenly over absence and time since: the
+  // chance that all of them fall into the latter is (time / (absence + time))^run.
+  const double time = static_cast<double>(samples - p.first + 1);
+  const double chance = std::pow(time / (p.absence + time), p.run);
+  const bool fresh = p.run >= options.minimum_class_count && chance < options.class_chance;
+  if (fresh || time > p.absence) {
     p.known = true;
-    return true;
+    p.distance = time / p.run;
   }
-  if (p.run >= kTrickle * least) {
-    p.distance = static_cast<double>(options.class_span);
-    p.known = true;
-  }
-  return false;
+  return fresh;
 }
 
 std::size_t DriftMonitor::State::since_rise(ClassIndex only) const {
-  // The split of what is kept into two rates that has the largest likelihood, the newer rate being higher.
+  // The split of what is kept into two rates that has the largest likelihood, the newer rate being
+  // higher.
   const auto counts = [&](const Outcome& o) { return only == kNoClass || o.label == only; };
-  const std::size_t reach =
-      std::min<std::size_t>(kept(), static_cast<std::size_t>(samples + 1 - std::min(errors_since, samples)));
+  const std::size_t reach = kept();
   double n = 0, errors = 0;
   for (std::size_t age = 0; age < reach; ++age) {
     if (!counts(back(age))) continue;
@@ -177,7 +185,8 @@ std::size_t DriftMonitor::State::since_rise(ClassIndex only) const {
     n1 += 1;
     errors1 += back(age).correct ? 0 : 1;
     if (n1 >= n || errors1 / n1 <= (errors - errors1) / (n - n1)) continue;
-    const double gain = likelihood(errors1, n1) + likelihood(errors - errors1, n - n1) - likelihood(errors, n);
+    const double gain =
+        likelihood(errors1, n1) + likelihood(errors - errors1, n - n1) - likelihood(errors, n);
     if (gain > best) {
       best = gain;
       since = age + 1;
@@ -212,7 +221,20 @@ std::vector<ClassIndex> DriftMonitor::State::responsible(std::size_t since) cons
   return out;
 }
 
-DriftSignal DriftMonitor::State::report(DriftCause cause, std::vector<ClassIndex> classes, std::size_t since) {
+bool DriftMonitor::State::others_rose(ClassIndex but, std::size_t since) const {
+  constexpr double kFew = 5;
+  double n = 0, errors = 0, n0 = 0, errors0 = 0;
+  for (std::size_t age = 0; age < kept(); ++age) {
+    const Outcome& o = back(age);
+    if (o.label == but) continue;
+    (age < since ? n : n0) += 1;
+    if (!o.correct) (age < since ? errors : errors0) += 1;
+  }
+  return n >= kFew && n0 > 0 && errors / n > errors0 / n0 + options.permitted_loss;
+}
+
+DriftSignal DriftMonitor::State::report(DriftCause cause, std::vector<ClassIndex> classes,
+                                        std::size_t since) {
   quiet_until = samples + options.cooldown;
   forget_errors();
   return {DriftLevel::drift, cause, std::move(classes), std::max<std::size_t>(since, 1)};
@@ -227,40 +249,44 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   const double error = correct ? 0.0 : 1.0;
 
   State::Presence& p = s.presence[c];
-  if (s.appeared(label)) p.due = true;
+  if (s.appeared(label)) p.due = s.any_due = true;
   const DriftLevel by_adwin = s.adwin.update(error);
   const DriftLevel by_overall = s.overall.update(error);
   const DriftLevel by_class = s.per_class[c].update(error);
   if (s.samples <= s.options.warmup || s.cooling()) return {};
 
-  std::vector<ClassIndex> fresh;
-  std::uint64_t earliest = s.samples;
-  bool due = false;
-  for (std::size_t k = 0; k < s.presence.size(); ++k) due = due || s.presence[k].due;
-  if (due) {
+  if (s.any_due) {
+    s.any_due = false;
+    std::vector<ClassIndex> fresh;
+    std::uint64_t earliest = s.samples;
     for (std::size_t k = 0; k < s.presence.size(); ++k) {
       State::Presence& other = s.presence[k];
       // A class that came with the same change need not wait for a report of its own.
-      const bool nearly = !other.known && other.run + 1 >= s.options.minimum_class_count && other.run > 0 &&
-                          s.samples - other.last < s.options.class_span;
+      const double time = static_cast<double>(s.samples - other.first + 1);
+      const bool nearly = !other.known && other.run > 0 &&
+                          other.run + 1 >= s.options.minimum_class_count &&
+                          time < other.absence / 4;
       if (!other.due && !nearly) continue;
       fresh.push_back(static_cast<ClassIndex>(k));
-      const std::uint32_t first = other.run > s.options.minimum_class_count
-                                      ? other.run - static_cast<std::uint32_t>(s.options.minimum_class_count)
-                                      : 0;
-      earliest = std::min(earliest, s.time_of(static_cast<ClassIndex>(k), first));
+      earliest = std::min(earliest, other.first);
+      if (nearly) other.distance = time / other.run;
       other.due = false;
       other.known = true;
-      if (nearly) other.distance = static_cast<double>(s.options.class_span) / 2;
     }
-    return s.report(DriftCause::new_class, std::move(fresh), static_cast<std::size_t>(s.samples - earliest) + 1);
+    return s.report(DriftCause::new_class, std::move(fresh),
+                    static_cast<std::size_t>(s.samples - earliest) + 1);
   }
   if (by_overall == DriftLevel::drift || by_adwin == DriftLevel::drift) {
     const std::size_t since = s.since_rise(kNoClass);
     auto classes = s.responsible(since);
     return s.report(DriftCause::overall_error, std::move(classes), since);
   }
-  if (by_class == DriftLevel::drift) return s.report(DriftCause::class_error, {label}, s.since_rise(label));
+  if (by_class == DriftLevel::drift) {
+    const std::size_t since = s.since_rise(label);
+    if (s.others_rose(label, since))
+      return s.report(DriftCause::overall_error, s.responsible(since), since);
+    return s.report(DriftCause::class_error, {label}, since);
+  }
 
   DriftSignal signal;
   const bool new_soon = !p.known && p.run + 1 >= s.options.minimum_class_count;

@@ -28,12 +28,18 @@ struct DriftSignal {
   std::size_t since = 0;
 };
 
-/// Watches one labelled stream: ADWIN on the total loss, Cartel's threshold test on batches (overall and
-/// per class), and an immediate test for labels that were not there before.
+/// Watches one labelled stream for three things: labels that were not there before; a rise of the error in all (ADWIN,
+/// and the threshold test on the latest `batch` samples); a rise in one class (the threshold test on its latest 12).
 ///
-/// Reference: Daga et al., "Cartel", SoCC 2019, section on drift detection (threshold test over a window of
-/// batches with a permitted loss L); Bifet, Gavalda, "Learning from Time-Changing Data with Adaptive
-/// Windowing", SDM 2007.
+/// A class is new when it was never seen, or not within the reference window (batch x reference_batches samples) and
+/// not for 12 times its usual distance, and then came `minimum_class_count` times so densely that a class which is
+/// only rare would do so with a chance below `class_chance`. So a class that went away and comes back is new again.
+/// One change is reported once: after a report the tests of the error start anew, and in the cooldown only a new
+/// class is remembered (and reported when it ends).
+///
+/// Reference: Daga et al., "Cartel", SoCC 2019 (threshold test over a window of batches with a permitted loss L);
+/// Bifet, Gavalda, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007.
+/// Not saved with a snapshot: after a restart it warms up again.
 class DriftMonitor {
  public:
   struct Options {
@@ -42,9 +48,9 @@ class DriftMonitor {
     std::size_t reference_batches = 10; ///< W: batches that a new one is compared with
     std::size_t minimum_batches = 3;    ///< W_min: none is tested before so many
     double permitted_loss = 0.2;        ///< L in [0, 1]
-    double chance = 1e-5;               ///< of a false alarm in one threshold test; see ThresholdTest
+    double chance = 1e-6;               ///< of a false alarm in one threshold test; see ThresholdTest
     std::size_t minimum_class_count = 3;///< n_min: of a class, before anything is said of it
-    std::size_t class_span = 100;       ///< a new class must have appeared n_min times in so many samples
+    double class_chance = 0.002;        ///< of calling a class new that is only rare
     std::size_t cooldown = 70;          ///< samples after a drift in which no other is reported
     double adwin_delta = 0.002;
     std::size_t warmup = 200;           ///< samples in which everything is new

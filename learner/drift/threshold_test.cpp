@@ -10,7 +10,9 @@ namespace p2p::learner {
 double beta_binomial_tail(std::uint32_t n, std::uint32_t k, double a, double b) {
   if (k == 0) return 1;
   if (k > n) return 0;
-  const auto log_beta = [](double x, double y) { return std::lgamma(x) + std::lgamma(y) - std::lgamma(x + y); };
+  const auto log_beta = [](double x, double y) {
+    return std::lgamma(x) + std::lgamma(y) - std::lgamma(x + y);
+  };
   const double dn = n;
   double i = k;
   double term = std::exp(std::lgamma(dn + 1) - std::lgamma(i + 1) - std::lgamma(dn - i + 1) +
@@ -37,21 +39,27 @@ void ThresholdTest::reset() {
   open_ = after_ = 0;
 }
 
-std::unique_ptr<DriftDetector> ThresholdTest::clone() const { return std::make_unique<ThresholdTest>(*this); }
+std::unique_ptr<DriftDetector> ThresholdTest::clone() const {
+  return std::make_unique<ThresholdTest>(*this);
+}
 
 std::size_t ThresholdTest::width() const { return after_ + used_ * options_.stride + open_; }
 
 double ThresholdTest::mean() const {
   const std::size_t n = width();
-  return n == 0 ? 0.0 : (after_sum_ + batch_sum_ + reference_sum_ + open_sum_) / static_cast<double>(n);
+  return n == 0 ? 0.0
+                : (after_sum_ + batch_sum_ + reference_sum_ + open_sum_) / static_cast<double>(n);
 }
 
 DriftLevel ThresholdTest::update(double value) {
   open_sum_ += value;
   if (++open_ < options_.stride) return DriftLevel::stable;
-  // The chunk is full: it joins the batch, the batch's oldest joins the reference, whose oldest goes.
+  // The chunk is full: it joins the batch, the batch's oldest joins the reference, whose oldest
+  // goes.
   const std::size_t in_batch = options_.batch / options_.stride;
-  const auto back = [&](std::size_t age) { return chunks_[(next_ + chunks_.size() - age) % chunks_.size()]; };
+  const auto back = [&](std::size_t age) {
+    return chunks_[(next_ + chunks_.size() - age) % chunks_.size()];
+  };
   if (used_ == chunks_.size()) {
     reference_sum_ -= static_cast<double>(chunks_[next_]);
   } else {
@@ -89,11 +97,13 @@ DriftLevel ThresholdTest::test() const {
   double tail = 0;
   if (options_.chance < 1) {
     const double errors = std::clamp(reference_sum_, 0.0, n0);
-    tail = beta_binomial_tail(options_.batch, static_cast<std::uint32_t>(std::max(0.0, batch_sum_ + 1e-6)), errors + 1,
-                              n0 - errors + 1);
+    tail = beta_binomial_tail(options_.batch,
+                              static_cast<std::uint32_t>(std::max(0.0, batch_sum_ + 1e-6)),
+                              errors + 1, n0 - errors + 1);
   }
   if (loss > options_.permitted_loss && tail < options_.chance) return DriftLevel::drift;
-  return tail < std::min(1.0, options_.chance * options_.warning_factor) ? DriftLevel::warning : DriftLevel::stable;
+  return tail < std::min(1.0, options_.chance * options_.warning_factor) ? DriftLevel::warning
+                                                                         : DriftLevel::stable;
 }
 
 }  // namespace p2p::learner

@@ -8,19 +8,22 @@
 
 namespace p2p::learner {
 
-/// With e the mean of the latest `batch` values and m the mean over the reference before them (between
-/// `minimum_batches` and `reference_batches` batches), drift is
+/// With e the mean of the latest `batch` values and m the mean over the reference before them
+/// (between `minimum_batches` and `reference_batches` batches), drift is
 ///
 ///     e > m + permitted_loss   and   P(at least this many errors | reference) < chance
 ///
-/// The first half is the paper's. Alone it alarms by chance where the error is not small: with batches of 35
-/// and an error of 0.25 a loss of 0.2 is 2.7 standard deviations. The second half is the posterior predictive
-/// tail of a beta-binomial: it takes the size of batch and reference into account and makes the rate of
-/// false alarms the same at every level of error. `chance` = 1 gives the paper's test.
+/// The first half is the paper's. Alone it alarms by chance where the error is not small: with
+/// batches of 35 and an error of 0.25 a loss of 0.2 is 2.7 standard deviations. The second half is
+/// the posterior predictive tail of a beta-binomial: it takes the size of batch and reference into
+/// account and makes the rate of false alarms the same at every level of error. `chance` = 1 gives
+/// the paper's test.
 ///
-/// Reference: Daga et al., "Cartel: A System for Collaborative Transfer Learning at the Edge", SoCC 2019.
-/// Deviations: the second half; and `stride`: the batch may slide, so that a change need not wait for the end
-/// of a batch (stride = batch is the paper's).
+/// Reference: Daga et al., "Cartel: A System for Collaborative Transfer Learning at the Edge", SoCC
+/// 2019.
+///
+/// Deviations: the second half; and `stride`: the batch may slide, so that a change need not wait
+/// for the end of a batch (stride = batch is the paper's).
 class ThresholdTest final : public DriftDetector {
  public:
   struct Options {
@@ -30,7 +33,7 @@ class ThresholdTest final : public DriftDetector {
     std::uint32_t minimum_batches = 3;     ///< W_min
     double permitted_loss = 0.2;           ///< L in [0, 1]
     double chance = 1;                     ///< of a false alarm in one test
-    double warning_factor = 100;           ///< a warning has `factor` times the chance, and half of L
+    double warning_factor = 100;  ///< a warning has `factor` times the chance, and half of L
   };
   explicit ThresholdTest(const Options& options);
 
@@ -45,16 +48,18 @@ class ThresholdTest final : public DriftDetector {
   DriftLevel test() const;
 
   Options options_;
-  std::vector<float> chunks_;      ///< sums of `stride` values each; a ring of reference and batch
+  std::vector<float> chunks_;  ///< sums of `stride` values each; a ring of reference and batch
   std::size_t next_ = 0, used_ = 0;
   double batch_sum_ = 0, reference_sum_ = 0;
-  double open_sum_ = 0;            ///< of the chunk that is not yet full
+  double open_sum_ = 0;  ///< of the chunk that is not yet full
   std::uint32_t open_ = 0;
-  std::uint32_t after_ = 0;        ///< values thought to follow the latest drift, until a new reference exists
+  /// Values thought to follow the latest drift, until a new reference exists, and their sum.
+  std::uint32_t after_ = 0;
   double after_sum_ = 0;
 };
 
-/// P(X >= k) for X ~ beta-binomial(n, a, b): k errors or more in n, when a - 1 errors and b - 1 hits were seen.
+/// P(X >= k) for X ~ beta-binomial(n, a, b): k errors or more in n, when a - 1 errors and b - 1
+/// hits were seen.
 double beta_binomial_tail(std::uint32_t n, std::uint32_t k, double a, double b);
 
 }  // namespace p2p::learner

@@ -43,12 +43,15 @@ Result<std::unique_ptr<OnlineRandomForest>> OnlineRandomForest::make(const Model
   config.shape.min_gain = static_cast<float>(params.number("min_gain", 0.05, 0, 10));
   config.fingerprint = params.fingerprint();
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
-  const std::size_t most = std::size_t{config.trees} * config.shape.max_leaves * config.shape.leaf_bytes();
+  const std::size_t most =
+      std::size_t{config.trees} * config.shape.max_leaves * config.shape.leaf_bytes();
   if (most > kMaxBytes) {
-    return fail(ErrorCode::limit_exceeded,
-                fmt::format("a forest of this shape may grow to {} MiB, at most {} are allowed; lower max_leaves, "
-                            "tests or trees",
-                            most >> 20, kMaxBytes >> 20));
+    return fail(
+        ErrorCode::limit_exceeded,
+        fmt::format(
+            "a forest of this shape may grow to {} MiB, at most {} are allowed; lower max_leaves, "
+            "tests or trees",
+            most >> 20, kMaxBytes >> 20));
   }
   return std::unique_ptr<OnlineRandomForest>(new OnlineRandomForest(spec, config));
 }
@@ -57,7 +60,8 @@ OnlineRandomForest::OnlineRandomForest(const ModelSpec& spec, const Config& conf
     : spec_(spec),
       config_(config),
       random_(spec.seed),
-      ranges_(spec.features, FeatureRange{std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest()}),
+      ranges_(spec.features, FeatureRange{std::numeric_limits<float>::max(),
+                                          std::numeric_limits<float>::lowest()}),
       weight_(spec.classes),
       leaves_(config.trees),
       scores_(spec.classes) {
@@ -105,7 +109,8 @@ void OnlineRandomForest::scores(Features x, std::span<float> out) const {
 
 ClassIndex OnlineRandomForest::predict(Features x) const {
   scores(x, scores_);
-  return static_cast<ClassIndex>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin());
+  return static_cast<ClassIndex>(std::max_element(scores_.begin(), scores_.end()) -
+                                 scores_.begin());
 }
 
 void OnlineRandomForest::learn(Features x, ClassIndex y) { predict_then_learn(x, y); }
@@ -121,7 +126,8 @@ ClassIndex OnlineRandomForest::predict_then_learn(Features x, ClassIndex y) {
     ranges_[f].high = std::max(ranges_[f].high, x[f]);
   }
   if (!personal_) {
-    // The task's seed is the same everywhere; without this all nodes would grow their trees from the same draws.
+    // The task's seed is the same everywhere; without this all nodes would grow their trees from
+    // the same draws.
     std::uint64_t key = static_cast<std::uint64_t>(y) + 1;
     for (const float v : x) key = key * 0x9E3779B97F4A7C15ull + std::bit_cast<std::uint32_t>(v);
     random_ = random_.fork(key);
@@ -153,7 +159,8 @@ void OnlineRandomForest::judge(Member& member, std::uint32_t leaf, ClassIndex y)
   member.fast_error += (miss - member.fast_error) * std::max(kFast, 1.0f / member.judged);
   member.slow_error += (miss - member.slow_error) * std::max(kSlow, 1.0f / member.judged);
   if (member.judged < kYouth) return;
-  const double excess = static_cast<double>(member.fast_error - member.slow_error) - config_.discard_margin;
+  const double excess =
+      static_cast<double>(member.fast_error - member.slow_error) - config_.discard_margin;
   // Not all at once: the forest must go on answering while new trees grow.
   if (excess > 0 && random_.uniform() < 0.05 * excess) plant(member);
 }
@@ -167,7 +174,8 @@ void OnlineRandomForest::plant(Member& member) {
   ++discarded_;
 }
 
-double OnlineRandomForest::merit(std::span<const Record> records, std::span<const ClassIndex> classes) const {
+double OnlineRandomForest::merit(std::span<const Record> records,
+                                 std::span<const ClassIndex> classes) const {
   // Mean over the classes, each with two judgements of a coin added: an unjudged tree has 1/2.
   double sum = 0;
   std::size_t count = 0;
@@ -228,11 +236,12 @@ Part OnlineRandomForest::partition(std::span<const ClassIndex> classes) const {
 Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& options) {
   if (part.family != spec_.family) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{}\" does not fit a model of family {}", part.family, spec_.family));
+                fmt::format("a part of family \"{}\" does not fit a model of family {}",
+                            part.family, spec_.family));
   }
   if (part.blocks.size() > config_.trees) {
-    return fail(ErrorCode::limit_exceeded,
-                fmt::format("the part has {} trees, the forest {}", part.blocks.size(), config_.trees));
+    return fail(ErrorCode::limit_exceeded, fmt::format("the part has {} trees, the forest {}",
+                                                       part.blocks.size(), config_.trees));
   }
   for (const ClassIndex c : options.classes) {
     if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes) {
@@ -248,30 +257,37 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
   double evidence_in = 0;
   for (const Block& block : part.blocks) {
     const auto damaged = [&](std::string_view what) {
-      return fail(ErrorCode::malformed, fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
+      return fail(ErrorCode::malformed,
+                  fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
     };
     const auto index = block_index(block.name, "tree/", kMaxTrees);
     if (!index) return damaged("its name is not that of a tree");
     if (named[*index]) return damaged("it appears twice");
     named[*index] = true;
-    if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence)) return damaged("its evidence is out of range");
-    if (block.classes.size() > spec_.classes) return damaged("it names more classes than there are");
+    if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
+      return damaged("its evidence is out of range");
+    if (block.classes.size() > spec_.classes)
+      return damaged("it names more classes than there are");
     for (const ClassIndex c : block.classes) {
-      if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes) return damaged("it names a class that the task does not have");
+      if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
+        return damaged("it names a class that the task does not have");
     }
     ByteReader in(block.content);
-    if (in.get<std::uint64_t>() != config_.fingerprint) return damaged("it belongs to a model of another spec");
+    if (in.get<std::uint64_t>() != config_.fingerprint)
+      return damaged("it belongs to a model of another spec");
     std::vector<Record> records(spec_.classes);
     for (Record& j : records) {
       j.seen = in.get<float>();
       j.hit = in.get<float>();
-      if (!(j.seen >= 0 && j.seen <= 1e6f && j.hit >= 0 && j.hit <= j.seen)) return damaged("its record is out of range");
+      if (!(j.seen >= 0 && j.seen <= 1e6f && j.hit >= 0 && j.hit <= j.seen))
+        return damaged("its record is out of range");
     }
     RandomTree tree(config_.shape);
     if (auto read = tree.read_structure(in); !read) return tl::unexpected(read.error());
     if (!in.at_end()) return damaged("bytes follow the tree");
     evidence_in += block.evidence;
-    // What the sender says of its accuracy orders the offered trees; from here on it is judged here.
+    // What the sender says of its accuracy orders the offered trees; from here on it is judged
+    // here.
     const double claimed = merit(records, options.classes);
     std::vector<double> mass(spec_.classes);
     tree.class_mass(mass);
@@ -281,24 +297,29 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
   // Nothing can fail from here on.
   std::size_t room = config_.trees;
   if (!options.classes.empty()) {
-    // A tree that comes in knows little of the classes that were not asked for: the better half stays.
+    // A tree that comes in knows little of the classes that were not asked for: the better half
+    // stays.
     room = (config_.trees + 1) / 2;
   }
   if (options.mode == MergeOptions::Mode::blend) {
     double evidence_own = 0;
     for (const Member& member : members_) evidence_own += member.trained;
     evidence_own /= config_.trees;
-    const double mean_in = incoming.empty() ? 0 : evidence_in / static_cast<double>(incoming.size());
+    const double mean_in =
+        incoming.empty() ? 0 : evidence_in / static_cast<double>(incoming.size());
     const double share = mean_in + evidence_own > 0 ? mean_in / (mean_in + evidence_own) : 0;
     room = std::min(room, static_cast<std::size_t>(std::lround(share * config_.trees)));
   }
   std::stable_sort(incoming.begin(), incoming.end(),
                    [](const Incoming& a, const Incoming& b) { return a.merit > b.merit; });
-  if (incoming.size() > room) incoming.erase(incoming.begin() + static_cast<std::ptrdiff_t>(room), incoming.end());
+  if (incoming.size() > room)
+    incoming.erase(incoming.begin() + static_cast<std::ptrdiff_t>(room), incoming.end());
   std::vector<std::pair<double, std::uint32_t>> worst;
-  for (std::uint32_t i = 0; i < config_.trees; ++i) worst.emplace_back(merit(members_[i].classes, options.classes), i);
+  for (std::uint32_t i = 0; i < config_.trees; ++i)
+    worst.emplace_back(merit(members_[i].classes, options.classes), i);
   std::sort(worst.begin(), worst.end());
-  for (std::size_t i = 0; i < incoming.size(); ++i) members_[worst[i].second] = std::move(incoming[i].member);
+  for (std::size_t i = 0; i < incoming.size(); ++i)
+    members_[worst[i].second] = std::move(incoming[i].member);
   for (std::size_t c = 0; c < weight_.size(); ++c) weigh(c);
   return {};
 }
@@ -334,9 +355,11 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
     return fail(ErrorCode::malformed, fmt::format("the bytes of the model are damaged: {}", what));
   };
   ByteReader in(bytes);
-  if (in.get<std::uint32_t>() != kStateMagic) return damaged("they are not of family online-random-forest");
+  if (in.get<std::uint32_t>() != kStateMagic)
+    return damaged("they are not of family online-random-forest");
   if (in.get<std::uint64_t>() != config_.fingerprint) {
-    return fail(ErrorCode::invalid_argument, "the bytes are of a model with another spec; use the spec it was made with");
+    return fail(ErrorCode::invalid_argument,
+                "the bytes are of a model with another spec; use the spec it was made with");
   }
   random_ = Random(in.get<std::uint64_t>());
   personal_ = in.get<std::uint8_t>() != 0;
@@ -344,7 +367,8 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
   for (FeatureRange& range : ranges_) {
     range.low = in.get<float>();
     range.high = in.get<float>();
-    if (!std::isfinite(range.low) || !std::isfinite(range.high)) return damaged("a feature's range is not finite");
+    if (!std::isfinite(range.low) || !std::isfinite(range.high))
+      return damaged("a feature's range is not finite");
   }
   for (Member& member : members_) {
     member.trained = in.get<double>();
@@ -362,7 +386,8 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
       record.hit = in.get<float>();
       record.mass = in.get<float>();
       const auto count = [](float v) { return v >= 0 && std::isfinite(v); };
-      if (!count(record.seen) || !count(record.hit) || record.hit > record.seen || !count(record.mass)) {
+      if (!count(record.seen) || !count(record.hit) || record.hit > record.seen ||
+          !count(record.mass)) {
         return damaged("a tree's record is out of range");
       }
     }
@@ -377,14 +402,16 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
 std::vector<OnlineRandomForest::TreeReport> OnlineRandomForest::report() const {
   std::vector<TreeReport> out;
   for (const Member& member : members_) {
-    out.push_back({member.tree.leaves(), member.tree.depth(), member.trained, static_cast<double>(member.fast_error)});
+    out.push_back({member.tree.leaves(), member.tree.depth(), member.trained,
+                   static_cast<double>(member.fast_error)});
   }
   return out;
 }
 
 std::size_t OnlineRandomForest::bytes() const {
   std::size_t total = ranges_.size() * sizeof(FeatureRange);
-  for (const Member& member : members_) total += member.tree.bytes() + member.classes.size() * sizeof(Record);
+  for (const Member& member : members_)
+    total += member.tree.bytes() + member.classes.size() * sizeof(Record);
   return total;
 }
 

@@ -10,25 +10,31 @@
 
 namespace p2p::learner {
 
-/// For every tree and sample k ~ Poisson(1): the tree trains on the sample k times, or, when k = 0, is judged
-/// by it (out-of-bag). A leaf splits when it has seen `min_samples` and the best of its `tests` random tests
-/// gains at least `min_gain` bits.
+/// For every tree and sample k ~ Poisson(1): the tree trains on the sample k times, or, when k = 0,
+/// is judged by it (out-of-bag). A leaf splits when it has seen `min_samples` and the best of its
+/// `tests` random tests gains at least `min_gain` bits.
 ///
-/// score_c(x) = sum_t p_t(c | x) / n_c, with p_t the class shares in the leaf of tree t, and n_c the number of trees
-/// that know class c. A tree knows a class by mass / (mass + 200) of the samples it was trained on, relative to the
-/// tree that knows it best. Where all trees have seen the same stream this is the paper's plain mean; after a merge it
-/// keeps the trees that never met a class from outvoting those that did.
+/// score_c(x) = sum_t p_t(c | x) / n_c, with p_t the class shares in the leaf of tree t, and n_c
+/// the number of trees that know class c. A tree knows a class by mass / (mass + 200) of the
+/// samples it was trained on, relative to the tree that knows it best. Where all trees have seen
+/// the same stream this is the paper's plain mean; after a merge it keeps the trees that never met
+/// a class from outvoting those that did.
 ///
-/// Block: "tree/<i>" = a tree's nodes and leaf counts. partition(classes) ranks the trees by out-of-bag
-/// accuracy on these classes and gives the best `share` of them; merge puts what comes in where the trees
-/// are that do worst on these classes. The number of trees never changes.
-/// Reference: Saffari, Leistner, Santner, Godec, Bischof, "On-line Random Forests", OLCV 2009; the rule for
-/// partition and merge: Daga et al., "Cartel", SoCC 2019.
-/// Deviations: k equal updates are one of weight k; a split is considered every min_samples / 10 samples, not
-/// after each; a tree is discarded when its out-of-bag error rose well above what it was (the paper discards
-/// with the error itself as probability, which on a problem with ten classes discards good trees for ever);
-/// a leaf's counts are halved when they pass `memory`, so that a leaf follows a change.
-/// Cost per sample: trees x (depth + tests). Bounds: trees x max_leaves leaves of TreeShape::leaf_bytes().
+/// Block: "tree/<i>" = a tree's nodes and leaf counts. partition(classes) ranks the trees by
+/// out-of-bag accuracy on these classes and gives the best `share` of them; merge puts what comes
+/// in where the trees are that do worst on these classes. The number of trees never changes.
+///
+/// Reference: Saffari, Leistner, Santner, Godec, Bischof, "On-line Random Forests", OLCV 2009; the
+/// rule for partition and merge: Daga et al., "Cartel", SoCC 2019.
+///
+/// Deviations: k equal updates are one of weight k; a split is considered every min_samples / 10
+/// samples, not after each; a tree is discarded when its out-of-bag error rose well above what it
+/// was (the paper discards with the error itself as probability, which on a problem with ten
+/// classes discards good trees for ever); a leaf's counts are halved when they pass `memory`, so
+/// that a leaf follows a change.
+///
+/// Cost per sample: trees x (depth + tests). Bounds: trees x max_leaves leaves of
+/// TreeShape::leaf_bytes().
 class OnlineRandomForest final : public Model {
  public:
   static constexpr std::string_view kFamily = "online-random-forest";
@@ -51,8 +57,8 @@ class OnlineRandomForest final : public Model {
   /// How the trees are; for tests and reports.
   struct TreeReport {
     std::uint32_t leaves, depth;
-    double trained;     ///< samples since it was planted
-    double oob_error;   ///< over the latest out-of-bag samples
+    double trained;    ///< samples since it was planted
+    double oob_error;  ///< over the latest out-of-bag samples
   };
   std::vector<TreeReport> report() const;
   std::uint64_t discarded() const { return discarded_; }
@@ -72,7 +78,8 @@ class OnlineRandomForest final : public Model {
   struct Member {
     RandomTree tree;
     double trained = 0;
-    float fast_error = 0, slow_error = 0, judged = 0;  ///< averages over about 30 and 1000 judgements; how many
+    /// Averages over about 30 and 1000 judgements, and how many there were.
+    float fast_error = 0, slow_error = 0, judged = 0;
     std::vector<Record> classes;
   };
   OnlineRandomForest(const ModelSpec& spec, const Config& config);
@@ -93,7 +100,8 @@ class OnlineRandomForest final : public Model {
   std::uint64_t discarded_ = 0;
   std::vector<FeatureRange> ranges_;
   std::vector<Member> members_;
-  std::vector<float> weight_;  ///< per class: 1 / number of trees that know it; follows from members_
+  /// Per class: 1 / number of trees that know it; follows from members_.
+  std::vector<float> weight_;
   mutable std::vector<std::uint32_t> leaves_;  ///< scratch: no allocation per sample
   mutable std::vector<float> scores_;
 };

@@ -28,8 +28,8 @@ double Params::number(std::string_view name, double otherwise, double least, dou
   double value = found == spec_.params.end() ? otherwise : found->second;
   if (!(value >= least && value <= most)) {
     if (!complaint_) {
-      complaint_ = fmt::format("parameter {} of {} is {}; it must lie between {} and {}", name, spec_.family,
-                               value, least, most);
+      complaint_ = fmt::format("parameter {} of {} is {}; it must lie between {} and {}", name,
+                               spec_.family, value, least, most);
     }
     value = otherwise;
   }
@@ -41,7 +41,8 @@ std::uint32_t Params::whole(std::string_view name, std::uint32_t otherwise, std:
                             std::uint32_t most) {
   const double value = number(name, otherwise, least, most);
   if (value != std::floor(value) && !complaint_) {
-    complaint_ = fmt::format("parameter {} of {} is {}; it must be a whole number", name, spec_.family, value);
+    complaint_ = fmt::format("parameter {} of {} is {}; it must be a whole number", name,
+                             spec_.family, value);
   }
   return static_cast<std::uint32_t>(value);
 }
@@ -51,20 +52,23 @@ Result<void> Params::check() const {
   for (const auto& [name, value] : spec_.params) {
     if (asked_.contains(name)) continue;
     std::string known;
-    for (const std::string_view candidate : asked_) known += fmt::format("{}{}", known.empty() ? "" : ", ", candidate);
+    for (const std::string_view candidate : asked_)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", candidate);
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{} has no parameter \"{}\"; it has: {}", spec_.family, name, known));
   }
   return {};
 }
 
-std::optional<std::uint32_t> block_index(std::string_view name, std::string_view prefix, std::uint32_t bound) {
+std::optional<std::uint32_t> block_index(std::string_view name, std::string_view prefix,
+                                         std::uint32_t bound) {
   if (!name.starts_with(prefix)) return std::nullopt;
   name.remove_prefix(prefix.size());
   if (name.empty() || (name.size() > 1 && name[0] == '0')) return std::nullopt;
   std::uint32_t value = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
-  if (error != std::errc() || end != name.data() + name.size() || value >= bound) return std::nullopt;
+  if (error != std::errc() || end != name.data() + name.size() || value >= bound)
+    return std::nullopt;
   return value;
 }
 

@@ -19,12 +19,13 @@ class Params {
   /// A number in [least, most].
   double number(std::string_view name, double otherwise, double least, double most);
   /// The same, and whole.
-  std::uint32_t whole(std::string_view name, std::uint32_t otherwise, std::uint32_t least, std::uint32_t most);
+  std::uint32_t whole(std::string_view name, std::uint32_t otherwise, std::uint32_t least,
+                      std::uint32_t most);
 
   /// `invalid_argument` when a value was out of range or a name was never asked for.
   Result<void> check() const;
-  /// Identifies what the numbers of a model mean: the spec with all defaults filled in (FNV-1a, 64 bit).
-  /// Guards against mix-ups, not against an adversary.
+  /// Identifies what the numbers of a model mean: the spec with all defaults filled in (FNV-1a, 64
+  /// bit). Guards against mix-ups, not against an adversary.
   std::uint64_t fingerprint() const { return hash_; }
 
  private:
@@ -37,6 +38,7 @@ class Params {
 };
 
 /// The number at the end of `prefix` + decimal, below `bound`; none when `name` is anything else.
-std::optional<std::uint32_t> block_index(std::string_view name, std::string_view prefix, std::uint32_t bound);
+std::optional<std::uint32_t> block_index(std::string_view name, std::string_view prefix,
+                                         std::uint32_t bound);
 
 }  // namespace p2p::learner

@@ -31,7 +31,8 @@ struct Mass {
 
 std::size_t TreeShape::leaf_bytes() const {
   const std::size_t leaf = 4 * (std::size_t{classes} + 4) + 2 * 12;
-  const std::size_t slot = 4 * (std::size_t{tests} * classes + 2 * std::size_t{tests} + classes + 3);
+  const std::size_t slot =
+      4 * (std::size_t{tests} * classes + 2 * std::size_t{tests} + classes + 3);
   return leaf + slot;
 }
 
@@ -84,7 +85,8 @@ void RandomTree::copy(const RandomTree& other) {
 }
 
 void RandomTree::clear() {
-  for (auto* v : {&slot_threshold_, &slot_left_, &slot_seen_, &slot_total_, &slot_next_}) v->clear();
+  for (auto* v : {&slot_threshold_, &slot_left_, &slot_seen_, &slot_total_, &slot_next_})
+    v->clear();
   slot_feature_.clear();
   free_slots_.clear();
   nodes_.assign(1, Node{kLeaf, 0, 0});
@@ -127,7 +129,8 @@ void RandomTree::train(std::uint32_t leaf, Features x, ClassIndex y, float weigh
   const std::uint32_t* feature = slot_feature_.data() + std::size_t{slot} * shape_.tests;
   const float* threshold = slot_threshold_.data() + std::size_t{slot} * shape_.tests;
   float* left = left_counts(slot, c).data();
-  for (std::uint32_t t = 0; t < shape_.tests; ++t) left[t] += x[feature[t]] < threshold[t] ? weight : 0.0f;
+  for (std::uint32_t t = 0; t < shape_.tests; ++t)
+    left[t] += x[feature[t]] < threshold[t] ? weight : 0.0f;
   slot_seen_[std::size_t{slot} * shape_.classes + c] += weight;
   slot_total_[slot] += weight;
   if (slot_total_[slot] >= slot_next_[slot]) consider_split(leaf);
@@ -141,7 +144,8 @@ void RandomTree::fade(std::uint32_t leaf) {
   totals_[leaf] *= 0.5f;
   const std::uint32_t slot = leaf_slot_[leaf];
   // A slot needs min_samples to decide at all.
-  if (slot == kNoSlot || slot_total_[slot] <= std::max(shape_.memory, 4 * shape_.min_samples)) return;
+  if (slot == kNoSlot || slot_total_[slot] <= std::max(shape_.memory, 4 * shape_.min_samples))
+    return;
   const std::size_t tests = shape_.tests;
   halve({slot_left_.data() + slot * tests * shape_.classes, tests * shape_.classes});
   halve({slot_seen_.data() + std::size_t{slot} * shape_.classes, shape_.classes});
@@ -149,8 +153,10 @@ void RandomTree::fade(std::uint32_t leaf) {
   slot_next_[slot] = slot_total_[slot] + std::max(1.0f, 0.1f * shape_.min_samples);
 }
 
-bool RandomTree::open_slot(std::uint32_t leaf, std::span<const FeatureRange> ranges, Random& random) {
-  // Constant features (the border of an image) make tests that decide nothing: some tries to avoid them.
+bool RandomTree::open_slot(std::uint32_t leaf, std::span<const FeatureRange> ranges,
+                           Random& random) {
+  // Constant features (the border of an image) make tests that decide nothing: some tries to avoid
+  // them.
   constexpr int kTries = 16;
   const auto draw = [&](std::uint32_t& feature, float& threshold) {
     for (int i = 0; i < kTries; ++i) {
@@ -259,17 +265,21 @@ void RandomTree::split(std::uint32_t leaf, std::uint32_t test) {
   free_slots_.push_back(slot);
 }
 
-std::uint32_t RandomTree::depth() const { return *std::max_element(leaf_depth_.begin(), leaf_depth_.end()); }
+std::uint32_t RandomTree::depth() const {
+  return *std::max_element(leaf_depth_.begin(), leaf_depth_.end());
+}
 
 void RandomTree::class_mass(std::span<double> out) const {
-  for (std::size_t i = 0; i < counts_.size(); ++i) out[i % shape_.classes] += static_cast<double>(counts_[i]);
+  for (std::size_t i = 0; i < counts_.size(); ++i)
+    out[i % shape_.classes] += static_cast<double>(counts_[i]);
 }
 
 std::size_t RandomTree::bytes() const {
   return nodes_.size() * sizeof(Node) +
-         4 * (counts_.size() + totals_.size() + leaf_node_.size() + leaf_depth_.size() + leaf_slot_.size() +
-              slot_feature_.size() + slot_threshold_.size() + slot_left_.size() + slot_seen_.size() +
-              slot_total_.size() + slot_next_.size() + free_slots_.size());
+         4 * (counts_.size() + totals_.size() + leaf_node_.size() + leaf_depth_.size() +
+              leaf_slot_.size() + slot_feature_.size() + slot_threshold_.size() +
+              slot_left_.size() + slot_seen_.size() + slot_total_.size() + slot_next_.size() +
+              free_slots_.size());
 }
 
 void RandomTree::write_structure(ByteWriter& out) const {
@@ -281,7 +291,8 @@ void RandomTree::write_structure(ByteWriter& out) const {
   }
   for (std::uint32_t leaf = 0; leaf < leaves(); ++leaf) {
     const auto n = counts(leaf);
-    out.put(static_cast<std::uint16_t>(std::count_if(n.begin(), n.end(), [](float v) { return v > 0; })));
+    out.put(static_cast<std::uint16_t>(
+        std::count_if(n.begin(), n.end(), [](float v) { return v > 0; })));
     for (std::size_t c = 0; c < n.size(); ++c) {
       if (!(n[c] > 0)) continue;
       out.put(static_cast<std::uint16_t>(c));
@@ -295,7 +306,8 @@ Result<void> RandomTree::read_structure(ByteReader& in) {
   if (!in.ok()) return refuse("it ends early");
   if (leaves < 1 || leaves > shape_.max_leaves) {
     return fail(ErrorCode::limit_exceeded,
-                fmt::format("the tree was refused: it has {} leaves, at most {} are allowed", leaves, shape_.max_leaves));
+                fmt::format("the tree was refused: it has {} leaves, at most {} are allowed",
+                            leaves, shape_.max_leaves));
   }
   const std::uint32_t count = 2 * leaves - 1;
   if (in.remaining() < 12ull * count + 2ull * leaves) return refuse("it ends early");
@@ -306,7 +318,8 @@ Result<void> RandomTree::read_structure(ByteReader& in) {
     node.threshold = in.get<float>();
     node.next = in.get<std::uint32_t>();
   }
-  // Children come after their parent, and each has only one: no cycle, nothing shared, nothing left over.
+  // Children come after their parent, and each has only one: no cycle, nothing shared, nothing left
+  // over.
   counts_.assign(std::size_t{leaves} * shape_.classes, 0);
   totals_.assign(leaves, 0);
   leaf_node_.assign(leaves, kLeaf);
@@ -319,14 +332,17 @@ Result<void> RandomTree::read_structure(ByteReader& in) {
     const Node& node = nodes_[i];
     if (!reached[i]) return refuse("a node has no parent before it");
     if (node.feature == kLeaf) {
-      if (node.next >= leaves || leaf_node_[node.next] != kLeaf) return refuse("a leaf is shared or out of range");
+      if (node.next >= leaves || leaf_node_[node.next] != kLeaf)
+        return refuse("a leaf is shared or out of range");
       leaf_node_[node.next] = i;
       leaf_depth_[node.next] = depth[i];
       continue;
     }
-    if (node.feature >= shape_.features) return refuse("a test is on a feature that the task does not have");
+    if (node.feature >= shape_.features)
+      return refuse("a test is on a feature that the task does not have");
     if (!std::isfinite(node.threshold)) return refuse("a threshold is not finite");
-    if (node.next <= i || node.next >= count - 1) return refuse("a child does not come after its parent");
+    if (node.next <= i || node.next >= count - 1)
+      return refuse("a child does not come after its parent");
     if (depth[i] >= shape_.max_depth) {
       return fail(ErrorCode::limit_exceeded,
                   fmt::format("the tree was refused: it is deeper than {}", shape_.max_depth));
@@ -345,7 +361,8 @@ Result<void> RandomTree::read_structure(ByteReader& in) {
       const int c = in.get<std::uint16_t>();
       const auto n = in.get<float>();
       if (!in.ok()) return refuse("it ends early");
-      if (c <= previous || c >= static_cast<int>(shape_.classes)) return refuse("a leaf's classes are out of order or range");
+      if (c <= previous || c >= static_cast<int>(shape_.classes))
+        return refuse("a leaf's classes are out of order or range");
       if (!(n > 0 && n <= kMaxCount)) return refuse("a count is not finite or out of range");
       previous = c;
       counts_[std::size_t{leaf} * shape_.classes + static_cast<std::size_t>(c)] = n;
@@ -375,8 +392,10 @@ Result<void> RandomTree::read_state(ByteReader& in) {
   in.get_array(std::span<std::uint32_t>(leaf_slot_));
   const auto slots = in.get<std::uint32_t>();
   const auto free = in.get<std::uint32_t>();
-  const std::size_t per_slot = 4 * (std::size_t{shape_.tests} * (2 + shape_.classes) + shape_.classes + 2);
-  if (!in.ok() || slots > shape_.max_leaves || free > slots || in.remaining() < slots * per_slot + 4 * free) {
+  const std::size_t per_slot =
+      4 * (std::size_t{shape_.tests} * (2 + shape_.classes) + shape_.classes + 2);
+  if (!in.ok() || slots > shape_.max_leaves || free > slots ||
+      in.remaining() < slots * per_slot + 4 * free) {
     return refuse("the state of its leaves ends early");
   }
   free_slots_.resize(free);

@@ -14,12 +14,12 @@ namespace p2p::learner {
 struct TreeShape {
   std::uint32_t features = 0;
   std::uint32_t classes = 0;
-  std::uint32_t tests = 0;        ///< random tests a leaf chooses its split from
+  std::uint32_t tests = 0;  ///< random tests a leaf chooses its split from
   std::uint32_t max_depth = 0;
   std::uint32_t max_leaves = 0;
-  float min_samples = 0;          ///< alpha: samples in a leaf before it may split
-  float min_gain = 0;             ///< beta: information gain of a split, in bits
-  float memory = 0;               ///< counts in a leaf; when they pass it, they are halved
+  float min_samples = 0;  ///< alpha: samples in a leaf before it may split
+  float min_gain = 0;     ///< beta: information gain of a split, in bits
+  float memory = 0;       ///< counts in a leaf; when they pass it, they are halved
 
   /// Memory of one leaf at its largest.
   std::size_t leaf_bytes() const;
@@ -33,15 +33,16 @@ struct FeatureRange {
 
 /// A classification tree that grows from a stream.
 ///
-/// Nodes lie in one array; the children of a node are neighbours and come after it, so that a tree from
-/// outside is checked for cycles by comparing indices. A leaf has its class counts; a leaf that has been
-/// trained also has a slot with its candidate tests and, for each, the counts of what fell to the left.
-/// Slots are what a tree's memory goes to (tests x classes counts each); they stay at home when a tree
-/// travels, since fresh ones are as good after `min_samples` more samples.
+/// Nodes lie in one array; the children of a node are neighbours and come after it, so that a tree
+/// from outside is checked for cycles by comparing indices. A leaf has its class counts; a leaf
+/// that has been trained also has a slot with its candidate tests and, for each, the counts of what
+/// fell to the left. Slots are what a tree's memory goes to (tests x classes counts each); they
+/// stay at home when a tree travels, since fresh ones are as good after `min_samples` more samples.
 ///
 /// Invariants: nodes = 2 leaves - 1; every node but the root has one parent, with a smaller index.
-/// Bounds: max_leaves, max_depth. All memory is reserved at construction, so train() allocates nothing; what
-/// is reserved and not used is address space only.
+///
+/// Bounds: max_leaves, max_depth. All memory is reserved at construction, so train() allocates
+/// nothing; what is reserved and not used is address space only.
 class RandomTree {
  public:
   explicit RandomTree(const TreeShape& shape);
@@ -58,9 +59,10 @@ class RandomTree {
   /// The commonest class in a leaf; kNoClass in an empty one.
   ClassIndex vote(std::uint32_t leaf) const;
 
-  /// Takes a sample `weight` times into the leaf it falls into, and splits that leaf when it is time.
-  void train(std::uint32_t leaf, Features x, ClassIndex y, float weight, std::span<const FeatureRange> ranges,
-             Random& random);
+  /// Takes a sample `weight` times into the leaf it falls into, and splits that leaf when it is
+  /// time.
+  void train(std::uint32_t leaf, Features x, ClassIndex y, float weight,
+             std::span<const FeatureRange> ranges, Random& random);
   /// One empty leaf again.
   void clear();
 
@@ -80,7 +82,8 @@ class RandomTree {
 
  private:
   struct Node {
-    std::uint32_t feature;  ///< kLeaf: `next` is a leaf; else x[feature] < threshold goes to `next`, or next + 1
+    std::uint32_t feature;  ///< kLeaf: `next` is a leaf; else x[feature] < threshold goes to
+                            ///< `next`, or next + 1
     float threshold;
     std::uint32_t next;
   };
@@ -102,9 +105,9 @@ class RandomTree {
   TreeShape shape_;
   std::vector<Node> nodes_;
   // Per leaf.
-  std::vector<float> counts_;            ///< (leaves x classes)
+  std::vector<float> counts_;  ///< (leaves x classes)
   std::vector<float> totals_;
-  std::vector<std::uint32_t> leaf_node_; ///< the node that is this leaf
+  std::vector<std::uint32_t> leaf_node_;  ///< the node that is this leaf
   std::vector<std::uint32_t> leaf_depth_;
   std::vector<std::uint32_t> leaf_slot_;
   // Per slot.
@@ -113,7 +116,7 @@ class RandomTree {
   std::vector<float> slot_left_;             ///< (slots x classes x tests)
   std::vector<float> slot_seen_;             ///< (slots x classes), since the tests were drawn
   std::vector<float> slot_total_;
-  std::vector<float> slot_next_;             ///< total at which a split is considered again
+  std::vector<float> slot_next_;  ///< total at which a split is considered again
   std::vector<std::uint32_t> free_slots_;
 };
 

@@ -12,23 +12,28 @@
 namespace p2p::learner {
 namespace {
 
-constexpr std::array<std::string_view, 2> kFamilies = {RffSoftmax::kFamily, OnlineRandomForest::kFamily};
+constexpr std::array<std::string_view, 2> kFamilies = {RffSoftmax::kFamily,
+                                                       OnlineRandomForest::kFamily};
 
 Result<void> check_shape(const ModelSpec& spec) {
   if (std::find(kFamilies.begin(), kFamilies.end(), spec.family) == kFamilies.end()) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("family \"{}\" is not known; this build has {}", spec.family, fmt::join(kFamilies, ", ")));
+                fmt::format("family \"{}\" is not known; this build has {}", spec.family,
+                            fmt::join(kFamilies, ", ")));
   }
   if (spec.features < 1 || spec.features > kMaxFeatures) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("features is {}; it must lie between 1 and {}", spec.features, kMaxFeatures));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("features is {}; it must lie between 1 and {}", spec.features, kMaxFeatures));
   }
   if (spec.classes < 2 || spec.classes > kMaxClasses) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("classes is {}; it must lie between 2 and {}", spec.classes, kMaxClasses));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("classes is {}; it must lie between 2 and {}", spec.classes, kMaxClasses));
   }
   if (!std::isfinite(spec.bandwidth) || spec.bandwidth < 0) {
-    return fail(ErrorCode::invalid_argument, "bandwidth must be a finite number that is not negative");
+    return fail(ErrorCode::invalid_argument,
+                "bandwidth must be a finite number that is not negative");
   }
   return {};
 }
@@ -60,7 +65,8 @@ std::span<const std::string_view> families() { return kFamilies; }
 
 Result<std::unique_ptr<Model>> make_model(const ModelSpec& spec) {
   if (auto ok = check_shape(spec); !ok) return tl::unexpected(ok.error());
-  return spec.family == RffSoftmax::kFamily ? make_as<RffSoftmax>(spec) : make_as<OnlineRandomForest>(spec);
+  return spec.family == RffSoftmax::kFamily ? make_as<RffSoftmax>(spec)
+                                            : make_as<OnlineRandomForest>(spec);
 }
 
 Result<std::unique_ptr<Model>> decode_model(const ModelSpec& spec, ByteView bytes) {

@@ -19,7 +19,8 @@ constexpr double kMaxEvidence = 1e12;
 
 bool within(std::span<const float> values, float least, float most) {
   // Written so that NaN fails.
-  return std::all_of(values.begin(), values.end(), [&](float v) { return v >= least && v <= most; });
+  return std::all_of(values.begin(), values.end(),
+                     [&](float v) { return v >= least && v <= most; });
 }
 
 ClassIndex largest(std::span<const float> scores) {
@@ -39,11 +40,13 @@ Result<std::unique_ptr<RffSoftmax>> RffSoftmax::make(const ModelSpec& spec) {
   config.fingerprint = params.fingerprint();
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   if (config.dimensions == 0 && !config.raw) {
-    return fail(ErrorCode::invalid_argument, "rff-softmax needs dimensions above 0, or raw = 1, or both");
+    return fail(ErrorCode::invalid_argument,
+                "rff-softmax needs dimensions above 0, or raw = 1, or both");
   }
   if (!(spec.bandwidth > 0)) {
     return fail(ErrorCode::invalid_argument,
-                "rff-softmax needs a bandwidth above 0; 2 / (median squared distance of samples) is the rule");
+                "rff-softmax needs a bandwidth above 0; 2 / (median squared distance of samples) "
+                "is the rule");
   }
   return std::unique_ptr<RffSoftmax>(new RffSoftmax(spec, config));
 }
@@ -52,7 +55,8 @@ RffSoftmax::RffSoftmax(const ModelSpec& spec, const Config& config)
     : spec_(spec),
       config_(config),
       basis_(config.dimensions == 0 ? nullptr
-                                    : FourierBasis::shared({spec.seed, spec.features, config.dimensions, spec.bandwidth})),
+                                    : FourierBasis::shared({spec.seed, spec.features,
+                                                            config.dimensions, spec.bandwidth})),
       rows_(spec.classes, std::size_t{config.dimensions} + (config.raw ? spec.features : 0) + 1),
       features_(rows_.length),
       scores_(spec.classes) {}
@@ -63,7 +67,8 @@ void RffSoftmax::evaluate(Features x) const {
   if (basis_) basis_->map(x, z.first(config_.dimensions));
   if (config_.raw) {
     const auto scale = static_cast<float>(std::sqrt(spec_.bandwidth));
-    std::transform(x.begin(), x.end(), z.begin() + config_.dimensions, [&](float v) { return v * scale; });
+    std::transform(x.begin(), x.end(), z.begin() + config_.dimensions,
+                   [&](float v) { return v * scale; });
   }
   z.back() = 1.0f;
   rows_.scores(z, scores_);
@@ -90,13 +95,16 @@ ClassIndex RffSoftmax::predict_then_learn(Features x, ClassIndex y) {
   return predicted;
 }
 
-std::unique_ptr<Model> RffSoftmax::clone() const { return std::unique_ptr<Model>(new RffSoftmax(*this)); }
+std::unique_ptr<Model> RffSoftmax::clone() const {
+  return std::unique_ptr<Model>(new RffSoftmax(*this));
+}
 
 Part RffSoftmax::partition(std::span<const ClassIndex> classes) const {
   Part part{spec_.family, {}};
   for (std::uint32_t c = 0; c < spec_.classes; ++c) {
     const auto index = static_cast<ClassIndex>(c);
-    if (!classes.empty() && std::find(classes.begin(), classes.end(), index) == classes.end()) continue;
+    if (!classes.empty() && std::find(classes.begin(), classes.end(), index) == classes.end())
+      continue;
     ByteWriter out;
     out.put(config_.fingerprint);
     out.put(c);
@@ -115,11 +123,12 @@ double RffSoftmax::most_evidence() const {
 Result<void> RffSoftmax::merge(const Part& part, const MergeOptions& options) {
   if (part.family != spec_.family) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{}\" does not fit a model of family {}", part.family, spec_.family));
+                fmt::format("a part of family \"{}\" does not fit a model of family {}",
+                            part.family, spec_.family));
   }
   if (part.blocks.size() > spec_.classes) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the part has {} blocks for {} classes", part.blocks.size(),
-                                                       spec_.classes));
+    return fail(ErrorCode::limit_exceeded, fmt::format("the part has {} blocks for {} classes",
+                                                       part.blocks.size(), spec_.classes));
   }
   struct Row {
     std::uint32_t c;
@@ -129,26 +138,33 @@ Result<void> RffSoftmax::merge(const Part& part, const MergeOptions& options) {
   std::vector<Row> incoming;
   for (const Block& block : part.blocks) {
     const auto damaged = [&](std::string_view what) {
-      return fail(ErrorCode::malformed, fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
+      return fail(ErrorCode::malformed,
+                  fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
     };
     const auto c = block_index(block.name, "class/", spec_.classes);
     if (!c) return damaged("no class of this task has that name");
     if (block.classes.size() != 1 || block.classes[0] != static_cast<ClassIndex>(*c)) {
       return damaged("its name and its class differ");
     }
-    if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence)) return damaged("its evidence is out of range");
-    if (std::any_of(incoming.begin(), incoming.end(), [&](const Row& row) { return row.c == *c; })) {
+    if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
+      return damaged("its evidence is out of range");
+    if (std::any_of(incoming.begin(), incoming.end(),
+                    [&](const Row& row) { return row.c == *c; })) {
       return damaged("it appears twice");
     }
     if (block.content.size() != 12 + 8 * rows_.length) return damaged("its size does not fit");
     ByteReader in(block.content);
-    if (in.get<std::uint64_t>() != config_.fingerprint) return damaged("it belongs to a model of another spec");
+    if (in.get<std::uint64_t>() != config_.fingerprint)
+      return damaged("it belongs to a model of another spec");
     if (in.get<std::uint32_t>() != *c) return damaged("its name and its content differ");
-    Row row{*c, std::min(block.evidence, most_evidence()), std::vector<float>(rows_.length), std::vector<float>(rows_.length)};
+    Row row{*c, std::min(block.evidence, most_evidence()), std::vector<float>(rows_.length),
+            std::vector<float>(rows_.length)};
     in.get_array(std::span<float>(row.weights));
     in.get_array(std::span<float>(row.squares));
-    if (!within(row.weights, -kMaxWeight, kMaxWeight)) return damaged("a weight is not finite or too large");
-    if (!within(row.squares, 0, kMaxSquare)) return damaged("an accumulator is not finite or out of range");
+    if (!within(row.weights, -kMaxWeight, kMaxWeight))
+      return damaged("a weight is not finite or too large");
+    if (!within(row.squares, 0, kMaxSquare))
+      return damaged("an accumulator is not finite or out of range");
     incoming.push_back(std::move(row));
   }
   for (const ClassIndex c : options.classes) {
@@ -158,8 +174,9 @@ Result<void> RffSoftmax::merge(const Part& part, const MergeOptions& options) {
   }
   // Nothing can fail from here on.
   for (const Row& row : incoming) {
-    if (!options.classes.empty() && std::find(options.classes.begin(), options.classes.end(),
-                                              static_cast<ClassIndex>(row.c)) == options.classes.end()) {
+    if (!options.classes.empty() &&
+        std::find(options.classes.begin(), options.classes.end(), static_cast<ClassIndex>(row.c)) ==
+            options.classes.end()) {
       continue;
     }
     double share = 1;  // of what came in
@@ -174,10 +191,9 @@ Result<void> RffSoftmax::merge(const Part& part, const MergeOptions& options) {
       g[j] = own * g[j] * rows_.owed[row.c] + in * row.squares[j];
     }
     rows_.owed[row.c] = 1;
-    rows_.evidence[row.c] =
-        options.mode == MergeOptions::Mode::blend
-            ? std::min(rows_.evidence[row.c] + row.evidence, most_evidence())
-            : row.evidence;
+    rows_.evidence[row.c] = options.mode == MergeOptions::Mode::blend
+                                ? std::min(rows_.evidence[row.c] + row.evidence, most_evidence())
+                                : row.evidence;
   }
   return {};
 }
@@ -198,11 +214,13 @@ Result<void> RffSoftmax::decode(ByteView bytes) {
     return fail(ErrorCode::malformed, fmt::format("the bytes of the model are damaged: {}", what));
   };
   const std::size_t values = rows_.weights.size();
-  if (bytes.size() != 12 + 8 * values + 12 * std::size_t{spec_.classes}) return damaged("their size does not fit");
+  if (bytes.size() != 12 + 8 * values + 12 * std::size_t{spec_.classes})
+    return damaged("their size does not fit");
   ByteReader in(bytes);
   if (in.get<std::uint32_t>() != kStateMagic) return damaged("they are not of family rff-softmax");
   if (in.get<std::uint64_t>() != config_.fingerprint) {
-    return fail(ErrorCode::invalid_argument, "the bytes are of a model with another spec; use the spec it was made with");
+    return fail(ErrorCode::invalid_argument,
+                "the bytes are of a model with another spec; use the spec it was made with");
   }
   in.get_array(std::span<float>(rows_.weights));
   in.get_array(std::span<float>(rows_.squares));
@@ -210,7 +228,8 @@ Result<void> RffSoftmax::decode(ByteView bytes) {
   in.get_array(std::span<double>(rows_.evidence));
   // Looser than for a peer's part: whatever training can lead to must load again.
   constexpr float kAny = std::numeric_limits<float>::max();
-  if (!within(rows_.weights, -kAny, kAny) || !within(rows_.squares, 0, kAny) || !within(rows_.owed, 0, 1)) {
+  if (!within(rows_.weights, -kAny, kAny) || !within(rows_.squares, 0, kAny) ||
+      !within(rows_.owed, 0, 1)) {
     return damaged("a number is not finite or out of range");
   }
   for (const double e : rows_.evidence) {
@@ -220,7 +239,8 @@ Result<void> RffSoftmax::decode(ByteView bytes) {
 }
 
 std::size_t RffSoftmax::bytes() const {
-  return 4 * (rows_.weights.size() + rows_.squares.size() + rows_.owed.size() + features_.size() + scores_.size()) +
+  return 4 * (rows_.weights.size() + rows_.squares.size() + rows_.owed.size() + features_.size() +
+              scores_.size()) +
          8 * rows_.evidence.size();
 }
 

@@ -10,14 +10,19 @@
 
 namespace p2p::learner {
 
-/// Linear rows over z = [phi(x); sqrt(gamma) x; 1], phi being the basis that all nodes of the task share.
+/// Linear rows over z = [phi(x); sqrt(gamma) x; 1], phi being the basis that all nodes of the task
+/// share.
 ///
-/// The raw features are scaled by sqrt(gamma), so that they weigh about as much as phi (|phi| = 1) in every
-/// task, whatever unit its features have.
-/// Block: "class/<c>" = one row with its AdaGrad accumulator. Exactly partitionable: a row scores its class
-/// and nothing else. A multilayer perceptron has no such rows and lost that comparison.
+/// The raw features are scaled by sqrt(gamma), so that they weigh about as much as phi (|phi| = 1)
+/// in every task, whatever unit its features have.
+///
+/// Block: "class/<c>" = one row with its AdaGrad accumulator. Exactly partitionable: a row scores
+/// its class and nothing else. A multilayer perceptron has no such rows and lost that comparison.
+///
 /// Cost per sample: dimensions x (features that are not zero) + classes x length multiplications.
+///
 /// Bounds: 8 classes (dimensions + features + 1) bytes.
+///
 /// A sample with a feature that is not finite trains nothing.
 class RffSoftmax final : public Model {
  public:

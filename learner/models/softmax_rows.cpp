@@ -11,7 +11,9 @@ namespace {
 using Vector = Eigen::Map<const Eigen::VectorXf>;
 using Array = Eigen::Map<const Eigen::ArrayXf>;
 
-Eigen::Index length_of(std::span<const float> values) { return static_cast<Eigen::Index>(values.size()); }
+Eigen::Index length_of(std::span<const float> values) {
+  return static_cast<Eigen::Index>(values.size());
+}
 
 }  // namespace
 
@@ -45,7 +47,8 @@ void SoftmaxRows::step(std::span<const float> z, ClassIndex y, std::span<const f
     evidence[c] = evidence[c] * static_cast<double>(how.decay) + (target ? 1.0 : 0.0);
     const float residual = probabilities[c] - (target ? 1.0f : 0.0f);
     if (std::abs(residual) < kResidual) continue;
-    Eigen::Map<Eigen::ArrayXf> w(row(c).data(), length_of(z)), g(square_row(c).data(), length_of(z));
+    Eigen::Map<Eigen::ArrayXf> w(row(c).data(), length_of(z)),
+        g(square_row(c).data(), length_of(z));
     g = g * owed[c] + a.square() * (residual * residual);
     w -= a * (how.rate * residual) / (g + how.floor).sqrt();
     owed[c] = 1.0f;

@@ -18,7 +18,8 @@ void Trial::enter(std::string label, std::unique_ptr<Model> model) {
 
 double Trial::log_martingale(std::size_t wins, std::size_t losses) {
   const auto w = static_cast<double>(wins), l = static_cast<double>(losses);
-  return (w + l) * std::numbers::ln2 + std::lgamma(w + 1) + std::lgamma(l + 1) - std::lgamma(w + l + 2);
+  return (w + l) * std::numbers::ln2 + std::lgamma(w + 1) + std::lgamma(l + 1) -
+         std::lgamma(w + l + 2);
 }
 
 double Trial::threshold() const {
@@ -37,8 +38,8 @@ void Trial::step(Features x, ClassIndex y, ClassIndex champion_predicted) {
     t.challenger_correct += correct;
     t.wins += correct && !champion;
     t.losses += champion && !correct;
-    if (t.samples >= options_.minimum_samples && t.samples <= options_.maximum_samples && t.wins > t.losses &&
-        log_martingale(t.wins, t.losses) >= threshold()) {
+    if (t.samples >= options_.minimum_samples && t.samples <= options_.maximum_samples &&
+        t.wins > t.losses && log_martingale(t.wins, t.losses) >= threshold()) {
       challenger.passed = true;
     }
   }

@@ -1,6 +1,6 @@
 // Prints what the learner reaches: accuracy, speed, transfer, drift delays and false alarms.
-//   bench_learner accuracy|transfer|adapt|drift DIR [name=value ...]     DIR has MNIST or Fashion-MNIST as idx .gz
-//   bench_learner detectors
+//   bench_learner accuracy|transfer|adapt|drift DIR [name=value ...]     DIR has MNIST or
+//   Fashion-MNIST as idx .gz bench_learner detectors
 #include <algorithm>
 #include <cmath>
 #include <ctime>
@@ -26,16 +26,19 @@ namespace {
 /// Processor time of this process: other jobs on the machine count for less than on the wall.
 double seconds_used() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-ModelSpec spec_for(const DataSet& data, const std::string& family, const std::map<std::string, double>& params) {
+ModelSpec spec_for(const DataSet& data, const std::string& family,
+                   const std::map<std::string, double>& params) {
   ModelSpec spec;
   spec.family = family;
   spec.features = data.features;
   spec.classes = data.classes;
   spec.seed = 1;
-  spec.bandwidth = median_bandwidth({data.x.data(), std::size_t{300} * data.features}, data.features);
+  spec.bandwidth =
+      median_bandwidth({data.x.data(), std::size_t{300} * data.features}, data.features);
   for (const auto& [name, value] : params) {
-    const bool forest = name == "trees" || name == "tests" || name == "min_samples" || name == "min_gain" ||
-                        name == "max_depth" || name == "memory" || name == "discard_margin" || name == "share";
+    const bool forest = name == "trees" || name == "tests" || name == "min_samples" ||
+                        name == "min_gain" || name == "max_depth" || name == "memory" ||
+                        name == "discard_margin" || name == "share";
     if (name == "bandwidth") {
       spec.bandwidth *= value;
     } else if (name == "seed") {
@@ -61,7 +64,9 @@ void accuracy(const std::string& folder, const std::map<std::string, double>& pa
   fmt::print("{}: {} + {} rows, bandwidth {:.5f}\n", folder, train.rows(), test.rows(),
              spec_for(train, "rff-softmax", {}).bandwidth);
   for (const std::string_view family : families()) {
-    if (params.contains("only") && family != families()[static_cast<std::size_t>(params.at("only"))]) continue;
+    if (params.contains("only") &&
+        family != families()[static_cast<std::size_t>(params.at("only"))])
+      continue;
     auto p = params;
     p.erase("only");
     auto model = make(spec_for(train, std::string(family), p));
@@ -74,19 +79,24 @@ void accuracy(const std::string& folder, const std::map<std::string, double>& pa
     const double seconds = seconds_used() - start;
     std::size_t hits = 0;
     for (std::size_t i = 0; i < test.rows(); ++i) hits += model->predict(test.row(i)) == test.y[i];
-    fmt::print("  {:<22} prequential {:.4f}  last 10 % {:.4f}  test {:.4f}  {:.1f} us/row  {} KiB (no change {:.3f})\n",
-               family, metrics.accuracy(), metrics.windowed_accuracy(),
-               static_cast<double>(hits) / static_cast<double>(test.rows()),
-               1e6 * seconds / static_cast<double>(train.rows()), model->bytes() / 1024, metrics.no_change_accuracy());
+    fmt::print(
+        "  {:<22} prequential {:.4f}  last 10 % {:.4f}  test {:.4f}  {:.1f} us/row  {} KiB (no "
+        "change {:.3f})\n",
+        family, metrics.accuracy(), metrics.windowed_accuracy(),
+        static_cast<double>(hits) / static_cast<double>(test.rows()),
+        1e6 * seconds / static_cast<double>(train.rows()), model->bytes() / 1024,
+        metrics.no_change_accuracy());
   }
 }
 
-/// LEARNING.md 4.2: the target saw 5000 samples of classes 0-4, then all; the helper 20000 of all; the rows of
-/// the five new classes move 50 samples after the switch.
+/// LEARNING.md 4.2: the target saw 5000 samples of classes 0-4, then all; the helper 20000 of all;
+/// the rows of the five new classes move 50 samples after the switch.
 void transfer(const std::string& folder, const std::map<std::string, double>& params) {
   const DataSet data = read_idx(folder, "train");
   for (const std::string_view family : families()) {
-    if (params.contains("only") && family != families()[static_cast<std::size_t>(params.at("only"))]) continue;
+    if (params.contains("only") &&
+        family != families()[static_cast<std::size_t>(params.at("only"))])
+      continue;
     auto p = params;
     p.erase("only");
     const ModelSpec spec = spec_for(data, std::string(family), p);
@@ -100,7 +110,8 @@ void transfer(const std::string& folder, const std::map<std::string, double>& pa
       ++n;
     }
     const std::vector<ClassIndex> fresh = {5, 6, 7, 8, 9};
-    const auto run = [&](const char* name, const std::optional<Part>& part, const MergeOptions& how) {
+    const auto run = [&](const char* name, const std::optional<Part>& part,
+                         const MergeOptions& how) {
       auto model = target->clone();
       Prequential metrics(data.classes, 200);
       std::size_t recovered = 0;
@@ -111,7 +122,8 @@ void transfer(const std::string& folder, const std::map<std::string, double>& pa
         }
         metrics.add(data.y[at + n], model->predict_then_learn(data.row(at + n), data.y[at + n]));
         if (recovered == 0 && n >= 200 && metrics.windowed_accuracy() >= 0.85) recovered = n + 1;
-        if (n + 1 == 500 || n + 1 == 1000 || n + 1 == 3000) fmt::print(" {:.3f}", metrics.accuracy());
+        if (n + 1 == 500 || n + 1 == 1000 || n + 1 == 3000)
+          fmt::print(" {:.3f}", metrics.accuracy());
       }
       fmt::print("  to .85: {}  {} bytes\n", recovered, part ? part->bytes() : 0);
     };
@@ -137,7 +149,8 @@ Sample changed(const DataSet& data, std::size_t i, Change change) {
     for (float& v : out.x) v = 1.0f - v;
   } else if (change == Change::rotated) {
     for (std::size_t r = 0; r < side; ++r) {
-      for (std::size_t c = 0; c < side; ++c) out.x[c * side + (side - 1 - r)] = data.row(i)[r * side + c];
+      for (std::size_t c = 0; c < side; ++c)
+        out.x[c * side + (side - 1 - r)] = data.row(i)[r * side + c];
     }
   } else {
     out.y = static_cast<ClassIndex>((out.y + 1) % data.classes);
@@ -149,20 +162,26 @@ Sample changed(const DataSet& data, std::size_t i, Change change) {
 void adapt(const std::string& folder, const std::map<std::string, double>& params) {
   const DataSet data = read_idx(folder, "train");
   for (const std::string_view family : families()) {
-    if (params.contains("only") && family != families()[static_cast<std::size_t>(params.at("only"))]) continue;
+    if (params.contains("only") &&
+        family != families()[static_cast<std::size_t>(params.at("only"))])
+      continue;
     auto p = params;
     p.erase("only");
-    for (const auto& [name, change] : {std::pair{"inverted", Change::inverted}, std::pair{"rotated", Change::rotated},
-                                       std::pair{"labels", Change::labels}}) {
+    for (const auto& [name, change] :
+         {std::pair{"inverted", Change::inverted}, std::pair{"rotated", Change::rotated},
+          std::pair{"labels", Change::labels}}) {
       auto model = make(spec_for(data, std::string(family), p));
       Prequential before(data.classes, 1000), after(data.classes, 200);
-      for (std::size_t i = 0; i < 6000; ++i) before.add(data.y[i], model->predict_then_learn(data.row(i), data.y[i]));
+      for (std::size_t i = 0; i < 6000; ++i)
+        before.add(data.y[i], model->predict_then_learn(data.row(i), data.y[i]));
       fmt::print("  {:<22} {:<9} before {:.3f} ", family, name, before.windowed_accuracy());
       std::size_t recovered = 0;
       for (std::size_t n = 1; n <= 3000; ++n) {
         const Sample s = changed(data, 6000 + n, change);
         after.add(s.y, model->predict_then_learn(s.x, s.y));
-        if (recovered == 0 && n >= 200 && after.windowed_accuracy() >= before.windowed_accuracy() - 0.05) recovered = n;
+        if (recovered == 0 && n >= 200 &&
+            after.windowed_accuracy() >= before.windowed_accuracy() - 0.05)
+          recovered = n;
         if (n == 200 || n == 500 || n == 1000 || n == 3000) fmt::print(" {:.3f}", after.accuracy());
       }
       fmt::print("  back to before - .05: {}\n", recovered);
@@ -170,36 +189,46 @@ void adapt(const std::string& folder, const std::map<std::string, double>& param
   }
 }
 
-/// Bernoulli streams, as in LEARNING.md 3: false alarms in 10^6 stable samples, delays over 200 changes.
+/// Bernoulli streams, as in LEARNING.md 3: false alarms in 10^6 stable samples, delays over 200
+/// changes.
 void detectors() {
-  const auto measure = [](const char* name, const std::function<std::unique_ptr<DriftDetector>()>& fresh) {
+  const auto measure = [](const char* name,
+                          const std::function<std::unique_ptr<DriftDetector>()>& fresh) {
     fmt::print("{}\n  false alarms in 10^6 stable samples at error", name);
     for (const double rate : {0.05, 0.1, 0.2, 0.25, 0.3, 0.4}) {
       auto detector = fresh();
       Random random(static_cast<std::uint64_t>(rate * 1000));
       std::size_t alarms = 0;
-      for (int i = 0; i < 1000000; ++i) alarms += detector->update(random.uniform() < rate) == DriftLevel::drift;
+      for (int i = 0; i < 1000000; ++i)
+        alarms += detector->update(random.uniform() < rate) == DriftLevel::drift;
       fmt::print("  {}: {}", rate, alarms);
     }
     fmt::print("\n");
-    for (const auto& [before, after] : {std::pair{.1, .2}, {.1, .3}, {.1, .5}, {.2, .4}, {.2, .85}, {.25, .9}, {.4, .6}}) {
+    for (const auto& [before, after] :
+         {std::pair{.1, .2}, {.1, .3}, {.1, .5}, {.2, .4}, {.2, .85}, {.25, .9}, {.4, .6}}) {
       std::vector<double> delays;
       std::size_t early = 0, missed = 0;
       for (std::uint64_t seed = 0; seed < 200; ++seed) {
         auto detector = fresh();
         Random random(seed);
-        for (int i = 0; i < 10000; ++i) early += detector->update(random.uniform() < before) == DriftLevel::drift;
+        for (int i = 0; i < 10000; ++i)
+          early += detector->update(random.uniform() < before) == DriftLevel::drift;
         std::size_t delay = 0;
         for (std::size_t i = 1; i <= 5000 && delay == 0; ++i) {
           if (detector->update(random.uniform() < after) == DriftLevel::drift) delay = i;
         }
-        if (delay == 0) ++missed;
-        else delays.push_back(static_cast<double>(delay));
+        if (delay == 0)
+          ++missed;
+        else
+          delays.push_back(static_cast<double>(delay));
       }
       std::sort(delays.begin(), delays.end());
-      const double mean = std::accumulate(delays.begin(), delays.end(), 0.0) / std::max<double>(1, delays.size());
-      fmt::print("  {} -> {}: mean delay {:.0f}, 95 % {:.0f}, missed {}, false alarms {} in 2 10^6\n", before, after, mean,
-                 delays.empty() ? 0 : delays[delays.size() * 95 / 100], missed, early);
+      const double mean =
+          std::accumulate(delays.begin(), delays.end(), 0.0) / std::max<double>(1, delays.size());
+      fmt::print(
+          "  {} -> {}: mean delay {:.0f}, 95 % {:.0f}, missed {}, false alarms {} in 2 10^6\n",
+          before, after, mean, delays.empty() ? 0 : delays[delays.size() * 95 / 100], missed,
+          early);
     }
     auto detector = fresh();
     Random random(5);
@@ -209,9 +238,11 @@ void detectors() {
   };
   measure("ADWIN, delta 0.002", [] { return std::make_unique<Adwin>(); });
   ThresholdTest::Options o;
-  measure("threshold test as in the paper: batch 35, W 10, L 0.2", [&] { return std::make_unique<ThresholdTest>(o); });
+  measure("threshold test as in the paper: batch 35, W 10, L 0.2",
+          [&] { return std::make_unique<ThresholdTest>(o); });
   o.permitted_loss = 0.3;
-  measure("threshold test as in the paper: L 0.3", [&] { return std::make_unique<ThresholdTest>(o); });
+  measure("threshold test as in the paper: L 0.3",
+          [&] { return std::make_unique<ThresholdTest>(o); });
   o.permitted_loss = 0.2;
   o.chance = 1e-5;
   o.stride = 7;
@@ -219,27 +250,33 @@ void detectors() {
           [&] { return std::make_unique<ThresholdTest>(o); });
 }
 
-/// The monitor on a real learner's errors: each seed is another order of the data and another class mix.
+/// The monitor on a real learner's errors: each seed is another order of the data and another class
+/// mix.
 void drift(const std::string& folder, const std::map<std::string, double>& params) {
   const DataSet data = read_idx(folder, "train");
   const auto seeds = params.contains("seeds") ? static_cast<std::uint64_t>(params.at("seeds")) : 20;
   auto p = params;
   p.erase("seeds");
   p.erase("only");
-  const std::string family(families()[params.contains("only") ? static_cast<std::size_t>(params.at("only")) : 0]);
+  const std::string family(
+      families()[params.contains("only") ? static_cast<std::size_t>(params.at("only")) : 0]);
   const ModelSpec spec = spec_for(data, family, p);
   std::vector<std::vector<std::size_t>> by_class(data.classes);
-  for (std::size_t i = 0; i < data.rows(); ++i) by_class[static_cast<std::size_t>(data.y[i])].push_back(i);
+  for (std::size_t i = 0; i < data.rows(); ++i)
+    by_class[static_cast<std::size_t>(data.y[i])].push_back(i);
   enum class Kind { stable, fresh, gone, inverted, rotated, swapped };
   struct Case {
     const char* name;
     Kind kind;
     double share;
   };
-  for (const Case& what : {Case{"stable, 10000 after 4000", Kind::stable, 0}, Case{"new class, share .05", Kind::fresh, 0.05},
-                           Case{"new class, share .10", Kind::fresh, 0.1}, Case{"new class, share .20", Kind::fresh, 0.2},
-                           Case{"class away 500, back at .10", Kind::gone, 0.1}, Case{"inverted", Kind::inverted, 0},
-                           Case{"rotated", Kind::rotated, 0}, Case{"two labels swapped", Kind::swapped, 0}}) {
+  for (const Case& what :
+       {Case{"stable, 10000 after 4000", Kind::stable, 0},
+        Case{"new class, share .05", Kind::fresh, 0.05},
+        Case{"new class, share .10", Kind::fresh, 0.1},
+        Case{"new class, share .20", Kind::fresh, 0.2},
+        Case{"class away 500, back at .10", Kind::gone, 0.1}, Case{"inverted", Kind::inverted, 0},
+        Case{"rotated", Kind::rotated, 0}, Case{"two labels swapped", Kind::swapped, 0}}) {
     std::size_t false_alarms = 0, missed = 0;
     std::vector<double> delays, since_error;
     std::map<std::string, int> causes;
@@ -273,11 +310,15 @@ void drift(const std::string& folder, const std::map<std::string, double>& param
         metrics.add(s.y, said);
         return monitor.update(s.y, said == s.y);
       };
-      const double before = what.kind == Kind::fresh ? 0 : what.kind == Kind::gone ? what.share : 0.1;
+      const double before = what.kind == Kind::fresh  ? 0
+                            : what.kind == Kind::gone ? what.share
+                                                      : 0.1;
       std::size_t start = 2000;
-      for (std::size_t n = 0; n < start; ++n) false_alarms += step(before, false).level == DriftLevel::drift;
+      for (std::size_t n = 0; n < start; ++n)
+        false_alarms += step(before, false).level == DriftLevel::drift;
       if (what.kind == Kind::gone) {
-        for (std::size_t n = 0; n < 500; ++n) false_alarms += step(0, false).level == DriftLevel::drift;
+        for (std::size_t n = 0; n < 500; ++n)
+          false_alarms += step(0, false).level == DriftLevel::drift;
       }
       error += 1 - metrics.windowed_accuracy();
       if (what.kind == Kind::stable) {
@@ -300,16 +341,21 @@ void drift(const std::string& folder, const std::map<std::string, double>& param
         for (const ClassIndex c : signal.classes) classes += fmt::format(" {}", c);
         ++causes[fmt::format("{}:{}", name(signal.cause), classes.empty() ? " all" : classes)];
       }
-      if (delay == 0) ++missed;
-      else delays.push_back(static_cast<double>(delay));
+      if (delay == 0)
+        ++missed;
+      else
+        delays.push_back(static_cast<double>(delay));
     }
     std::sort(delays.begin(), delays.end());
     std::sort(since_error.begin(), since_error.end());
-    fmt::print("  {:<28} error {:.2f}  false alarms {} in {} streams", what.name, error / static_cast<double>(seeds),
-               false_alarms, seeds);
+    fmt::print("  {:<28} error {:.2f}  false alarms {} in {} streams", what.name,
+               error / static_cast<double>(seeds), false_alarms, seeds);
     if (!delays.empty()) {
-      fmt::print("  delay median {:.0f}, 90 % {:.0f}, most {:.0f}  missed {}  since off by (median) {:.0f} ", delays[delays.size() / 2],
-                 delays[delays.size() * 9 / 10], delays.back(), missed, since_error[since_error.size() / 2]);
+      fmt::print(
+          "  delay median {:.0f}, 90 % {:.0f}, most {:.0f}  missed {}  since off by (median) "
+          "{:.0f} ",
+          delays[delays.size() / 2], delays[delays.size() * 9 / 10], delays.back(), missed,
+          since_error[since_error.size() / 2]);
     }
     for (const auto& [cause, count] : causes) fmt::print(" [{} x{}]", cause, count);
     fmt::print("\n");
@@ -326,7 +372,8 @@ int main(int argc, char** argv) {
   for (int i = 3; i < argc; ++i) {
     const std::string arg = argv[i];
     const auto equal = arg.find('=');
-    if (equal != std::string::npos) params[arg.substr(0, equal)] = std::atof(arg.c_str() + equal + 1);
+    if (equal != std::string::npos)
+      params[arg.substr(0, equal)] = std::atof(arg.c_str() + equal + 1);
   }
   if (what == "accuracy" && argc > 2) {
     accuracy(argv[2], params);
@@ -339,7 +386,9 @@ int main(int argc, char** argv) {
   } else if (what == "adapt" && argc > 2) {
     adapt(argv[2], params);
   } else {
-    fmt::print(stderr, "usage: bench_learner accuracy|transfer|adapt|drift DIR [name=value ...] | detectors\n");
+    fmt::print(
+        stderr,
+        "usage: bench_learner accuracy|transfer|adapt|drift DIR [name=value ...] | detectors\n");
     return 1;
   }
   return 0;

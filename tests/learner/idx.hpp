@@ -1,4 +1,5 @@
-// Reads the MNIST file format (idx, gzip) for the benchmark; the product has its own reader in tools/.
+// Reads the MNIST file format (idx, gzip) for the benchmark; the product has its own reader in
+// tools/.
 #pragma once
 
 #include <zlib.h>
@@ -45,7 +46,8 @@ inline DataSet read_idx(const std::string& folder, const std::string& which) {
     std::fprintf(stderr, "%s: not a pair of idx files\n", folder.c_str());
     std::exit(2);
   }
-  for (std::size_t i = 16; i < images.size(); ++i) out.x.push_back(static_cast<float>(images[i]) / 255.0f);
+  for (std::size_t i = 16; i < images.size(); ++i)
+    out.x.push_back(static_cast<float>(images[i]) / 255.0f);
   for (std::size_t i = 8; i < labels.size(); ++i) out.y.push_back(labels[i]);
   return out;
 }

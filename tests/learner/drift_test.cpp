@@ -1,0 +1,442 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <deque>
+
+#include "learner/drift/adwin.hpp"
+#include "learner/drift/drift_monitor.hpp"
+#include "learner/drift/threshold_test.hpp"
+#include "metadata/base/random.hpp"
+
+namespace p2p::learner {
+namespace {
+
+std::size_t alarms(DriftDetector& detector, Random& random, double rate, int samples) {
+  std::size_t n = 0;
+  for (int i = 0; i < samples; ++i)
+    n += detector.update(random.uniform() < rate) == DriftLevel::drift;
+  return n;
+}
+
+/// Samples to the first alarm, 0 when there is none within `most`.
+std::size_t delay(DriftDetector& detector, Random& random, double rate, std::size_t most) {
+  for (std::size_t i = 1; i <= most; ++i) {
+    if (detector.update(random.uniform() < rate) == DriftLevel::drift) return i;
+  }
+  return 0;
+}
+
+TEST_CASE("ADWIN raises no alarm in a million stable samples") {
+  const double rate = GENERATE(0.05, 0.1, 0.25);
+  Adwin adwin;
+  Random random(static_cast<std::uint64_t>(1000 * rate));
+  CHECK(alarms(adwin, random, rate, 1000000) == 0);
+  CHECK(adwin.mean() == Approx(rate).margin(0.01));
+  CHECK(adwin.width() > 100000);
+}
+
+TEST_CASE("ADWIN finds a rise of the error within the promised number of samples") {
+  const auto [after, bound] = GENERATE(std::pair{0.3, 130.0}, std::pair{0.5, 60.0});
+  double sum = 0;
+  const int seeds = 60;
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+    Adwin adwin;
+    Random random(seed);
+    REQUIRE(alarms(adwin, random, 0.1, 10000) == 0);
+    const std::size_t d = delay(adwin, random, after, 2000);
+    REQUIRE(d > 0);
+    sum += static_cast<double>(d);
+    // The window has shrunk to about what follows the change.
+    CHECK(adwin.width() <= d + 250);
+    CHECK(adwin.mean() > 0.2);
+  }
+  CAPTURE(after);
+  CHECK(sum / seeds <= bound);
+}
+
+TEST_CASE("ADWIN alarms once for one change") {
+  int more = 0;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    Adwin adwin;
+    Random random(seed);
+    alarms(adwin, random, 0.1, 5000);
+    more += alarms(adwin, random, 0.4, 5000) != 1;
+  }
+  CHECK(more <= 2);
+}
+
+TEST_CASE("ADWIN shrinks after an improvement and says nothing") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Adwin adwin;
+    Random random(seed);
+    CHECK(alarms(adwin, random, 0.5, 2000) == 0);
+    CHECK(alarms(adwin, random, 0.1, 2000) == 0);
+    CHECK(adwin.width() <= 2600);
+    CHECK(adwin.mean() < 0.17);
+  }
+}
+
+TEST_CASE("ADWIN's histogram keeps the exact mean and variance while nothing is dropped") {
+  Adwin adwin;
+  Random random(4);
+  double sum = 0, squares = 0;
+  int n = 0;
+  for (int i = 1; i <= 5000; ++i) {
+    const double value = 0.4 + 0.2 * random.uniform();
+    sum += value;
+    squares += value * value;
+    ++n;
+    adwin.update(value);
+    REQUIRE(adwin.width() == static_cast<std::size_t>(n));
+  }
+  CHECK(adwin.mean() == Approx(sum / n));
+  CHECK(adwin.variance() == Approx(squares / n - std::pow(sum / n, 2)).epsilon(1e-6));
+}
+
+TEST_CASE("ADWIN's window after a cut holds the latest values and no others") {
+  Adwin adwin;
+  Random random(5);
+  std::deque<double> latest;
+  bool cut = false;
+  for (int i = 0; i < 4000; ++i) {
+    const double value = i < 2000 ? 0.1 * random.uniform() : 0.9 + 0.1 * random.uniform();
+    latest.push_front(value);
+    cut = adwin.update(value) == DriftLevel::drift || cut;
+    double sum = 0;
+    for (std::size_t k = 0; k < adwin.width(); ++k) sum += latest[k];
+    REQUIRE(adwin.mean() == Approx(sum / static_cast<double>(adwin.width())).epsilon(1e-9));
+  }
+  CHECK(cut);
+  CHECK(adwin.mean() > 0.9);
+}
+
+TEST_CASE("ADWIN warns before it alarms, in most changes that are not abrupt") {
+  int warned = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Adwin adwin;
+    Random random(seed);
+    alarms(adwin, random, 0.1, 3000);
+    bool warning = false;
+    for (int i = 0; i < 3000; ++i) {
+      const DriftLevel level =
+          adwin.update(random.uniform() < 0.1 + 0.3 * std::min(1.0, i / 1000.0));
+      warning = warning || level == DriftLevel::warning;
+      if (level == DriftLevel::drift) break;
+    }
+    warned += warning;
+  }
+  CHECK(warned >= 32);
+}
+
+TEST_CASE("A detector's clone goes on as the original would, and reset forgets everything") {
+  Adwin adwin;
+  ThresholdTest threshold({.batch = 20, .stride = 5});
+  for (DriftDetector* detector : std::initializer_list<DriftDetector*>{&adwin, &threshold}) {
+    Random random(6);
+    alarms(*detector, random, 0.2, 777);
+    auto copy = detector->clone();
+    Random fork = random;
+    for (int i = 0; i < 1000; ++i) {
+      const double rate = i < 500 ? 0.2 : 0.8;
+      REQUIRE(detector->update(random.uniform() < rate) == copy->update(fork.uniform() < rate));
+      REQUIRE(detector->width() == copy->width());
+    }
+    detector->reset();
+    CHECK(detector->width() == 0);
+    CHECK(detector->mean() == 0);
+  }
+}
+
+TEST_CASE("The beta-binomial tail is the sum of its probabilities") {
+  CHECK(beta_binomial_tail(10, 0, 1, 1) == 1);
+  CHECK(beta_binomial_tail(10, 11, 1, 1) == 0);
+  // A uniform prior makes every count equally likely: P(X >= k) = (n + 1 - k) / (n + 1).
+  for (std::uint32_t k = 1; k <= 10; ++k)
+    CHECK(beta_binomial_tail(10, k, 1, 1) == Approx((11.0 - k) / 11));
+  // A very sure prior makes it binomial: P(Bin(5, 0.2) >= 4) = 5 0.2^4 0.8 + 0.2^5.
+  CHECK(beta_binomial_tail(5, 4, 2e6, 8e6) == Approx(5 * 0.0016 * 0.8 + 0.00032).epsilon(1e-4));
+}
+
+TEST_CASE(
+    "The threshold test at chance 1 is the paper's: the batch's error against the window's plus "
+    "L") {
+  ThresholdTest test({.batch = 10,
+                      .stride = 10,
+                      .reference_batches = 5,
+                      .minimum_batches = 3,
+                      .permitted_loss = 0.3});
+  const auto batch = [&](int errors) {
+    DriftLevel level = DriftLevel::stable;
+    for (int i = 0; i < 10; ++i) level = test.update(i < errors ? 1 : 0);
+    return level;
+  };
+  CHECK(batch(9) == DriftLevel::stable);  // no reference yet
+  CHECK(batch(1) == DriftLevel::stable);
+  CHECK(batch(2) == DriftLevel::stable);
+  // Window (9 + 1 + 2) / 30 = 0.4: 0.7 is not more than 0.4 + 0.3, 0.8 is.
+  CHECK(batch(7) != DriftLevel::drift);
+  // Window (9 + 1 + 2 + 7) / 40 = 0.475.
+  CHECK(batch(8) == DriftLevel::drift);
+  CHECK(test.width() == 10);
+  CHECK(test.mean() == Approx(0.8));
+  // It starts anew: three batches are needed before it speaks again.
+  CHECK(batch(0) == DriftLevel::stable);
+  CHECK(batch(0) == DriftLevel::stable);
+  CHECK(batch(10) == DriftLevel::stable);
+  CHECK(batch(10) == DriftLevel::drift);
+}
+
+TEST_CASE("The reference is a window: old batches leave it") {
+  ThresholdTest test({.batch = 10,
+                      .stride = 10,
+                      .reference_batches = 3,
+                      .minimum_batches = 3,
+                      .permitted_loss = 0.25});
+  const auto batch = [&](int errors) {
+    DriftLevel level = DriftLevel::stable;
+    for (int i = 0; i < 10; ++i) level = test.update(i < errors ? 1 : 0);
+    return level;
+  };
+  for (int i = 0; i < 3; ++i) batch(9);
+  for (int i = 0; i < 3; ++i) CHECK(batch(0) != DriftLevel::drift);
+  CHECK(batch(4) == DriftLevel::drift);
+}
+
+TEST_CASE("The second condition brings the false alarms down and leaves the delay") {
+  ThresholdTest::Options paper;
+  ThresholdTest::Options ours = paper;
+  ours.chance = 1e-6;
+  ours.stride = 7;
+  std::size_t paper_alarms = 0, our_alarms = 0;
+  double paper_delay = 0, our_delay = 0;
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    ThresholdTest a(paper), b(ours);
+    Random ra(seed), rb(seed);
+    paper_alarms += alarms(a, ra, 0.25, 10000);
+    our_alarms += alarms(b, rb, 0.25, 10000);
+    a.reset();
+    b.reset();
+    alarms(a, ra, 0.25, 140);
+    alarms(b, rb, 0.25, 140);
+    alarms(b, rb, 0.25, 210);
+    alarms(a, ra, 0.25, 210);
+    paper_delay += static_cast<double>(delay(a, ra, 0.9, 500)) / 30;
+    our_delay += static_cast<double>(delay(b, rb, 0.9, 500)) / 30;
+  }
+  CAPTURE(paper_alarms, our_alarms, paper_delay, our_delay);
+  CHECK(paper_alarms > 20);
+  CHECK(our_alarms == 0);
+  CHECK(our_delay > 0);
+  CHECK(our_delay < 40);
+}
+
+// ---- the monitor
+// ---------------------------------------------------------------------------------------------------
+
+/// A stream of (label, correct) with an error rate per class and a mix of classes.
+struct Stream {
+  DriftMonitor monitor;
+  Random random;
+  std::vector<double> mix, error;
+  std::size_t count = 0;
+
+  Stream(std::uint64_t seed, std::vector<double> m, double e, DriftMonitor::Options options = {})
+      : monitor([&] {
+          options.classes = static_cast<std::uint32_t>(m.size());
+          return options;
+        }()),
+        random(seed),
+        mix(std::move(m)),
+        error(mix.size(), e) {}
+
+  DriftSignal step() {
+    double total = 0;
+    for (const double m : mix) total += m;
+    double u = random.uniform() * total;
+    std::size_t c = 0;
+    while (c + 1 < mix.size() && u >= mix[c]) u -= mix[c++];
+    ++count;
+    return monitor.update(static_cast<ClassIndex>(c), random.uniform() >= error[c]);
+  }
+  std::size_t drifts(int samples) {
+    std::size_t n = 0;
+    for (int i = 0; i < samples; ++i) n += step().level == DriftLevel::drift;
+    return n;
+  }
+  /// The first drift within so many samples, and how many it took.
+  std::pair<DriftSignal, std::size_t> first(std::size_t most) {
+    for (std::size_t i = 1; i <= most; ++i) {
+      auto signal = step();
+      if (signal.level == DriftLevel::drift) return {signal, i};
+    }
+    return {{}, 0};
+  }
+};
+
+const std::vector<double> kEven(10, 0.1);
+
+TEST_CASE("The monitor is silent on stationary streams of 10,000 samples") {
+  std::size_t total = 0;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    // Even, skewed, and two-class mixes, at errors from 0.05 to 0.4.
+    std::vector<double> mix = kEven;
+    if (seed % 3 == 1) mix = {0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.01};
+    if (seed % 3 == 2) mix = {0.7, 0.3};
+    Stream stream(seed, mix, 0.05 + 0.05 * static_cast<double>(seed % 8));
+    total += stream.drifts(10000);
+  }
+  // 600,000 samples; a rare class that is met late for the first time is rightly new.
+  CHECK(total <= 1);
+}
+
+TEST_CASE("A class that was never there is signalled as new after its third appearance") {
+  Stream stream(1, {0.5, 0.5, 0.0}, 0.1);
+  REQUIRE(stream.drifts(1000) == 0);
+  CHECK(stream.monitor.update(2, false).level != DriftLevel::drift);
+  for (int i = 0; i < 10; ++i) CHECK(stream.step().level != DriftLevel::drift);
+  CHECK(stream.monitor.update(2, false).level == DriftLevel::warning);
+  const DriftSignal signal = stream.monitor.update(2, false);
+  CHECK(signal.level == DriftLevel::drift);
+  CHECK(signal.cause == DriftCause::new_class);
+  CHECK(signal.classes == std::vector<ClassIndex>{2});
+  CHECK(signal.since == 13);
+}
+
+TEST_CASE("A new class with a share of five in a hundred is signalled within the promised time") {
+  std::vector<double> delays;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    auto mix = kEven;
+    mix[9] = 0;
+    Stream stream(seed, mix, 0.2);
+    REQUIRE(stream.drifts(2000) == 0);
+    stream.mix[9] = 0.9 * 0.05 / 0.95;
+    const auto [signal, n] = stream.first(1000);
+    REQUIRE(n > 0);
+    CHECK(signal.cause == DriftCause::new_class);
+    CHECK(signal.classes == std::vector<ClassIndex>{9});
+    CHECK(signal.since <= n);
+    delays.push_back(static_cast<double>(n));
+  }
+  std::sort(delays.begin(), delays.end());
+  // The third appearance comes after 60 samples in the mean; nothing can be said before it.
+  CHECK(delays[50] <= 75);
+  CHECK(delays[90] <= 150);
+}
+
+TEST_CASE("A class that went away and comes back is new again") {
+  int found = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Stream stream(seed, kEven, 0.2);
+    REQUIRE(stream.drifts(1500) == 0);
+    stream.mix[4] = 0;
+    REQUIRE(stream.drifts(500) == 0);
+    stream.mix[4] = 0.1;
+    const auto [signal, n] = stream.first(150);
+    found += n > 0 && signal.cause == DriftCause::new_class &&
+             signal.classes == std::vector<ClassIndex>{4};
+  }
+  CHECK(found >= 38);
+}
+
+TEST_CASE("A class that is rare is not new each time it shows up") {
+  std::size_t total = 0;
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    Stream stream(seed, {0.5, 0.48, 0.02}, 0.2);
+    total += stream.drifts(10000);
+  }
+  CHECK(total <= 1);
+}
+
+TEST_CASE("Two classes that come together are reported together") {
+  Stream stream(2, {0.5, 0.5, 0, 0}, 0.1);
+  REQUIRE(stream.drifts(1000) == 0);
+  for (const ClassIndex c : {2, 3, 2, 3})
+    REQUIRE(stream.monitor.update(c, false).level != DriftLevel::drift);
+  const DriftSignal signal = stream.monitor.update(2, false);
+  CHECK(signal.level == DriftLevel::drift);
+  CHECK(signal.classes == std::vector<ClassIndex>{2, 3});
+  CHECK(signal.since == 5);
+  stream.mix = {0.25, 0.25, 0.25, 0.25};
+  CHECK(stream.drifts(500) == 0);
+}
+
+TEST_CASE("A class that is due in the cooldown is reported when it ends, not lost") {
+  Stream stream(3, {0.5, 0.5, 0, 0}, 0.1);
+  REQUIRE(stream.drifts(1000) == 0);
+  for (int i = 0; i < 3; ++i) stream.monitor.update(2, false);
+  for (int i = 0; i < 10; ++i) REQUIRE(stream.step().level != DriftLevel::drift);
+  for (int i = 0; i < 3; ++i) CHECK(stream.monitor.update(3, false).level != DriftLevel::drift);
+  const auto [signal, n] = stream.first(100);
+  CHECK(n > 40);
+  CHECK(n <= 60);
+  CHECK(signal.classes == std::vector<ClassIndex>{3});
+}
+
+TEST_CASE("A change of the input is signalled for all classes within 50 samples") {
+  for (const double before : {0.15, 0.25}) {
+    for (std::uint64_t seed = 0; seed < 60; ++seed) {
+      Stream stream(seed, kEven, before);
+      REQUIRE(stream.drifts(2000) == 0);
+      std::fill(stream.error.begin(), stream.error.end(), 0.85);
+      const auto [signal, n] = stream.first(60);
+      CAPTURE(before, seed, n);
+      REQUIRE(n > 0);
+      CHECK(n <= 50);
+      CHECK(signal.cause == DriftCause::overall_error);
+      CHECK(signal.classes.empty());
+      CHECK(signal.since >= n / 2);
+      CHECK(signal.since <= n + 15);
+    }
+  }
+}
+
+TEST_CASE("A change in one class names that class") {
+  int named = 0, detected = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Stream stream(seed, {0.2, 0.2, 0.2, 0.2, 0.2}, 0.1);
+    REQUIRE(stream.drifts(2000) == 0);
+    stream.error[3] = 0.95;
+    const auto [signal, n] = stream.first(400);
+    detected += n > 0;
+    named += signal.classes == std::vector<ClassIndex>{3};
+  }
+  CHECK(detected == 40);
+  CHECK(named >= 36);
+}
+
+TEST_CASE("Nothing is signalled in the warm-up, nor twice for one change") {
+  Stream fresh(4, kEven, 0.9);
+  CHECK(fresh.drifts(200) == 0);
+  int twice = 0;
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    Stream stream(seed, kEven, 0.1);
+    REQUIRE(stream.drifts(1500) == 0);
+    std::fill(stream.error.begin(), stream.error.end(), 0.7);
+    twice += stream.drifts(3000) != 1;
+  }
+  CHECK(twice <= 1);
+}
+
+TEST_CASE("After a model was replaced its own errors are the reference") {
+  Stream stream(5, kEven, 0.05);
+  REQUIRE(stream.drifts(1000) == 0);
+  stream.monitor.model_replaced();
+  std::fill(stream.error.begin(), stream.error.end(), 0.5);
+  CHECK(stream.drifts(2000) == 0);
+}
+
+TEST_CASE("An improvement is no drift") {
+  Stream stream(6, kEven, 0.6);
+  REQUIRE(stream.drifts(1000) == 0);
+  std::fill(stream.error.begin(), stream.error.end(), 0.05);
+  CHECK(stream.drifts(2000) == 0);
+}
+
+TEST_CASE("Causes have names") {
+  CHECK(name(DriftCause::new_class) == "new_class");
+  CHECK(name(DriftCause::class_error) == "class_error");
+  CHECK(name(DriftCause::overall_error) == "overall_error");
+}
+
+}  // namespace
+}  // namespace p2p::learner
