@@ -69,10 +69,17 @@ void Fetcher::pause(Duration time) {
   });
 }
 
+void Fetcher::cancel() {
+  done_ = nullptr;
+  pause_.reset();
+  session_.reset();  // whose unanswered requests hold this fetcher
+}
+
 void Fetcher::fill() {
+  if (!done_) return;
   // A peer that was busy is asked one thing at a time, with a gap.
   const auto most = gap_.count() > 0 ? 1 : std::min(kMostUnderWay, session_->request_limit());
-  while (done_ && !pause_ && under_way_ < most && (under_way_ == 0 || bytes_under_way_ < budget_)) {
+  while (!pause_ && under_way_ < most && (under_way_ == 0 || bytes_under_way_ < budget_)) {
     if (const auto since = executor_.now() - last_asked_; since < gap_) return pause(gap_ - since);
     Range range;
     if (!next(range)) return;
@@ -147,8 +154,7 @@ void Fetcher::finish(Result<std::vector<Wanted>> result) {
   if (!done_) return;
   const auto self = shared_from_this();
   const auto done = std::move(done_);
-  done_ = nullptr;
-  pause_.reset();
+  cancel();
   done(std::move(result));
 }
 

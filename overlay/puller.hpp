@@ -42,7 +42,8 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   Fetcher(Executor& executor, std::shared_ptr<Session> session, const ExchangeLimits& limits,
           std::uint64_t snapshot, std::vector<Wanted> wanted, Done done);
   void start();
-  void cancel() { done_ = nullptr; }
+  /// Reports nothing any more.
+  void cancel();
   std::size_t bytes_received() const { return received_; }
 
  private:
