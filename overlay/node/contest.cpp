@@ -1,7 +1,6 @@
 #include "overlay/node/contest.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,6 +10,7 @@ namespace {
 
 using learner::ClassIndex;
 using learner::MergeOptions;
+using learner::Trial;
 
 constexpr float kKnownCount = 5;  // samples of a class that make a peer's rows for it worth having
 
@@ -120,37 +120,25 @@ void Contest::advance(std::size_t budget) {
   }
 }
 
-bool Contest::passed(std::size_t index) const {
-  const auto& tally = trial_.tally(index);
-  return tally.samples >= setup_.trial.minimum_samples && tally.wins > tally.losses &&
-         learner::Trial::log_martingale(tally.wins, tally.losses) >= -std::log(setup_.trial.alpha);
-}
-
 bool Contest::holds_up(std::size_t index) const {
   const std::size_t last = std::min(kRecent, champion_correct_.size());
   return count_last(entrants_[index].correct, last) >= count_last(champion_correct_, last);
 }
 
 std::size_t Contest::best() const {
-  P2P_ASSERT(!entrants_.empty());
-  const auto rank = [this](std::size_t i) {
-    const bool wins = passed(i) && holds_up(i);
-    return std::pair(wins, trial_.tally(i).challenger_correct);
-  };
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < entrants_.size(); ++i) {
-    if (rank(i) > rank(best)) best = i;
-  }
-  return best;
+  const auto best = trial_.best();
+  P2P_ASSERT(best.has_value());
+  return *best;
 }
 
-learner::Trial::Verdict Contest::verdict() const {
-  using Verdict = learner::Trial::Verdict;
+Trial::Verdict Contest::verdict() const {
+  using Verdict = Trial::Verdict;
   if (entrants_.empty()) return Verdict::reject;
-  const auto index = best();
-  if (caught_up() && passed(index) && holds_up(index)) return Verdict::accept;
-  if (champion_correct_.size() >= setup_.trial.maximum_samples) return caught_up() ? Verdict::reject : Verdict::undecided;
-  return trial_.verdict() == Verdict::reject ? Verdict::reject : Verdict::undecided;
+  const auto verdict = trial_.verdict();
+  if (verdict == Verdict::reject) return verdict;
+  if (!caught_up()) return Verdict::undecided;
+  if (verdict == Verdict::accept && holds_up(best())) return verdict;
+  return champion_correct_.size() >= setup_.trial.maximum_samples ? Verdict::reject : Verdict::undecided;
 }
 
 }  // namespace p2p::node

@@ -79,7 +79,6 @@ class Contest {
     std::vector<bool> correct;
   };
   void enter(std::string label, std::size_t part, std::unique_ptr<learner::Model> model);
-  bool passed(std::size_t index) const;
   bool holds_up(std::size_t index) const;
 
   Setup setup_;

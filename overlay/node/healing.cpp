@@ -22,6 +22,11 @@ std::string tally_text(const Trial::Tally& tally) {
                      tally.champion_correct, tally.wins, tally.losses);
 }
 
+void add_class(std::vector<ClassIndex>& classes, ClassIndex c) {
+  const auto at = std::lower_bound(classes.begin(), classes.end(), c);
+  if (at == classes.end() || *at != c) classes.insert(at, c);
+}
+
 double gain(const Trial::Tally& tally) {
   if (tally.samples == 0) return 0;
   return (static_cast<double>(tally.challenger_correct) - static_cast<double>(tally.champion_correct)) /
@@ -49,7 +54,7 @@ void Healing::tell(Event::Kind kind, std::string text) {
 
 void Healing::on_signal(const learner::DriftSignal& signal) {
   if (signal.level != learner::DriftLevel::drift) return;
-  if (phase_ == Phase::watching) judge_watch(watch_->by_count());
+  if (phase_ == Phase::watching) judge_watch(watch_->by_count(), true);
   if (!story_) return begin(signal, nullptr);
   if (!story_->retry_at && covers(story_->report, signal)) {
     ++counters_.drifts;
@@ -80,7 +85,7 @@ bool Healing::covers(const DriftReport& running, const learner::DriftSignal& sig
   });
 }
 
-void Healing::begin(const learner::DriftSignal& signal, const Story* superseded) {
+void Healing::begin(const learner::DriftSignal& signal, const Story* superseded, bool follow_up) {
   ++counters_.drifts;
   Story story;
   story.report.id = next_id_++;
@@ -88,8 +93,20 @@ void Healing::begin(const learner::DriftSignal& signal, const Story* superseded)
   story.report.since = std::max<std::size_t>(1, signal.since);
   story.report.cause = signal.cause;
   story.report.classes = signal.classes;
+  std::sort(story.report.classes.begin(), story.report.classes.end());
   story.detected = context_.executor.now();
   story.change_at = story.report.detected_at - std::min<std::uint64_t>(story.report.since, story.report.detected_at);
+  story.before = context_.serving.accuracy_before(story.change_at);
+  story.follow_up = follow_up;
+  if (signal.cause == DriftCause::class_error) {
+    // The alarm names the class that rang first. Where its concept changed, others often suffer from the same change
+    // (two labels that were swapped); a merge of one alone would make the others' errors the new normal.
+    for (const auto c : context_.serving.suffering({.since = story.change_at,
+                                                    .least = context_.options.drift.minimum_class_count,
+                                                    .loss = context_.options.drift.permitted_loss})) {
+      add_class(story.report.classes, c);
+    }
+  }
   if (superseded) {
     if (quest_) quest_->cancel();
     quest_.reset();
@@ -101,15 +118,12 @@ void Healing::begin(const learner::DriftSignal& signal, const Story* superseded)
     journal_.put(ended);
     context_.tell(Event::Kind::settled, fmt::format("drift {}: {}", ended.id, ended.reason), ended);
     if (!story.report.classes.empty() && !ended.classes.empty()) {
-      for (const auto c : ended.classes) {
-        if (std::find(story.report.classes.begin(), story.report.classes.end(), c) == story.report.classes.end()) {
-          story.report.classes.push_back(c);
-        }
-      }
-      std::sort(story.report.classes.begin(), story.report.classes.end());
+      for (const auto c : ended.classes) add_class(story.report.classes, c);
       if (ended.cause != story.report.cause) story.report.cause = DriftCause::class_error;
     }
     story.change_at = std::min(story.change_at, superseded->change_at);
+    story.before = superseded->before;
+    story.follow_up = superseded->follow_up;
     story.tried = superseded->tried;
   }
   story_ = std::move(story);
@@ -215,15 +229,13 @@ void Healing::try_parts(std::vector<Received> parts) {
   };
   const std::size_t judge_index = std::min(index(judge_from), stretch.tape.size());
   const std::size_t change_index = std::min(index(story.change_at), stretch.tape.size());
-  auto trial = context_.options.trial;
-  trial.maximum_samples = std::max(trial.maximum_samples, trial.minimum_samples);
   contest_ = std::make_unique<Contest>(Contest::Setup{.base = base.model,
                                                       .tape = std::move(stretch.tape),
                                                       .judge_from = judge_index,
                                                       .change_at = change_index,
                                                       .classes = story.report.classes,
-                                                      .classes_changed = story.report.cause == DriftCause::class_error,
-                                                      .trial = trial});
+                                                      .classes_changed = story.report.cause != DriftCause::new_class,
+                                                      .trial = context_.options.trial});
   story.parts = std::move(parts);
   phase_ = Phase::trying;
   for (const auto& refusal : contest_->enter(story.parts)) {
@@ -285,11 +297,11 @@ void Healing::merge(std::size_t winner) {
   const auto label = contest_->label(winner);
   story.helper = story.parts[contest_->part_of(winner)].helper.peer;
   watch_ = std::make_unique<Watch>(serving.replace(contest_->take(winner)),
-                                   Watch::Options{.samples = context_.options.watch_samples,
+                                   Watch::Options{.samples = std::max<std::size_t>(1, context_.options.watch_samples),
                                                   .alpha = context_.options.watch_alpha});
   contest_.reset();
   story.parts.clear();
-  if (report.cause == DriftCause::overall_error || report.cause == DriftCause::class_error) {
+  if (report.cause != DriftCause::new_class) {
     serving.forget_before(story.change_at, report.classes, correct);
   }
   phase_ = Phase::watching;
@@ -315,7 +327,7 @@ void Healing::rejected() {
   try_again_or_end(fmt::format("nothing that came in did better: {}", tally_text(story.report.tally)));
 }
 
-void Healing::judge_watch(Watch::Verdict verdict) {
+void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   if (verdict == Watch::Verdict::undecided) return;
   auto& story = *story_;
   auto& report = story.report;
@@ -330,7 +342,15 @@ void Healing::judge_watch(Watch::Verdict verdict) {
   watch_.reset();
   context_.exchange->feedback(story.helper, context_.task, back ? -gain(report.watch) : gain(report.tally));
   if (back) tell(Event::Kind::rolled_back, fmt::format("drift {}: {}", report.id, report.reason));
+  const auto watched = report.watch;
+  const auto before = story.before;
+  const bool again = !story.follow_up && !signalled;
   end();
+  const double now = static_cast<double>(back ? watched.challenger_correct : watched.champion_correct) /
+                     static_cast<double>(std::max<std::size_t>(1, watched.samples));
+  if (again && now < before - context_.options.drift.permitted_loss) {
+    begin({learner::DriftLevel::drift, DriftCause::overall_error, {}, watched.samples}, nullptr, true);
+  }
 }
 
 void Healing::try_again_or_end(std::string reason) {

@@ -35,6 +35,8 @@ class Journal {
 ///   - it asks for more, or the running story only waits for its second attempt: the running one ends as superseded,
 ///     and the new one takes over its open classes too;
 ///   - a merge is being watched: the watch ends on what it has seen (kept or rolled back), then the new one begins.
+/// And one alarm is its own: when a watch ends and the accuracy is still far below what it was before the change, the
+/// story is told once more, for all classes. The monitor cannot say so: its reference began with the merge.
 ///
 /// Invariants: at most one Quest, one Contest and one Watch at a time; the serving model changes only where a
 /// contest was won or a watch lost; every story ends with a report that says why.
@@ -77,6 +79,8 @@ class Healing : public std::enable_shared_from_this<Healing> {
     DriftReport report;
     overlay::TimePoint detected;
     std::uint64_t change_at = 0;  ///< samples seen before the change
+    double before = 0;            ///< accuracy over what the window held of the time before it
+    bool follow_up = false;
     std::optional<std::uint64_t> retry_at;
     std::vector<metadata::NodeId> tried;        ///< rejected by this story's trials
     std::vector<Received> parts;                ///< of the running trial
@@ -84,7 +88,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
     overlay::Exchange::Peer helper;             ///< whose part is in force
   };
 
-  void begin(const learner::DriftSignal& signal, const Story* superseded);
+  void begin(const learner::DriftSignal& signal, const Story* superseded, bool follow_up = false);
   bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
   void ask();
   void on_stage(Quest::Stage stage, const Quest::Findings& findings);
@@ -94,7 +98,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void judge();
   void merge(std::size_t winner);
   void rejected();
-  void judge_watch(Watch::Verdict verdict);
+  void judge_watch(Watch::Verdict verdict, bool signalled = false);  // signalled: a new alarm has come anyway
   void try_again_or_end(std::string reason);
   void end();
   void refuse(const metadata::NodeId& peer, const Error& error);

@@ -80,7 +80,7 @@ void Quest::asked(overlay::LookupResult result) {
     peers.push_back({candidate.entry.node, candidate.entry.endpoint});
   }
   if (peers.empty()) {
-    return finish(result.candidates.empty() ? "nobody on the overlay has published such experience"
+    return finish(result.candidates.empty() ? "nobody with such experience was found on the overlay"
                                             : "everybody found had been tried or refused before");
   }
   stage_ = Stage::asking;

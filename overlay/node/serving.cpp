@@ -149,6 +149,37 @@ metadata::Fingerprint Serving::recent_fingerprint(std::size_t count) const {
   return builder.build();
 }
 
+std::vector<learner::ClassIndex> Serving::suffering(const Suffering& asked) const {
+  struct Tally {
+    double n = 0, errors = 0;
+    double rate() const { return n > 0 ? errors / n : 0; }
+  };
+  std::vector<Tally> before(spec().classes), after(spec().classes);
+  const std::size_t size = window_.size();
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto item = window_.at(i);
+    auto& tally = (samples_ - size + i < asked.since ? before : after)[static_cast<std::size_t>(item.label)];
+    tally.n += 1;
+    if (item.predicted != item.label) tally.errors += 1;
+  }
+  std::vector<learner::ClassIndex> out;
+  for (std::size_t c = 0; c < after.size(); ++c) {
+    if (after[c].n < static_cast<double>(asked.least) || before[c].n == 0) continue;
+    if (after[c].rate() > before[c].rate() + asked.loss) out.push_back(static_cast<learner::ClassIndex>(c));
+  }
+  return out;
+}
+
+double Serving::accuracy_before(std::uint64_t samples) const {
+  const std::size_t size = window_.size();
+  const std::uint64_t first = samples_ - size;
+  if (samples <= first) return metrics_.accuracy();
+  const auto count = std::min<std::size_t>(size, static_cast<std::size_t>(samples - first));
+  std::size_t right = 0;
+  for (std::size_t i = 0; i < count; ++i) right += window_.at(i).predicted == window_.at(i).label;
+  return static_cast<double>(right) / static_cast<double>(count);
+}
+
 void Serving::forget_before(std::uint64_t since, std::span<const learner::ClassIndex> classes,
                             const std::vector<bool>& correct) {
   fingerprint_.clear();

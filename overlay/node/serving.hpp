@@ -64,6 +64,19 @@ class Serving {
   /// The same over the latest `count` samples alone (as far as the window reaches), none decayed.
   metadata::Fingerprint recent_fingerprint(std::size_t count) const;
 
+  /// Classes of which, of the samples seen after `since`, at least `least` came and clearly more (by `loss`) were
+  /// mispredicted than of those before, as far as the window reaches.
+  struct Suffering {
+    std::uint64_t since = 0;
+    std::size_t least = 3;
+    double loss = 0.2;
+  };
+  std::vector<learner::ClassIndex> suffering(const Suffering& asked) const;
+
+  /// Accuracy over what the window holds of the time before `samples` were seen; over the whole stream where it holds
+  /// nothing of it.
+  double accuracy_before(std::uint64_t samples) const;
+
   /// Forgets what the fingerprint holds of the time before `since` samples were seen: of `classes`, or of all if
   /// empty. Rebuilt from the window. `correct`: of its latest samples, oldest first, whether the model in force
   /// now had them right; for those before, what was recorded counts.

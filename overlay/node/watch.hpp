@@ -1,6 +1,7 @@
 // After a merge: the model that was replaced goes on in the shadow, and comes back if it would have done better.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 
@@ -17,7 +18,7 @@ namespace p2p::node {
 class Watch {
  public:
   struct Options {
-    std::size_t samples = 200;       ///< length
+    std::size_t samples = 200;       ///< length, at least 1
     double alpha = 0.02;             ///< chance to undo a merge that is no worse
     std::size_t minimum_samples = 10;
     double margin = 0.02;            ///< share of the samples by which the former one may lead at the end
@@ -27,7 +28,7 @@ class Watch {
   Watch(std::unique_ptr<learner::Model> former, const Options& options)
       : options_(options),
         trial_({.alpha = options.alpha,
-                .minimum_samples = options.minimum_samples,
+                .minimum_samples = std::min(options.minimum_samples, options.samples),
                 .maximum_samples = options.samples}) {
     trial_.enter("former", std::move(former));
   }

@@ -1,0 +1,130 @@
+// Many simulated nodes with their twins: what the simulation tests are written in.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "overlay/node/node.hpp"
+#include "overlay/sim/simulation.hpp"
+#include "tests/simulation/stream.hpp"
+
+namespace p2p::testing {
+
+/// The seed of this run: P2P_SEED if that is set, else `otherwise`.
+std::uint64_t seed_or(std::uint64_t otherwise);
+/// The seeds of a test that runs over several: only P2P_SEED if that is set.
+std::vector<std::uint64_t> seeds_or(std::uint64_t first, std::size_t count);
+/// The command that runs a test again with a seed.
+std::string replay(std::uint64_t seed, const std::string& test);
+
+/// Which of a learner's samples it had right.
+using Record = std::vector<bool>;
+/// The first sample at which the two differ; -1: they are equal.
+long first_difference(const Record& a, const Record& b);
+double accuracy(const Record& record, std::size_t from, std::size_t to);
+
+/// PAPERS.md M3 in samples: how many after `change` until the error, over 3 batches of 20, is within `delta` of what
+/// it was over the 200 samples before, and stays there for 3 batches; record.size() - change when it never does.
+std::size_t samples_to_recover(const Record& record, std::size_t change, double delta = 0.05);
+
+/// One place: a host, a node on it, an isolated twin that sees the same samples, and their stream.
+class Place {
+ public:
+  Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, const node::NodeOptions& options,
+        sim::HostOptions host = {});
+  ~Place();
+
+  sim::Host& host() { return host_; }
+  node::Node& node() { return *node_; }
+  node::Node& twin() { return *twin_; }
+  Stream& stream() { return stream_; }
+  const std::vector<node::Event>& events() const { return events_; }
+  std::size_t count(node::Event::Kind kind) const;
+  const Record& record() const { return record_; }
+  const Record& twin_record() const { return twin_record_; }
+  std::size_t samples() const { return record_.size(); }
+
+  /// Joins and takes a sample every `interval` of virtual time from now on.
+  void start(const std::vector<std::string>& seeds, overlay::Duration interval);
+  void rest() { timer_.reset(); }
+  /// One sample to node and twin.
+  void feed();
+  /// At the given sample of this place, `change` happens.
+  void at_sample(std::size_t sample, std::function<void()> change) { changes_.emplace_back(sample, std::move(change)); }
+  /// The machine stops; its node goes with it.
+  void crash(sim::Crash how = sim::Crash::process);
+
+ private:
+  void tick();
+  sim::Simulation& sim_;
+  sim::Host& host_;
+  const metadata::Task& task_;
+  Stream stream_;
+  std::unique_ptr<overlay::Directory> directory_;
+  std::unique_ptr<node::Node> node_, twin_;
+  std::vector<node::Event> events_;
+  Record record_, twin_record_;
+  std::vector<std::pair<std::size_t, std::function<void()>>> changes_;
+  overlay::Duration interval_{};
+  overlay::Executor::TimerHandle timer_;
+};
+
+/// A peer that is not what it says: its description is that of an honest node of the concept it pretends to know, and
+/// its blocks are of another model.
+class Liar {
+ public:
+  struct Options {
+    Concept pretends = {};           ///< its description tells of this, with full accuracy
+    Concept learned = {};           ///< its model was trained on this
+    Mix mix = kAll;
+    std::size_t trained = 1500;   ///< samples
+    std::function<void(overlay::SharedBlock&)> damage = {};  ///< done to each block that it sends; may be empty
+  };
+  Liar(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, Options options);
+  ~Liar();
+  void start(const std::vector<std::string>& seeds);
+  std::uint64_t served() const { return exchange_->served(); }
+  sim::Host& host() { return host_; }
+
+ private:
+  sim::Host& host_;
+  const metadata::Task& task_;
+  Options options_;
+  std::unique_ptr<learner::Model> model_;
+  metadata::Fingerprint fingerprint_;
+  std::unique_ptr<overlay::Exchange> exchange_;
+  std::unique_ptr<overlay::Directory> directory_;
+};
+
+/// A whole overlay of places.
+class Village {
+ public:
+  explicit Village(std::uint64_t seed, std::size_t places, const node::NodeOptions& options = {});
+
+  sim::Simulation& sim() { return sim_; }
+  const metadata::Task& task() const { return task_; }
+  std::uint64_t seed() const { return seed_; }
+  Place& operator[](std::size_t index) { return *places_[index]; }
+  std::size_t size() const { return places_.size(); }
+  Place& add(const node::NodeOptions& options = {}, sim::HostOptions host = {});
+  Liar& add_liar(Liar::Options options);
+  std::vector<std::string> seeds() { return {places_.front()->host().seed()}; }
+  /// All places, and liars, from now on.
+  void start(overlay::Duration interval = std::chrono::milliseconds(10));
+  /// Until place `index` has taken so many samples.
+  void run_to(std::size_t index, std::size_t samples);
+
+ private:
+  std::uint64_t seed_;
+  sim::Simulation sim_;
+  metadata::Task task_;
+  std::vector<std::unique_ptr<Place>> places_;
+  std::vector<std::unique_ptr<Liar>> liars_;
+};
+
+}  // namespace p2p::testing
