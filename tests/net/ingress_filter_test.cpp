@@ -1,5 +1,8 @@
 #include "overlay/net/ingress_filter.hpp"
 
+#include <fstream>
+#include <iterator>
+
 #include "metadata/base/random.hpp"
 #include "packets.hpp"
 #include "support.hpp"
@@ -49,6 +52,19 @@ TEST_CASE("The ingress filter lets pass what nodes of ours say to each other") {
   CHECK(judge(answer(MapOf(id).add(kTableName, rows))) == Refusal::none);
   CHECK(judge(MapOf{{"e", list({number(401), text("Put with wrong token")})}, {"r", id}, {"t", number(1)},
                     {"y", text("e")}, {"v", text("RNG1")}}) == Refusal::none);
+}
+
+TEST_CASE("The ingress filter lets pass what OpenDHT 2.4.12 and dhtnode really sent, but for dhtnode's listen") {
+  int packets = 0;
+  for (const auto& file : std::filesystem::directory_iterator(P2P_INGRESS_CORPUS)) {
+    std::ifstream in(file.path(), std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+    const std::string what = file.path().filename();
+    INFO(what);
+    CHECK(check_packet(view(bytes), {}) == (what.starts_with("listen") ? Refusal::unknown_kind : Refusal::none));
+    ++packets;
+  }
+  CHECK(packets >= 16);
 }
 
 TEST_CASE("The ingress filter drops values that carry an OpenDHT owner") {

@@ -134,17 +134,22 @@ class ByHand {
                      sizeof address_) == static_cast<ssize_t>(packet.size()));
   }
   void ask(const std::string& kind, const MapOf& arguments) { send(packed(query(kind, arguments, network_))); }
-  /// The next answer to one of our queries; the node's own queries are passed over.
-  std::optional<Document> answered() {
+  /// The next answer to one of our queries; the node's own queries are passed over. Empty: none within 5 s.
+  Bytes answered_bytes() {
     for (;;) {
       Bytes packet(65536);
       const ssize_t size = ::recv(socket_, packet.data(), packet.size(), 0);
-      if (size < 0) return std::nullopt;
-      auto document =
-          Document::parse(ByteView(packet).first(static_cast<std::size_t>(size)), {.bytes = 65536, .depth = 16, .elements = 1u << 16});
+      if (size < 0) return {};
+      packet.resize(static_cast<std::size_t>(size));
+      const auto document = Document::parse(packet, kLimits);
       REQUIRE(document);
-      if (document->root()["y"].text() != "q") return std::move(*document);
+      if (document->root()["y"].text() != "q") return packet;
     }
+  }
+  std::optional<Document> answered() {
+    const Bytes packet = answered_bytes();
+    if (packet.empty()) return std::nullopt;
+    return std::move(*Document::parse(packet, kLimits));
   }
   bool is_alive() {
     ask("ping", {{"id", binary(id_bytes())}});
@@ -172,6 +177,7 @@ class ByHand {
   }
 
  private:
+  static constexpr metadata::DecodeLimits kLimits{.bytes = 65536, .depth = 16, .elements = 1u << 16};
   int socket_;
   sockaddr_in address_{};
   std::uint32_t network_ = 0;
@@ -190,6 +196,9 @@ TEST_CASE("A record that one node puts, another gets, byte for byte, under its i
     CHECK(values[0].data == record);
   }
   CHECK(swarm.get(1, key_at(4)).empty());
+  CHECK(swarm.put(0, key_at(3), {77, record}));  // a refresh
+  CHECK(swarm.get(1, key_at(3)).size() == 1);
+  CHECK(swarm.stats(0).refused_packets == 0);
   const auto stats = swarm.stats(1);
   CHECK(stats.stored_values == 1);
   CHECK(stats.stored_bytes >= record.size());
@@ -345,6 +354,18 @@ TEST_CASE("A node that is sent values with an OpenDHT owner drops the packets an
   REQUIRE(kept.size() == 1);
   CHECK(kept[0]["dat"]["body"]["data"].binary().has_value());
   CHECK(peer.stored(key_at(2)).empty());
+}
+
+TEST_CASE("What OpenDHT answers to a wrong token passes the filter: errors are understood") {
+  Swarm swarm(2);
+  ByHand peer(swarm.address(0));
+  peer.ask("put", MapOf(put_arguments({value_of(value_body(4243, record_of(key_of(1), 1, now_ms())))})));
+  const auto error = peer.answered_bytes();
+  REQUIRE_FALSE(error.empty());
+  const auto document = Document::parse(error, {});
+  REQUIRE(document);
+  CHECK(document->root()["e"][0].unsigned_integer() == 401u);
+  CHECK(name(check_packet(error, {})) == "none");
 }
 
 TEST_CASE("A node survives a storm of garbage on its port and still answers") {
