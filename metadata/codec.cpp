@@ -250,7 +250,7 @@ Result<Document> Document::parse(ByteView bytes, const DecodeLimits& limits) {
   try {
     whole = msgpack::parse(reinterpret_cast<const char*>(state->bytes.data()), state->bytes.size(), offset,
                            builder);
-  } catch (const std::exception& e) {  // ext_size_overflow
+  } catch (const msgpack::unpack_error& e) {  // an extension's size; nothing wider: room is never asked for in vain
     return fail(ErrorCode::malformed, "the message does not decode", e.what());
   }
   if (builder.failed()) return tl::unexpected<Error>(builder.error());
