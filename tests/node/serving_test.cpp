@@ -140,8 +140,8 @@ TEST_CASE("Classes suffer when they are mispredicted clearly more often than bef
   Stream stream(kWorld, 1);
   learn(*serving, stream, 1000);
   CHECK(serving->suffering({.since = 960}).empty());
-  stream.set(relabelled({0, 2, 1, 3, 4, 5}), kAll);
-  learn(*serving, stream, 24);
+  stream.set(relabelled({0, 2, 1, 3, 4, 5}), {1, 2, 2, 1, 1, 1});
+  learn(*serving, stream, 40);
   CHECK(serving->suffering({.since = 1000}) == std::vector<learner::ClassIndex>{1, 2});
 }
 
