@@ -218,11 +218,12 @@ class ControlServer::State final : public HandleOwner, public std::enable_shared
 
   void end() {
     handler = nullptr;
+    // The file first: a client that sees us hang up must not find it.
+    struct stat about {};
+    if (::lstat(path.c_str(), &about) == 0 && about.st_ino == inode) ::unlink(path.c_str());
     const auto all = clients;
     clients.clear();
     for (Client* client : all) client->orphan();
-    struct stat about {};
-    if (::lstat(path.c_str(), &about) == 0 && about.st_ino == inode) ::unlink(path.c_str());
     auto* handle = reinterpret_cast<uv_handle_t*>(&listener);
     if (!uv_is_closing(handle)) close_handle(handle);
   }
