@@ -21,8 +21,9 @@ int run(int argc, char** argv) {
   app.name("p2p-learner");
   app.set_version_flag("--version", "p2p-learner " P2P_VERSION);
   app.require_subcommand(1);
-  app.footer("`p2p-learner COMMAND --help` says more; the man page p2p-learner(1) says everything.\n\n" +
-             exit_code_table());
+  app.footer(
+      "`p2p-learner COMMAND --help` says more; the man page p2p-learner(1) says everything.\n\n" +
+      exit_code_table());
   Action action;
 #ifdef P2P_DEMO
   app.add_subcommand("demo", "Watch eight nodes on this machine heal each other's drifts");
@@ -40,7 +41,8 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // Help and version are no errors; everything else is usage.
-    return app.exit(error) == 0 ? static_cast<int>(ExitCode::ok) : static_cast<int>(ExitCode::usage);
+    return app.exit(error) == 0 ? static_cast<int>(ExitCode::ok)
+                                : static_cast<int>(ExitCode::usage);
   }
   return static_cast<int>(action());
 }

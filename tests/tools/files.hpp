@@ -56,7 +56,8 @@ inline std::string gzip(const std::string& text) {
 }
 
 /// An IDX file of unsigned bytes.
-inline std::string idx(std::initializer_list<std::uint32_t> dimensions, const std::string& content) {
+inline std::string idx(std::initializer_list<std::uint32_t> dimensions,
+                       const std::string& content) {
   std::string out{'\0', '\0', '\x08', static_cast<char>(dimensions.size())};
   for (const auto d : dimensions) {
     for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(d >> shift));

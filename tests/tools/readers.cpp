@@ -10,10 +10,10 @@
 namespace p2p::tools {
 namespace {
 
+using Catch::Matchers::Contains;
 using test::gzip;
 using test::idx;
 using test::TemporaryDirectory;
-using Catch::Matchers::Contains;
 
 std::vector<Row> read_all(SampleSource& source) {
   std::vector<Row> rows;
@@ -40,7 +40,8 @@ Error first_error(Result<std::unique_ptr<SampleSource>> source) {
   return {};
 }
 
-Error csv_error(const TemporaryDirectory& dir, const std::string& text, const std::string& label = "") {
+Error csv_error(const TemporaryDirectory& dir, const std::string& text,
+                const std::string& label = "") {
   return first_error(open_csv({.path = dir.write("bad.csv", text), .label = label}));
 }
 
@@ -96,28 +97,33 @@ TEST_CASE("each way in which an idx pair can be wrong is named with its file and
   const TemporaryDirectory dir;
   const auto images = dir.write("images", kImages);
   const auto labels = dir.write("labels", kLabels);
-  const auto check = [&](const std::string& image_path, const std::string& label_path, ErrorCode code,
-                         std::initializer_list<const char*> words) {
+  const auto check = [&](const std::string& image_path, const std::string& label_path,
+                         ErrorCode code, std::initializer_list<const char*> words) {
     const auto error = first_error(open_idx(image_path, label_path));
     CHECK(error.code == code);
     for (const char* word : words) CHECK_THAT(error.text(), Contains(word));
   };
   check(dir / "none", labels, ErrorCode::not_found, {"no file", "none"});
   check(labels, images, ErrorCode::malformed, {"labels", "byte 0", "0x00000801", "exchanged"});
-  check(dir.write("text", "sepal,petal\n1,2\n"), labels, ErrorCode::malformed, {"text", "byte 0", "magic"});
+  check(dir.write("text", "sepal,petal\n1,2\n"), labels, ErrorCode::malformed,
+        {"text", "byte 0", "magic"});
   check(dir.write("empty", ""), labels, ErrorCode::malformed, {"empty", "byte 0", "magic"});
-  check(dir.write("short", kImages.substr(0, 9)), labels, ErrorCode::malformed, {"short", "byte 9", "header"});
-  check(dir.write("zero", idx({3, 0, 2}, "")), labels, ErrorCode::malformed, {"zero", "byte 8", "is 0"});
+  check(dir.write("short", kImages.substr(0, 9)), labels, ErrorCode::malformed,
+        {"short", "byte 9", "header"});
+  check(dir.write("zero", idx({3, 0, 2}, "")), labels, ErrorCode::malformed,
+        {"zero", "byte 8", "is 0"});
   check(dir.write("none-in", idx({0, 1, 2}, "")), labels, ErrorCode::malformed, {"byte 4", "is 0"});
   check(dir.write("huge", idx({3, 0xffffffff, 0xffffffff}, "")), labels, ErrorCode::malformed,
         {"huge", "byte 8", "65536"});
   check(dir.write("cut", kImages.substr(0, kImages.size() - 1)), labels, ErrorCode::malformed,
         {"cut", "byte 21", "promises 22"});
-  check(dir.write("long", kImages + "x"), labels, ErrorCode::malformed, {"long", "byte 22", "promises 22"});
-  check(images, dir.write("two", idx({2}, "ab")), ErrorCode::malformed, {"two", "2 labels", "3 images"});
+  check(dir.write("long", kImages + "x"), labels, ErrorCode::malformed,
+        {"long", "byte 22", "promises 22"});
+  check(images, dir.write("two", idx({2}, "ab")), ErrorCode::malformed,
+        {"two", "2 labels", "3 images"});
   // The same inside gzip, where the size on disk says nothing.
-  check(dir.write("cut.gz", gzip(kImages.substr(0, kImages.size() - 1))), labels, ErrorCode::malformed,
-        {"cut.gz", "byte 21", "record 3 of 3"});
+  check(dir.write("cut.gz", gzip(kImages.substr(0, kImages.size() - 1))), labels,
+        ErrorCode::malformed, {"cut.gz", "byte 21", "record 3 of 3"});
   check(dir.write("long.gz", gzip(kImages + "x")), labels, ErrorCode::malformed,
         {"long.gz", "byte 22", "behind its last record"});
 }
@@ -187,7 +193,8 @@ TEST_CASE("semicolons and tabs separate where the header has them", "[tools]") {
   }
 }
 
-TEST_CASE("each way in which a csv file can be wrong is named with its file, line and column", "[tools]") {
+TEST_CASE("each way in which a csv file can be wrong is named with its file, line and column",
+          "[tools]") {
   const TemporaryDirectory dir;
   const auto check = [&](const std::string& text, std::initializer_list<const char*> words,
                          const std::string& label = "") {
@@ -274,11 +281,24 @@ TEST_CASE("json lines arrive in pieces and are read as they become whole", "[too
   CHECK(source->next(row) == SampleSource::Got::end);
 }
 
-TEST_CASE("a malformed json line is an error with its number, and the next line is read", "[tools]") {
+TEST_CASE("a malformed json line is an error with its number, and the next line is read",
+          "[tools]") {
   const std::vector<std::string> bad{
-      "not json", "{\"x\":[1]", "[1,2]", "{\"y\":1}", "{\"x\":3}", "{\"x\":[\"a\"]}", "{\"x\":[1e999]}",
-      "{\"x\":[1e39]}", "{\"x\":[Infinity]}", "{\"x\":[1],\"y\":1.5}", "{\"x\":[1],\"y\":[]}",
-      "{\"x\":[1],\"z\":2}", "{\"x\":[true]}", "\xff\xfe", std::string(2000, '['),
+      "not json",
+      "{\"x\":[1]",
+      "[1,2]",
+      "{\"y\":1}",
+      "{\"x\":3}",
+      "{\"x\":[\"a\"]}",
+      "{\"x\":[1e999]}",
+      "{\"x\":[1e39]}",
+      "{\"x\":[Infinity]}",
+      "{\"x\":[1],\"y\":1.5}",
+      "{\"x\":[1],\"y\":[]}",
+      "{\"x\":[1],\"z\":2}",
+      "{\"x\":[true]}",
+      "\xff\xfe",
+      std::string(2000, '['),
   };
   for (const auto& line : bad) {
     Pipe pipe;
@@ -300,8 +320,8 @@ TEST_CASE("a malformed json line is an error with its number, and the next line 
 
 TEST_CASE("a json line beyond the limit is refused once and skipped to its end", "[tools]") {
   const TemporaryDirectory dir;
-  const auto path = dir.write("long", "{\"x\":[" + std::string(LineReader::kMaxLineBytes * 3, '1') +
-                                          "]}\n{\"x\":[5]}\n");
+  const auto path = dir.write(
+      "long", "{\"x\":[" + std::string(LineReader::kMaxLineBytes * 3, '1') + "]}\n{\"x\":[5]}\n");
   const int fd = ::open(path.c_str(), O_RDONLY);
   const auto source = json_lines(fd);
   Row row;

@@ -46,7 +46,8 @@ class Report {
     bad(what, error.text(), exit_code(error, context));
   }
   ExitCode finish() {
-    if (json_) std::puts(to_line(Json{{"ok", first_ == ExitCode::ok}, {"checks", checks_}}).c_str());
+    if (json_)
+      std::puts(to_line(Json{{"ok", first_ == ExitCode::ok}, {"checks", checks_}}).c_str());
     return first_;
   }
 
@@ -65,25 +66,29 @@ class Report {
 void check_source(Report& report, const NodeConfig& config, const metadata::Task& task) {
   const auto& from = config.source;
   if (!from.finite()) return report.ok("source", "nothing to open beforehand");
-  auto source = from.kind == SourceConfig::Kind::csv ? open_csv({.path = from.path, .label = from.label})
-                                                     : open_idx(from.images, from.labels);
+  auto source = from.kind == SourceConfig::Kind::csv
+                    ? open_csv({.path = from.path, .label = from.label})
+                    : open_idx(from.images, from.labels);
   if (!source) return report.bad("source", source.error(), Context::data);
   const auto& file = from.kind == SourceConfig::Kind::csv ? from.path : from.images;
   if ((*source)->features() != task.raw_features()) {
-    return report.bad("source",
-                      fmt::format("{} has {} features where the task has {}; name the data of this task", file,
-                                  (*source)->features(), task.raw_features()),
-                      ExitCode::data);
+    return report.bad(
+        "source",
+        fmt::format("{} has {} features where the task has {}; name the data of this task", file,
+                    (*source)->features(), task.raw_features()),
+        ExitCode::data);
   }
   Row row;
   const auto got = (*source)->next(row);
   if (!got) return report.bad("source", got.error(), Context::data);
   if (*got == SampleSource::Got::row && row.labelled) {
     if (auto label = resolve_label(task.classes, row.label); !label) {
-      return report.bad("source", fmt::format("{}: {}", file, label.error().text()), ExitCode::data);
+      return report.bad("source", fmt::format("{}: {}", file, label.error().text()),
+                        ExitCode::data);
     }
   }
-  report.ok("source", fmt::format("{}: {} features, the first sample fits the task", file, row.x.size()));
+  report.ok("source",
+            fmt::format("{}: {} features, the first sample fits the task", file, row.x.size()));
 }
 
 /// Can a file be made there? Leaves nothing behind.
@@ -98,7 +103,8 @@ void check_state(Report& report, const std::string& directory) {
   if (directory.empty()) {
     return report.ok("state", "nothing is kept: node.state_dir is empty, a restart begins anew");
   }
-  if (auto ok = net::make_directories(directory); !ok) return report.bad("state", ok.error(), Context::start);
+  if (auto ok = net::make_directories(directory); !ok)
+    return report.bad("state", ok.error(), Context::start);
   if (auto ok = try_writing(directory); !ok) return report.bad("state", ok.error(), Context::run);
   struct statvfs info {};
   constexpr std::uint64_t kEnough = 16u << 20;
@@ -106,8 +112,8 @@ void check_state(Report& report, const std::string& directory) {
     const auto free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
     if (free < kEnough) {
       return report.bad("state",
-                        fmt::format("{} has only {} left; snapshots need room twice, make some", directory,
-                                    bytes_text(static_cast<double>(free))),
+                        fmt::format("{} has only {} left; snapshots need room twice, make some",
+                                    directory, bytes_text(static_cast<double>(free))),
                         ExitCode::disk_full);
     }
   }
@@ -115,7 +121,8 @@ void check_state(Report& report, const std::string& directory) {
 }
 
 void check_key(Report& report, const std::string& directory) {
-  if (directory.empty()) return report.ok("key", "a new one at each start, for node.state_dir is empty");
+  if (directory.empty())
+    return report.ok("key", "a new one at each start, for node.state_dir is empty");
   const auto path = key_path(directory);
   const auto key = net::load_key(path);
   if (key) return report.ok("key", fmt::format("{}: node {}", path, key->id().hex()));
@@ -135,11 +142,12 @@ void check_snapshot(Report& report, const std::string& directory) {
   if (!bytes) return report.bad("snapshot", bytes.error(), Context::start);
   if (const auto snapshot = learner::decode_snapshot(*bytes); !snapshot) {
     return report.bad("snapshot",
-                      fmt::format("{}: {}. Restore it from a backup, or move it away to start anew", path,
-                                  snapshot.error().text()),
+                      fmt::format("{}: {}. Restore it from a backup, or move it away to start anew",
+                                  path, snapshot.error().text()),
                       ExitCode::snapshot);
   }
-  report.ok("snapshot", fmt::format("{}: {}, whole", path, bytes_text(static_cast<double>(bytes->size()))));
+  report.ok("snapshot",
+            fmt::format("{}: {}, whole", path, bytes_text(static_cast<double>(bytes->size()))));
 }
 
 void check_port(Report& report, const NodeConfig& config, bool udp, const Json& running) {
@@ -150,12 +158,14 @@ void check_port(Report& report, const NodeConfig& config, bool udp, const Json& 
   to.sin_family = AF_INET;
   to.sin_port = htons(port);
   if (::inet_pton(AF_INET, config.node.bind.c_str(), &to.sin_addr) != 1) {
-    return report.bad(what, fmt::format("node.bind = \"{}\" is no IPv4 address", config.node.bind), ExitCode::usage);
+    return report.bad(what, fmt::format("node.bind = \"{}\" is no IPv4 address", config.node.bind),
+                      ExitCode::usage);
   }
   const int fd = ::socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
   const int on = 1;
   if (!udp) ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const bool bound = fd >= 0 && ::bind(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0 &&
+  const bool bound = fd >= 0 &&
+                     ::bind(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0 &&
                      (udp || ::listen(fd, 1) == 0);
   const int error = errno;
   if (fd >= 0) ::close(fd);
@@ -165,17 +175,20 @@ void check_port(Report& report, const NodeConfig& config, bool udp, const Json& 
   }
   const char* key = udp ? "dht" : "link";
   if (error == EADDRINUSE && running.contains(key) && running[key] == address) {
-    return report.ok(what, fmt::format("{} {} is held by this node, which is running", udp ? "udp" : "tcp", address));
+    return report.ok(what, fmt::format("{} {} is held by this node, which is running",
+                                       udp ? "udp" : "tcp", address));
   }
   if (error == EADDRINUSE) {
-    return report.bad(what,
-                      fmt::format("{} {} is taken by another program; end it (`ss -{}lnp` names it) or change "
-                                  "node.{}_port",
-                                  udp ? "udp" : "tcp", address, udp ? "u" : "t", udp ? "dht" : "link"),
-                      ExitCode::in_use);
+    return report.bad(
+        what,
+        fmt::format("{} {} is taken by another program; end it (`ss -{}lnp` names it) or change "
+                    "node.{}_port",
+                    udp ? "udp" : "tcp", address, udp ? "u" : "t", udp ? "dht" : "link"),
+        ExitCode::in_use);
   }
-  report.bad(what, fmt::format("{} {} cannot be used: {}; change node.bind or node.{}_port", udp ? "udp" : "tcp",
-                               address, std::strerror(error), udp ? "dht" : "link"),
+  report.bad(what,
+             fmt::format("{} {} cannot be used: {}; change node.bind or node.{}_port",
+                         udp ? "udp" : "tcp", address, std::strerror(error), udp ? "dht" : "link"),
              error == EADDRNOTAVAIL ? ExitCode::usage : ExitCode::failed);
 }
 
@@ -186,24 +199,31 @@ void check_clock(Report& report) {
   const auto now = std::time(nullptr);
   char text[32] = "";
   std::tm utc{};
-  if (::gmtime_r(&now, &utc) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &utc);
+  if (::gmtime_r(&now, &utc) != nullptr)
+    std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &utc);
   if (now < kBuilt || now > kEnd) {
-    return report.bad("clock",
-                      fmt::format("this machine's clock says {}; set it (timedatectl set-ntp true), or other nodes "
-                                  "refuse this one's records",
-                                  text),
-                      ExitCode::failed);
+    return report.bad(
+        "clock",
+        fmt::format(
+            "this machine's clock says {}; set it (timedatectl set-ntp true), or other nodes "
+            "refuse this one's records",
+            text),
+        ExitCode::failed);
   }
   timex state{};
   const bool synchronised = ::adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0;
-  report.ok("clock", fmt::format("{}, {}", text,
-                                 synchronised ? "synchronised"
-                                              : "not known to be synchronised; keep it within ten minutes of the others"));
+  report.ok(
+      "clock",
+      fmt::format("{}, {}", text,
+                  synchronised
+                      ? "synchronised"
+                      : "not known to be synchronised; keep it within ten minutes of the others"));
 }
 
 void check_seeds(Report& report, const NodeConfig& config, double timeout_s) {
   if (config.node.seeds.empty()) {
-    return report.ok("seeds", "none: this node is the first of its network, or others name it as theirs");
+    return report.ok("seeds",
+                     "none: this node is the first of its network, or others name it as theirs");
   }
   OverlayCheckOptions options;
   options.bind = config.node.bind;
@@ -218,26 +238,31 @@ void check_seeds(Report& report, const NodeConfig& config, double timeout_s) {
   for (const auto& seed : result->seeds) {
     if (seed.reachable) {
       if (++reachable == 1) first = seed.seed;
-      report.ok("seed", fmt::format("{} answered after {:.0f} ms; {} nodes seen through it", seed.seed,
-                                    seed.took_ms, seed.good_nodes));
+      report.ok("seed", fmt::format("{} answered after {:.0f} ms; {} nodes seen through it",
+                                    seed.seed, seed.took_ms, seed.good_nodes));
     } else {
       report.bad("seed",
-                 fmt::format("{} did not answer within {:.0f} s: is a node running there, is UDP open on the way, is "
+                 fmt::format("{} did not answer within {:.0f} s: is a node running there, is UDP "
+                             "open on the way, is "
                              "its network \"{}\" too?",
                              seed.seed, timeout_s, config.node.network),
                  ExitCode::no_node);
     }
   }
   if (!result->compared) {
-    return report.ok("overlay", reachable == 0 ? "cannot be judged without a seed that answers"
-                                               : "one seed answers; with two, a split could be noticed");
+    return report.ok("overlay", reachable == 0
+                                    ? "cannot be judged without a seed that answers"
+                                    : "one seed answers; with two, a split could be noticed");
   }
   if (result->split_from_first.empty()) {
-    return report.ok("overlay", fmt::format("whole: what is stored through {} is read through every other seed", first));
+    return report.ok(
+        "overlay",
+        fmt::format("whole: what is stored through {} is read through every other seed", first));
   }
   for (const auto& other : result->split_from_first) {
     report.bad("overlay",
-               fmt::format("split: {} and {} do not see each other; let a node of one side name one of the other as "
+               fmt::format("split: {} and {} do not see each other; let a node of one side name "
+                           "one of the other as "
                            "a seed and restart it",
                            first, other),
                ExitCode::no_node);
@@ -285,15 +310,20 @@ ExitCode check_all(const Options& options) {
 
 void add_check_command(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand(
-      "check", "Check a configuration and what it needs: files, key, ports, clock, seeds, and whether the overlay is split");
+  auto* command = app.add_subcommand("check",
+                                     "Check a configuration and what it needs: files, key, ports, "
+                                     "clock, seeds, and whether the overlay is split");
   command->add_option("--config", options->config, "Configuration (TOML)")->required();
   command->add_option("--timeout", options->timeout_s, "Seconds that a seed has to answer")
       ->check(CLI::Range(0.1, 60.0))
       ->capture_default_str();
-  command->add_flag("--json", options->json, "{\"ok\", \"checks\": [{\"check\", \"ok\", \"text\"}]}");
-  command->footer("One line a check, with how to mend what fails. The exit status is that of the first failure; a seed\n"
-                  "that does not answer and a split overlay count as 8. A node that is running is not disturbed.");
+  command->add_flag("--json", options->json,
+                    "{\"ok\", \"checks\": [{\"check\", \"ok\", \"text\"}]}");
+  command->footer(
+      "One line a check, with how to mend what fails. The exit status is that of the first "
+      "failure; a seed\n"
+      "that does not answer and a split overlay count as 8. A node that is running is not "
+      "disturbed.");
   command->callback([&action, options] { action = [options] { return check_all(*options); }; });
 }
 

@@ -52,8 +52,8 @@ class Probe {
   bool put(const metadata::DhtKey& key, const overlay::DhtValue& value) {
     auto promise = std::make_shared<std::promise<bool>>();
     auto stored = promise->get_future();
-    std::ignore =
-        loop_.call_and_wait([&] { dht_->put(key, value, [promise](bool ok) { promise->set_value(ok); }); });
+    std::ignore = loop_.call_and_wait(
+        [&] { dht_->put(key, value, [promise](bool ok) { promise->set_value(ok); }); });
     return stored.wait_for(kStoreWithin) == std::future_status::ready && stored.get();
   }
   bool can_read(const metadata::DhtKey& key, const Bytes& data) {

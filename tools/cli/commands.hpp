@@ -19,7 +19,8 @@ void add_keygen_command(CLI::App& app, Action& action);
 void add_check_command(CLI::App& app, Action& action);
 void add_task_command(CLI::App& app, Action& action);
 
-/// Prints one error the way that the command's reader wants it: on stderr, and with `json` as an object on stdout.
+/// Prints one error the way that the command's reader wants it: on stderr, and with `json` as an
+/// object on stdout.
 ExitCode report_error(const Error& error, Context context, bool json);
 
 }  // namespace p2p::tools

@@ -94,16 +94,19 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
 }
 
 /// What no single key can be blamed for.
-std::optional<Error> check_together(const NodeConfig& config, const TomlTable& node, const TomlTable& source) {
+std::optional<Error> check_together(const NodeConfig& config, const TomlTable& node,
+                                    const TomlTable& source) {
   const auto at = [&](const TomlTable& table, std::string_view key, const std::string& what) {
     return config_error(config.path, table.line(key), what);
   };
   if (config.task_path.empty()) {
-    return at(node, "task", "node.task is missing; name the task file, as made by `p2p-learner task`");
+    return at(node, "task",
+              "node.task is missing; name the task file, as made by `p2p-learner task`");
   }
   if (const auto bind = metadata::parse_endpoint(config.node.bind + ":1"); !bind) {
-    return at(node, "bind", fmt::format("node.bind = \"{}\" is no numeric IPv4 address like \"127.0.0.1\"",
-                                        config.node.bind));
+    return at(node, "bind",
+              fmt::format("node.bind = \"{}\" is no numeric IPv4 address like \"127.0.0.1\"",
+                          config.node.bind));
   }
   for (const auto& seed : config.node.seeds) {
     if (const auto parsed = net::parse_seed(seed); !parsed) {
@@ -111,9 +114,10 @@ std::optional<Error> check_together(const NodeConfig& config, const TomlTable& n
     }
   }
   const auto needs = [&](std::string_view key, const std::string& value, std::string_view kind) {
-    return value.empty() ? std::optional(at(source, "kind", fmt::format("source.{} is missing; a source of kind "
-                                                                        "\"{}\" needs it",
-                                                                        key, kind)))
+    return value.empty() ? std::optional(at(source, "kind",
+                                            fmt::format("source.{} is missing; a source of kind "
+                                                        "\"{}\" needs it",
+                                                        key, kind)))
                          : std::nullopt;
   };
   const auto& from = config.source;
@@ -125,7 +129,8 @@ std::optional<Error> check_together(const NodeConfig& config, const TomlTable& n
     if (auto error = needs("labels", from.labels, "idx")) return error;
   }
   if (from.hold && config.node.state_dir.empty()) {
-    return at(source, "hold", "source.hold needs node.state_dir: \"start\" comes over its control socket");
+    return at(source, "hold",
+              "source.hold needs node.state_dir: \"start\" comes over its control socket");
   }
   return std::nullopt;
 }
@@ -147,8 +152,9 @@ Result<NodeConfig> parse_config(std::string_view text, const std::string& path) 
     const auto* node = root.get(name);
     if (node == nullptr || node->is_table()) return node == nullptr ? nullptr : node->as_table();
     if (!source.error) {
-      source.error = config_error(path, node->source().begin.line,
-                                  fmt::format("\"{0}\" must be a table: write [{0}] above its keys", name));
+      source.error =
+          config_error(path, node->source().begin.line,
+                       fmt::format("\"{0}\" must be a table: write [{0}] above its keys", name));
     }
     return nullptr;
   };
@@ -158,7 +164,8 @@ Result<NodeConfig> parse_config(std::string_view text, const std::string& path) 
   TomlTable experiment(source, "experiment", sub("experiment"));
   TomlTable tuning(source, "tuning", sub("tuning"));
 
-  // All keys are asked for before any is refused, so that a misplaced one can be told where it belongs.
+  // All keys are asked for before any is refused, so that a misplaced one can be told where it
+  // belongs.
   read_node(node, out);
   read_source(from, out.source);
   output.get("predictions", out.predictions);

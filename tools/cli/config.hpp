@@ -12,10 +12,10 @@ namespace p2p::tools {
 struct SourceConfig {
   enum class Kind { stdin_lines, csv, idx, none };
   Kind kind = Kind::stdin_lines;
-  std::string path, label;      ///< csv
-  std::string images, labels;   ///< idx
-  double rate = 0;              ///< samples/s; 0: as fast as they are learned
-  std::uint64_t limit = 0;      ///< samples from the source's beginning; 0: all
+  std::string path, label;     ///< csv
+  std::string images, labels;  ///< idx
+  double rate = 0;             ///< samples/s; 0: as fast as they are learned
+  std::uint64_t limit = 0;     ///< samples from the source's beginning; 0: all
   bool hold = false;
   bool stay_at_end = false;
 
@@ -23,7 +23,7 @@ struct SourceConfig {
 };
 
 struct NodeConfig {
-  std::string path;             ///< of the file itself
+  std::string path;  ///< of the file itself
   std::string task_path;
   /// Everything that the node itself takes; `task` and `on_event` are filled in later.
   host::EdgeNodeOptions node;
@@ -34,8 +34,8 @@ struct NodeConfig {
   bool twin = false;
 };
 
-/// Reads the text of a configuration. `invalid_argument` with file, line and what would be right; paths come out
-/// absolute or relative to the working directory, as `path` is.
+/// Reads the text of a configuration. `invalid_argument` with file, line and what would be right;
+/// paths come out absolute or relative to the working directory, as `path` is.
 Result<NodeConfig> parse_config(std::string_view toml, const std::string& path);
 /// The same for the file; `not_found` or `io` when it cannot be read.
 Result<NodeConfig> load_config(const std::string& path);

@@ -1,4 +1,5 @@
-// status, peers, lookup, history: questions to a running node, answered as tables for people or as JSON.
+// status, peers, lookup, history: questions to a running node, answered as tables for people or as
+// JSON.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -40,8 +41,10 @@ std::string show_status(const Json& s) {
   const auto row = [&](const char* label, const std::string& value) { table.add({label, value}); };
   row("node", fmt::format("{}  {}", text_of(s, "name"), brief(text_of(s, "id"))));
   row("task", brief(text_of(s, "task")));
-  row("network", fmt::format("{} (dhtnode -n {})", text_of(s, "network"), text_of(s, "network_id")));
-  row("addresses", fmt::format("directory udp {}, links tcp {}", text_of(s, "dht"), text_of(s, "link")));
+  row("network",
+      fmt::format("{} (dhtnode -n {})", text_of(s, "network"), text_of(s, "network_id")));
+  row("addresses",
+      fmt::format("directory udp {}, links tcp {}", text_of(s, "dht"), text_of(s, "link")));
   row("phase", fmt::format("{}, source {}, up {:.0f} s", text_of(s, "phase"), text_of(s, "source"),
                            number(s, "uptime_s")));
   row("samples", text_of(s, "samples"));
@@ -52,24 +55,27 @@ std::string show_status(const Json& s) {
                             number(s, "twin_windowed_accuracy")));
   }
   row("drifts", fmt::format("{} detected, {} healed by a peer, {} rejected, {} rolled back",
-                            text_of(s, "drifts_detected"), text_of(s, "accepted"), text_of(s, "rejected"),
-                            text_of(s, "rolled_back")));
+                            text_of(s, "drifts_detected"), text_of(s, "accepted"),
+                            text_of(s, "rejected"), text_of(s, "rolled_back")));
   const auto& overlay = s.contains("overlay") ? s["overlay"] : s;
   row("overlay", fmt::format("{} nodes answer, {} known, {} values kept for others",
                              text_of(overlay, "good_nodes"), text_of(overlay, "known_nodes"),
                              text_of(overlay, "stored_values")));
-  row("directory", fmt::format("{} sent, {} received, {} packets refused", bytes_text(number(overlay, "sent_bytes")),
+  row("directory", fmt::format("{} sent, {} received, {} packets refused",
+                               bytes_text(number(overlay, "sent_bytes")),
                                bytes_text(number(overlay, "received_bytes")),
                                text_of(overlay, "refused_packets")));
   std::string kinds;
   if (s.contains("traffic")) {
     for (const auto& [kind, value] : s["traffic"].items()) {
-      kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", kind, bytes_text(value.get<double>()));
+      kinds +=
+          fmt::format("{}{} {}", kinds.empty() ? "" : ", ", kind, bytes_text(value.get<double>()));
     }
   }
   row("links", kinds.empty() ? "nothing yet" : kinds);
-  row("process", fmt::format("{} resident, {} threads, {:.2f} s of CPU", bytes_text(number(s, "rss_bytes")),
-                             text_of(s, "threads"), number(s, "cpu_s")));
+  row("process",
+      fmt::format("{} resident, {} threads, {:.2f} s of CPU", bytes_text(number(s, "rss_bytes")),
+                  text_of(s, "threads"), number(s, "cpu_s")));
   row("published", s.contains("published") && s["published"] == true ? "yes" : "not yet");
   if (text_of(s, "snapshot_error") != "-") row("snapshot", text_of(s, "snapshot_error"));
   return table.text(false);
@@ -79,21 +85,25 @@ std::string show_peers(const Json& s) {
   const auto& overlay = s["overlay"];
   std::string out = fmt::format("{} nodes of the overlay answer, {} are known.\n",
                                 text_of(overlay, "good_nodes"), text_of(overlay, "known_nodes"));
-  if (s["peers"].empty()) return out + "No peer has been linked to yet: links are made when a drift asks for help.\n";
+  if (s["peers"].empty())
+    return out + "No peer has been linked to yet: links are made when a drift asks for help.\n";
   Table table({"peer", "endpoint", "linked", "sent", "received", "round trip"});
   for (const auto& peer : s["peers"]) {
-    table.add({brief(text_of(peer, "id")), text_of(peer, "endpoint"), peer["connected"] == true ? "yes" : "no",
-               bytes_text(number(peer, "sent_bytes")), bytes_text(number(peer, "received_bytes")),
+    table.add({brief(text_of(peer, "id")), text_of(peer, "endpoint"),
+               peer["connected"] == true ? "yes" : "no", bytes_text(number(peer, "sent_bytes")),
+               bytes_text(number(peer, "received_bytes")),
                fmt::format("{:.1f} ms", number(peer, "round_trip_ms"))});
   }
   return out + "\n" + table.text(true);
 }
 
 std::string show_lookup(const Json& s) {
-  std::string out = fmt::format("{} candidates after {:.0f} ms: {} keys read, {} records, {} refused.\n",
-                                s["candidates"].size(), number(s, "took_ms"), text_of(s, "gets"),
-                                text_of(s, "values"), text_of(s, "refused"));
-  if (s["candidates"].empty()) return out + "Nobody like this node is known yet; nodes publish after some samples.\n";
+  std::string out =
+      fmt::format("{} candidates after {:.0f} ms: {} keys read, {} records, {} refused.\n",
+                  s["candidates"].size(), number(s, "took_ms"), text_of(s, "gets"),
+                  text_of(s, "values"), text_of(s, "refused"));
+  if (s["candidates"].empty())
+    return out + "Nobody like this node is known yet; nodes publish after some samples.\n";
   Table table({"peer", "endpoint", "distance", "accuracy", "samples", "knows"});
   for (const auto& candidate : s["candidates"]) {
     std::string known;
@@ -116,8 +126,9 @@ std::string show_history(const Json& s) {
       classes += (classes.empty() ? "" : " ") + (c.is_string() ? c.get<std::string>() : c.dump());
     }
     const bool accepted = drift["accepted"] == true;
-    table.add({text_of(drift, "detected_at"), text_of(drift, "cause"), classes.empty() ? "all" : classes,
-               text_of(drift, "helper"), bytes_text(number(drift, "bytes_pulled")),
+    table.add({text_of(drift, "detected_at"), text_of(drift, "cause"),
+               classes.empty() ? "all" : classes, text_of(drift, "helper"),
+               bytes_text(number(drift, "bytes_pulled")),
                accepted ? fmt::format("{:.0f} ms", number(drift, "detect_to_merge_ms")) : "-",
                text_of(drift, "reason")});
   }
@@ -129,7 +140,8 @@ void add(CLI::App& app, Action& action, const char* name, const char* descriptio
   auto target = std::make_shared<Target>();
   auto* command = app.add_subcommand(name, description);
   auto* where = command->add_option_group("node", "Which node");
-  where->add_option("--state-dir", target->state_dir, "State directory of the node (its node.state_dir)");
+  where->add_option("--state-dir", target->state_dir,
+                    "State directory of the node (its node.state_dir)");
   where->add_option("--socket", target->socket, "Its control socket, where that is known instead");
   where->require_option(1);
   command->add_flag("--json", target->json, "The answer as one JSON object, as the node gave it");
@@ -148,7 +160,8 @@ void add(CLI::App& app, Action& action, const char* name, const char* descriptio
 
 void add_control_commands(CLI::App& app, Action& action) {
   add(app, action, "status", "Ask a running node how it is", show_status);
-  add(app, action, "peers", "Ask a running node whom it knows and what it exchanged with them", show_peers);
+  add(app, action, "peers", "Ask a running node whom it knows and what it exchanged with them",
+      show_peers);
   add(app, action, "lookup", "Let a running node look up who is like it now", show_lookup);
   add(app, action, "history", "Ask a running node for its drifts and how each ended", show_history);
 }

@@ -24,8 +24,9 @@ std::string answer_control(std::string_view request, const ControlHandlers& hand
     (command == "start" ? handlers.start : handlers.stop)();
     return to_line(Json{{"ok", true}});
   }
-  return refuse(fmt::format("unknown command \"{}\"; there are status, peers, lookup, history, start, stop",
-                            command.substr(0, 64)));
+  return refuse(
+      fmt::format("unknown command \"{}\"; there are status, peers, lookup, history, start, stop",
+                  command.substr(0, 64)));
 }
 
 Result<Json> ask_node(const std::string& socket_path, std::string_view command) {
@@ -34,11 +35,13 @@ Result<Json> ask_node(const std::string& socket_path, std::string_view command) 
   if (!answer) return tl::unexpected(answer.error());
   Json parsed = Json::parse(*answer, nullptr, false);
   if (!parsed.is_object()) {
-    return fail(ErrorCode::malformed,
-                fmt::format("what answers on {} is no p2p-learner node; name the state directory of one",
-                            socket_path));
+    return fail(
+        ErrorCode::malformed,
+        fmt::format("what answers on {} is no p2p-learner node; name the state directory of one",
+                    socket_path));
   }
-  if (parsed.contains("error")) return fail(ErrorCode::unavailable, parsed["error"].get<std::string>());
+  if (parsed.contains("error"))
+    return fail(ErrorCode::unavailable, parsed["error"].get<std::string>());
   return parsed;
 }
 

@@ -1,4 +1,5 @@
-// What the lines on a node's control socket mean: {"command": "status"} -> {...} or {"error": "..."}.
+// What the lines on a node's control socket mean: {"command": "status"} -> {...} or {"error":
+// "..."}.
 #pragma once
 
 #include <functional>

@@ -9,15 +9,15 @@ namespace p2p::tools {
 
 enum class ExitCode : int {
   ok = 0,
-  failed = 1,       ///< something failed while running
-  usage = 2,        ///< flags, configuration or task
-  data = 3,         ///< a data set or a sample in it
-  in_use = 4,       ///< a port or the state directory
-  key = 5,          ///< a key that cannot be read, or a signature that does not fit
-  snapshot = 6,     ///< the saved state is torn, or from a newer version
+  failed = 1,    ///< something failed while running
+  usage = 2,     ///< flags, configuration or task
+  data = 3,      ///< a data set or a sample in it
+  in_use = 4,    ///< a port or the state directory
+  key = 5,       ///< a key that cannot be read, or a signature that does not fit
+  snapshot = 6,  ///< the saved state is torn, or from a newer version
   disk_full = 7,
-  no_node = 8,      ///< no node is running there, or it does not answer
-  interrupted = 130 ///< by a signal, before there was anything to end in order
+  no_node = 8,       ///< no node is running there, or it does not answer
+  interrupted = 130  ///< by a signal, before there was anything to end in order
 };
 
 /// Where an error arose; together with its code it decides the exit status.

@@ -36,7 +36,8 @@ bool is_whole_number(const std::string& text, std::int64_t& value) {
 std::vector<std::string> sorted_classes(const std::set<std::string>& seen) {
   std::vector<std::string> out(seen.begin(), seen.end());
   std::int64_t ignored = 0;
-  if (std::all_of(out.begin(), out.end(), [&](const auto& c) { return is_whole_number(c, ignored); })) {
+  if (std::all_of(out.begin(), out.end(),
+                  [&](const auto& c) { return is_whole_number(c, ignored); })) {
     std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
       std::int64_t x = 0, y = 0;
       is_whole_number(a, x);
@@ -47,7 +48,8 @@ std::vector<std::string> sorted_classes(const std::set<std::string>& seen) {
   return out;
 }
 
-Result<metadata::FeatureGroup> group_of(const std::string& name, const Column& column, bool categorical) {
+Result<metadata::FeatureGroup> group_of(const std::string& name, const Column& column,
+                                        bool categorical) {
   metadata::FeatureGroup group{.name = name};
   if (!(column.minimum <= column.maximum)) return group;  // never a value: any range will do
   if (!categorical) {
@@ -56,10 +58,11 @@ Result<metadata::FeatureGroup> group_of(const std::string& name, const Column& c
     return group;
   }
   if (!column.whole || column.minimum < 0 || column.maximum >= 65536) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("column \"{}\" is to be categorical, but its values go from {} to {}; code its "
-                            "categories as 0, 1, 2, ...",
-                            name, column.minimum, column.maximum));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("column \"{}\" is to be categorical, but its values go from {} to {}; code its "
+                    "categories as 0, 1, 2, ...",
+                    name, column.minimum, column.maximum));
   }
   group.kind = metadata::FeatureGroup::Kind::categorical;
   group.categories = std::max(2u, static_cast<std::uint32_t>(column.maximum) + 1);
@@ -98,12 +101,14 @@ Result<InferredTask> infer_task(SampleSource& source, const InferOptions& option
     } else if (options.classes.empty()) {
       classes.insert(row.label);
       if (classes.size() > learner::kMaxClasses) {
-        return fail(ErrorCode::invalid_argument,
-                    fmt::format("more than {} different labels; is the label column really a class?",
-                                learner::kMaxClasses));
+        return fail(
+            ErrorCode::invalid_argument,
+            fmt::format("more than {} different labels; is the label column really a class?",
+                        learner::kMaxClasses));
       }
     } else if (auto known = resolve_label(options.classes, row.label); !known) {
-      return fail(ErrorCode::invalid_argument, fmt::format("record {}: {}", row.line, known.error().text()));
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("record {}: {}", row.line, known.error().text()));
     }
     if (out.rows < kBandwidthRows) first.insert(first.end(), row.x.begin(), row.x.end());
     ++out.rows;
@@ -124,7 +129,8 @@ Result<InferredTask> infer_task(SampleSource& source, const InferOptions& option
     task.features.push_back({.name = "pixel", .count = features, .minimum = 0, .maximum = 255});
   } else {
     for (std::size_t i = 0; i < features; ++i) {
-      const auto name = i < names.size() && !names[i].empty() ? names[i] : fmt::format("x{}", i + 1);
+      const auto name =
+          i < names.size() && !names[i].empty() ? names[i] : fmt::format("x{}", i + 1);
       auto group = group_of(name, columns[i], options.categorical.contains(name));
       if (!group) return tl::unexpected(group.error());
       task.features.push_back(std::move(*group));
@@ -136,20 +142,24 @@ Result<InferredTask> infer_task(SampleSource& source, const InferOptions& option
     const auto rows = first.size() / std::max<std::size_t>(features, 1);
     std::vector<float> scaled(rows * task.scaled_features());
     for (std::size_t i = 0; i < rows; ++i) {
-      auto ok = task.scale(std::span(first).subspan(i * features, features),
-                           std::span(scaled).subspan(i * task.scaled_features(), task.scaled_features()));
+      auto ok =
+          task.scale(std::span(first).subspan(i * features, features),
+                     std::span(scaled).subspan(i * task.scaled_features(), task.scaled_features()));
       if (!ok) return tl::unexpected(ok.error());
     }
     task.bandwidth = learner::median_bandwidth(scaled, task.scaled_features());
     if (!(task.bandwidth > 0) || !std::isfinite(task.bandwidth)) {
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("the first {} rows are all alike, so no bandwidth follows from them; give one with "
-                              "--bandwidth, or shuffle the rows",
-                              rows));
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format(
+              "the first {} rows are all alike, so no bandwidth follows from them; give one with "
+              "--bandwidth, or shuffle the rows",
+              rows));
     }
   }
   // Whatever is impossible is told here, not at the first start of a node.
-  if (auto model = learner::make_model(node::model_spec(task)); !model) return tl::unexpected(model.error());
+  if (auto model = learner::make_model(node::model_spec(task)); !model)
+    return tl::unexpected(model.error());
   return out;
 }
 

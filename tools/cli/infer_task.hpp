@@ -14,14 +14,14 @@ namespace p2p::tools {
 struct InferOptions {
   std::string name = "task";
   std::string family = "rff-softmax";
-  std::map<std::string, double> params;
+  std::map<std::string, double> params = {};
   std::uint64_t seed = 1;
   std::uint32_t dimensions = 32;
-  double bandwidth = 0;                     ///< 0: the median rule
-  std::vector<std::string> classes;         ///< empty: those that occur
-  std::set<std::string> categorical;        ///< columns that hold 0, 1, 2, ... as categories
-  bool images = false;                      ///< one group of bytes instead of a group per column
-  std::uint64_t rows = 0;                   ///< read at most so many; 0: all
+  double bandwidth = 0;                    ///< 0: the median rule
+  std::vector<std::string> classes = {};   ///< empty: those that occur
+  std::set<std::string> categorical = {};  ///< columns that hold 0, 1, 2, ... as categories
+  bool images = false;                     ///< one group of bytes instead of a group per column
+  std::uint64_t rows = 0;                  ///< read at most so many; 0: all
 };
 
 struct InferredTask {
@@ -32,8 +32,8 @@ struct InferredTask {
 /// The median rule looks at so many rows.
 inline constexpr std::size_t kBandwidthRows = 300;
 
-/// Reads the source to its end (or `rows`) once, with memory for kBandwidthRows rows. Ranges are those of the
-/// values seen; classes are sorted, by number where all are numbers.
+/// Reads the source to its end (or `rows`) once, with memory for kBandwidthRows rows. Ranges are
+/// those of the values seen; classes are sorted, by number where all are numbers.
 Result<InferredTask> infer_task(SampleSource& source, const InferOptions& options);
 
 }  // namespace p2p::tools

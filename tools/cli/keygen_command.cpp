@@ -35,12 +35,13 @@ ExitCode generate(const Options& options) {
     path = key_path(options.state_dir);
   }
   if (exists(path) && !options.force) {
-    return report_error(Error{ErrorCode::in_use,
-                              fmt::format("{} is there already and is not overwritten: who replaces a node's key "
-                                          "makes another node of it. Choose another file, or use --force",
-                                          path),
-                              {}},
-                        Context::config, options.json);
+    return report_error(
+        Error{ErrorCode::in_use,
+              fmt::format("{} is there already and is not overwritten: who replaces a node's key "
+                          "makes another node of it. Choose another file, or use --force",
+                          path),
+              {}},
+        Context::config, options.json);
   }
   const auto key = metadata::KeyPair::generate();
   if (auto ok = net::write_atomically(path, view(key.to_pem()), 0600); !ok) {
@@ -58,14 +59,19 @@ ExitCode generate(const Options& options) {
 
 void add_keygen_command(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("keygen", "Make a node key (Ed25519, PEM) and print the node id");
-  auto* out = command->add_option("--out", options->out, "File to write, mode 0600")->capture_default_str();
-  command->add_option("--state-dir", options->state_dir, "Write it where a node with this state directory looks")
+  auto* command =
+      app.add_subcommand("keygen", "Make a node key (Ed25519, PEM) and print the node id");
+  auto* out =
+      command->add_option("--out", options->out, "File to write, mode 0600")->capture_default_str();
+  command
+      ->add_option("--state-dir", options->state_dir,
+                   "Write it where a node with this state directory looks")
       ->excludes(out);
   command->add_flag("--force", options->force, "Overwrite a key that is there");
   command->add_flag("--json", options->json, "Print {\"id\", \"file\"}");
-  command->footer("A node makes its own key at its first start; this is for those who want the id beforehand.\n"
-                  "Keys of `openssl genpkey -algorithm ed25519` work as well.");
+  command->footer(
+      "A node makes its own key at its first start; this is for those who want the id beforehand.\n"
+      "Keys of `openssl genpkey -algorithm ed25519` work as well.");
   command->callback([&action, options] { action = [options] { return generate(*options); }; });
 }
 

@@ -17,7 +17,8 @@ std::string to_line(const Json& value);
 
 /// Collects lines and writes them in large pieces; whole lines only.
 ///
-/// Thread: its owner's. When the reader is slow, flush() waits: that is the back-pressure on the stream.
+/// Thread: its owner's. When the reader is slow, flush() waits: that is the back-pressure on the
+/// stream.
 class LineWriter {
  public:
   explicit LineWriter(int fd) : fd_(fd) {}

@@ -16,7 +16,8 @@ ProcessUsage process_usage() {
   }
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("Threads:")) out.threads = static_cast<unsigned>(std::stoul(line.substr(8)));
+    if (line.starts_with("Threads:"))
+      out.threads = static_cast<unsigned>(std::stoul(line.substr(8)));
   }
   rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) == 0) {

@@ -20,7 +20,8 @@ struct Options {
   std::string level = "info";
 };
 
-/// The signals that end a node in order are taken by the runner; threads made later inherit the mask.
+/// The signals that end a node in order are taken by the runner; threads made later inherit the
+/// mask.
 void block_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -36,10 +37,11 @@ ExitCode run_node(const Options& options) {
     return ExitCode::ok;
   }
   if (options.config.empty()) {
-    return report_error(Error{ErrorCode::invalid_argument,
-                              "--config FILE is missing; `p2p-learner run --print-config` prints a template",
-                              {}},
-                        Context::config, false);
+    return report_error(
+        Error{ErrorCode::invalid_argument,
+              "--config FILE is missing; `p2p-learner run --print-config` prints a template",
+              {}},
+        Context::config, false);
   }
   set_log_level(options.level == "error"     ? LogLevel::error
                 : options.level == "warning" ? LogLevel::warning
@@ -68,20 +70,27 @@ ExitCode run_node(const Options& options) {
 
 void add_run_command(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("run", "Run a node: samples in, predictions and events out as JSON lines");
+  auto* command =
+      app.add_subcommand("run", "Run a node: samples in, predictions and events out as JSON lines");
   command->add_option("--config", options->config, "Configuration (TOML)");
   command->add_flag("--print-config", options->print_config,
                     "Print a commented configuration with every key, and end");
-  command->add_option("--log-level", options->level, "What goes to stderr: error, warning, info or debug")
+  command
+      ->add_option("--log-level", options->level,
+                   "What goes to stderr: error, warning, info or debug")
       ->check(CLI::IsMember({"error", "warning", "info", "debug"}).description(""))
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Accepted for symmetry: the output is JSON lines always");
+  command->add_flag("--json", options->json,
+                    "Accepted for symmetry: the output is JSON lines always");
   command->footer(
-      "Input: JSON lines {\"x\": [1.5, null, 3], \"y\": \"class\"} on stdin, or files (see --print-config).\n"
-      "Output, one JSON object a line, told apart by \"type\": ready, prediction, progress, correctness, event,\n"
+      "Input: JSON lines {\"x\": [1.5, null, 3], \"y\": \"class\"} on stdin, or files (see "
+      "--print-config).\n"
+      "Output, one JSON object a line, told apart by \"type\": ready, prediction, progress, "
+      "correctness, event,\n"
       "error, end, summary. Words for people go to stderr.\n"
       "SIGINT and SIGTERM end the node in order: a last snapshot, the summary, exit status 0.\n"
-      "After kill -9, start it again: files are replayed from the last snapshot on, so nothing is lost.\n\n"
+      "After kill -9, start it again: files are replayed from the last snapshot on, so nothing is "
+      "lost.\n\n"
       "Example, two nodes by hand:\n"
       "  p2p-learner task --data iris.csv --out task.toml\n"
       "  p2p-learner run --print-config > node.toml     # then set state_dir, seeds, source\n"

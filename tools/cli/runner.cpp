@@ -90,7 +90,8 @@ ExitCode Runner::start() {
   options.task = task_;
   if (!options.state_dir.empty() && !options.isolated) {
     // Read here too, so that a bad key is told from bad state.
-    if (auto ok = net::make_directories(options.state_dir); !ok) return give_up(ok.error(), Context::start);
+    if (auto ok = net::make_directories(options.state_dir); !ok)
+      return give_up(ok.error(), Context::start);
     if (const auto key = net::load_key(key_path(options.state_dir));
         !key && key.error().code != ErrorCode::not_found) {
       return give_up(key.error(), Context::key);
@@ -140,7 +141,9 @@ Result<void> Runner::start_control() {
   const auto opened = control_loop_->call_and_wait([&]() -> Result<void> {
     auto server = net::ControlServer::open(
         *control_loop_, path,
-        [this](const std::string& line, const net::ControlServer::Reply& reply) { reply(answer(line)); });
+        [this](const std::string& line, const net::ControlServer::Reply& reply) {
+          reply(answer(line));
+        });
     if (!server) return tl::unexpected(server.error());
     control_server_ = std::move(*server);
     return {};
@@ -177,7 +180,8 @@ Json Runner::full_status() const {
   const auto status = node_->status();
   Json out = to_json(status);
   out["network"] = config_.node.network;
-  out["network_id"] = config_.node.isolated ? Json(nullptr) : Json(network_id(config_.node.network));
+  out["network_id"] =
+      config_.node.isolated ? Json(nullptr) : Json(network_id(config_.node.network));
   if (twin_) {
     const auto twin = twin_->status().node;
     out["twin_samples"] = twin.samples;
@@ -204,14 +208,18 @@ void Runner::announce() {
       {"dht", json["dht"]},
       {"link", json["link"]},
       {"task", status.task_id},
-      {"network_id", config_.node.isolated ? Json(nullptr) : Json(network_id(config_.node.network))},
+      {"network_id",
+       config_.node.isolated ? Json(nullptr) : Json(network_id(config_.node.network))},
       {"samples", status.node.samples},
-      {"control", control_.empty() ? Json(nullptr) : Json(std::filesystem::absolute(control_).lexically_normal().string())},
+      {"control", control_.empty()
+                      ? Json(nullptr)
+                      : Json(std::filesystem::absolute(control_).lexically_normal().string())},
   });
   out_.flush();
-  log(LogLevel::info, status.node.samples > 0
-                          ? fmt::format("goes on behind sample {}, from its snapshot", status.node.samples)
-                          : std::string("starts with a new model"));
+  log(LogLevel::info,
+      status.node.samples > 0
+          ? fmt::format("goes on behind sample {}, from its snapshot", status.node.samples)
+          : std::string("starts with a new model"));
 }
 
 void Runner::stop_with(const Error& error, Context context) {
@@ -232,7 +240,8 @@ void Runner::wait(bool busy) {
     timeout = 0;
   } else if (reading && !source_waits_ && config_.source.rate > 0) {
     const std::chrono::duration<double> until(static_cast<double>(paced_) / config_.source.rate);
-    const auto left = std::chrono::duration<double, std::milli>(until - (Clock::now() - pace_from_)).count();
+    const auto left =
+        std::chrono::duration<double, std::milli>(until - (Clock::now() - pace_from_)).count();
     timeout = std::clamp(static_cast<int>(std::ceil(left)), 0, timeout);
   }
   if (::poll(fds, 3, timeout) <= 0) return;
@@ -240,7 +249,8 @@ void Runner::wait(bool busy) {
   if (fds[1].revents != 0) {
     signalfd_siginfo info{};
     if (::read(signals_, &info, sizeof info) == sizeof info) {
-      log(LogLevel::info, fmt::format("{}: ending in order", ::strsignal(static_cast<int>(info.ssi_signo))));
+      log(LogLevel::info,
+          fmt::format("{}: ending in order", ::strsignal(static_cast<int>(info.ssi_signo))));
       stop_asked_ = true;
     }
   }
@@ -259,7 +269,8 @@ void Runner::drain_events() {
     out_.put(to_json(event, task_));
     log(LogLevel::debug, event.text);
   }
-  if (dropped > 0) log(LogLevel::warning, fmt::format("{} events were dropped: the output is not read", dropped));
+  if (dropped > 0)
+    log(LogLevel::warning, fmt::format("{} events were dropped: the output is not read", dropped));
 }
 
 void Runner::watch_snapshots(bool now) {

@@ -1,4 +1,5 @@
-// The loop of `p2p-learner run`: samples in, JSON lines out, until the source, a signal or the operator ends it.
+// The loop of `p2p-learner run`: samples in, JSON lines out, until the source, a signal or the
+// operator ends it.
 #pragma once
 
 #include <atomic>
@@ -39,20 +40,22 @@ class WakeUp {
 
 /// Runs one node, and its twin where one is asked for.
 ///
-/// Resuming: a snapshot knows how many labelled samples went into it. A file is a stream whose position is that
-/// number, so after a restart each learner is fed from the sample behind its own snapshot on: nothing is lost
-/// and nothing is learned twice, whatever killed the process. Standard input cannot be rewound: there, what came
-/// after the last snapshot is gone unless the sender repeats it.
+/// Resuming: a snapshot knows how many labelled samples went into it. A file is a stream whose
+/// position is that number, so after a restart each learner is fed from the sample behind its own
+/// snapshot on: nothing is lost and nothing is learned twice, whatever killed the process. Standard
+/// input cannot be rewound: there, what came after the last snapshot is gone unless the sender
+/// repeats it.
 ///
-/// Thread: run() is one thread's; events come from the node's thread and commands from the control loop's, both
-/// through queues. Bounds: kBatch samples and kMaxEvents events.
+/// Thread: run() is one thread's; events come from the node's thread and commands from the control
+/// loop's, both through queues. Bounds: kBatch samples and kMaxEvents events.
 class Runner {
  public:
   Runner(NodeConfig config, metadata::Task task, LineWriter& out);
   ~Runner();
   Runner(const Runner&) = delete;
 
-  /// Everything from opening the source to the summary. SIGINT and SIGTERM must be blocked in all threads.
+  /// Everything from opening the source to the summary. SIGINT and SIGTERM must be blocked in all
+  /// threads.
   ExitCode run();
 
   static constexpr std::size_t kBatch = 32;
@@ -109,16 +112,17 @@ class Runner {
 
   std::unique_ptr<SampleSource> source_;
   bool started_ = false, source_waits_ = false, feeder_done_ = false;
-  std::uint64_t rows_ = 0;                     // taken from the source, from its beginning
-  std::uint64_t ordinal_ = 0;                  // labelled samples before the next row
-  std::uint64_t node_has_ = 0, twin_has_ = 0;  // labelled samples in the snapshots that each started from
-  std::uint64_t paced_ = 0;                    // rows since pace_from_
+  std::uint64_t rows_ = 0;     // taken from the source, from its beginning
+  std::uint64_t ordinal_ = 0;  // labelled samples before the next row
+  std::uint64_t node_has_ = 0,
+                twin_has_ = 0;  // labelled samples in the snapshots that each started from
+  std::uint64_t paced_ = 0;     // rows since pace_from_
   std::chrono::steady_clock::time_point pace_from_{}, next_look_{};
   std::vector<Pending> batch_;
   std::vector<Row> spare_;
   std::vector<float> scaled_;
 
-  std::optional<std::uint64_t> progress_at_;   // ordinal of the latest progress line
+  std::optional<std::uint64_t> progress_at_;  // ordinal of the latest progress line
   std::uint64_t bits_from_ = 0;
   std::string node_bits_, twin_bits_;
   std::string snapshot_error_;

@@ -15,15 +15,17 @@ Result<void> Runner::open_source() {
   switch (from.kind) {
     case SourceConfig::Kind::stdin_lines: {
       const int flags = ::fcntl(STDIN_FILENO, F_GETFL);
-      if (flags < 0) return fail(ErrorCode::io, "standard input is closed; use source.kind = \"none\"");
+      if (flags < 0)
+        return fail(ErrorCode::io, "standard input is closed; use source.kind = \"none\"");
       ::fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK);
       source_ = json_lines(STDIN_FILENO);
       break;
     }
     case SourceConfig::Kind::csv:
     case SourceConfig::Kind::idx: {
-      auto opened = from.kind == SourceConfig::Kind::csv ? open_csv({.path = from.path, .label = from.label})
-                                                         : open_idx(from.images, from.labels);
+      auto opened = from.kind == SourceConfig::Kind::csv
+                        ? open_csv({.path = from.path, .label = from.label})
+                        : open_idx(from.images, from.labels);
       if (!opened) return tl::unexpected(opened.error());
       source_ = std::move(*opened);
       break;
@@ -35,10 +37,11 @@ Result<void> Runner::open_source() {
       return {};
   }
   if (const auto columns = source_->features(); columns != 0 && columns != task_.raw_features()) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("{} has {} features where the task has {}; is it the data of this task?",
-                            from.kind == SourceConfig::Kind::csv ? from.path : from.images, columns,
-                            task_.raw_features()));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("{} has {} features where the task has {}; is it the data of this task?",
+                    from.kind == SourceConfig::Kind::csv ? from.path : from.images, columns,
+                    task_.raw_features()));
   }
   return {};
 }
@@ -69,6 +72,12 @@ Result<void> Runner::resume() {
     }
   }
   bits_from_ = ordinal_;
+  if (ordinal_ < from) {
+    log(LogLevel::warning,
+        fmt::format("the file has {} labelled samples, {} were learned before; is it another file? To start "
+                    "anew, use an empty node.state_dir",
+                    ordinal_, from));
+  }
   return {};
 }
 
@@ -89,7 +98,9 @@ bool Runner::feed() {
   while (more && !feeder_done_ && batch_.size() < kBatch && paced_ < due && exit_ == ExitCode::ok) {
     more = take_row();
     // Progress is told at exact counts.
-    if (every > 0 && !batch_.empty() && batch_.back().label && (batch_.back().ordinal + 1) % every == 0) break;
+    if (every > 0 && !batch_.empty() && batch_.back().label &&
+        (batch_.back().ordinal + 1) % every == 0)
+      break;
   }
   process_batch();
   if (feeder_done_ && exit_ == ExitCode::ok) end_of_source();
@@ -120,20 +131,23 @@ bool Runner::take_row() {
   const bool goes_on = source_->goes_on_after_error();
   const auto refuse = [&](const std::string& what) {
     process_batch();
-    return refuse_row(Error{ErrorCode::malformed,
-                            fmt::format("{}{} {}: {}", place(), goes_on ? "line" : "record", row.line, what),
-                            {}},
-                      row.line, goes_on);
+    return refuse_row(
+        Error{ErrorCode::malformed,
+              fmt::format("{}{} {}: {}", place(), goes_on ? "line" : "record", row.line, what),
+              {}},
+        row.line, goes_on);
   };
   if (row.x.size() != task_.raw_features()) {
-    return refuse(fmt::format("{} features where the task has {}", row.x.size(), task_.raw_features()));
+    return refuse(
+        fmt::format("{} features where the task has {}", row.x.size(), task_.raw_features()));
   }
   if (row.labelled) {
     auto label = resolve_label(task_.classes, row.label);
     if (!label) return refuse(label.error().text());
     pending.label = *label;
   }
-  // Whatever the task cannot scale is refused before it reaches a learner, so that a batch never fails halfway.
+  // Whatever the task cannot scale is refused before it reaches a learner, so that a batch never
+  // fails halfway.
   scaled_.resize(task_.scaled_features());
   if (auto ok = task_.scale(row.x, scaled_); !ok) return refuse(ok.error().text());
   if (pending.label) pending.ordinal = ordinal_++;
@@ -159,7 +173,8 @@ bool Runner::refuse_row(const Error& error, std::uint64_t line, bool goes_on) {
     return false;
   }
   ++input_errors_;
-  out_.put(Json{{"type", "error"}, {"code", name(error.code)}, {"line", line}, {"text", error.text()}});
+  out_.put(
+      Json{{"type", "error"}, {"code", name(error.code)}, {"line", line}, {"text", error.text()}});
   log(LogLevel::debug, error.text());
   return true;
 }
@@ -173,7 +188,8 @@ void Runner::process_batch() {
     std::vector<std::size_t> from;
     predicted.assign(batch_.size(), learner::kNoClass);
     for (std::size_t i = 0; i < batch_.size(); ++i) {
-      if (finite && batch_[i].label && batch_[i].ordinal < has) continue;  // in its snapshot already
+      if (finite && batch_[i].label && batch_[i].ordinal < has)
+        continue;  // in its snapshot already
       samples.push_back({batch_[i].row.x, batch_[i].label});
       from.push_back(i);
     }
@@ -183,7 +199,8 @@ void Runner::process_batch() {
       stop_with(outcomes.error(), Context::run);
       return false;
     }
-    for (std::size_t i = 0; i < outcomes->size(); ++i) predicted[from[i]] = (*outcomes)[i].predicted;
+    for (std::size_t i = 0; i < outcomes->size(); ++i)
+      predicted[from[i]] = (*outcomes)[i].predicted;
     return true;
   };
   std::vector<learner::ClassIndex> by_node, by_twin;
@@ -197,7 +214,9 @@ void Runner::process_batch() {
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const auto& pending = batch[i];
     if (config_.predictions && by_node[i] != learner::kNoClass) {
-      const auto class_name = [&](learner::ClassIndex c) { return task_.classes[static_cast<std::size_t>(c)]; };
+      const auto class_name = [&](learner::ClassIndex c) {
+        return task_.classes[static_cast<std::size_t>(c)];
+      };
       out_.put(Json{{"type", "prediction"},
                     {"line", pending.row.line},
                     {"predicted", class_name(by_node[i])},
@@ -212,8 +231,8 @@ void Runner::process_batch() {
       node_bits_ += bit(by_node);
       if (twin_) twin_bits_ += bit(by_twin);
     }
-    tell_progress = tell_progress ||
-                    (config_.progress_every > 0 && (pending.ordinal + 1) % config_.progress_every == 0);
+    tell_progress = tell_progress || (config_.progress_every > 0 &&
+                                      (pending.ordinal + 1) % config_.progress_every == 0);
   }
   if (tell_progress) progress();
   for (auto& pending : batch) spare_.push_back(std::move(pending.row));

@@ -45,7 +45,8 @@ Json to_json(const node::DriftReport& report, const metadata::Task& task) {
       {"gets", report.gets},
       {"candidates", report.candidates},
       {"helper", report.helper.empty() ? Json(nullptr) : Json(report.helper)},
-      {"helper_distance", report.helper_distance < 0 ? Json(nullptr) : Json(report.helper_distance)},
+      {"helper_distance",
+       report.helper_distance < 0 ? Json(nullptr) : Json(report.helper_distance)},
       {"parts", report.parts},
       {"blocks", report.blocks},
       {"bytes_pulled", report.bytes_pulled},
@@ -86,10 +87,10 @@ Json to_json(const overlay::PeerStats& peer) {
 
 Json to_json(const overlay::DhtStats& stats) {
   return Json{
-      {"good_nodes", stats.good_nodes},       {"known_nodes", stats.known_nodes},
-      {"stored_values", stats.stored_values}, {"stored_bytes", stats.stored_bytes},
-      {"sent_bytes", stats.sent_bytes},       {"received_bytes", stats.received_bytes},
-      {"sent_packets", stats.sent_packets},   {"received_packets", stats.received_packets},
+      {"good_nodes", stats.good_nodes},           {"known_nodes", stats.known_nodes},
+      {"stored_values", stats.stored_values},     {"stored_bytes", stats.stored_bytes},
+      {"sent_bytes", stats.sent_bytes},           {"received_bytes", stats.received_bytes},
+      {"sent_packets", stats.sent_packets},       {"received_packets", stats.received_packets},
       {"refused_packets", stats.refused_packets},
   };
 }
@@ -115,7 +116,7 @@ Json to_json(const overlay::LookupResult& result, const metadata::Task& task) {
     });
   }
   return Json{
-      {"candidates", candidates}, {"gets", result.gets},          {"values", result.values},
+      {"candidates", candidates},  {"gets", result.gets},           {"values", result.values},
       {"refused", result.refused}, {"took_ms", to_ms(result.took)},
   };
 }
@@ -151,8 +152,8 @@ Json to_json(const host::EdgeNodeStatus& status) {
       {"traffic", traffic},
       {"peers", peers},
       {"uptime_s", status.uptime_s},
-      {"snapshot_error", status.last_snapshot_error.empty() ? Json(nullptr)
-                                                            : Json(status.last_snapshot_error)},
+      {"snapshot_error",
+       status.last_snapshot_error.empty() ? Json(nullptr) : Json(status.last_snapshot_error)},
   };
 }
 

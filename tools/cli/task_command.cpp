@@ -37,7 +37,8 @@ Result<void> parse_params(Options& options) {
   for (const auto& text : options.params) {
     const auto equals = text.find('=');
     double value = 0;
-    if (equals == std::string::npos || equals == 0 || !CLI::detail::lexical_cast(text.substr(equals + 1), value)) {
+    if (equals == std::string::npos || equals == 0 ||
+        !CLI::detail::lexical_cast(text.substr(equals + 1), value)) {
       return fail(ErrorCode::invalid_argument, fmt::format("--param {}: write NAME=NUMBER", text));
     }
     options.infer.params[text.substr(0, equals)] = value;
@@ -51,24 +52,28 @@ ExitCode make_task(Options& options) {
     return report_error(error, context, options.json);
   };
   if (auto ok = parse_params(options); !ok) return refuse(ok.error(), Context::config);
-  if (struct stat info {}; ::stat(options.out.c_str(), &info) == 0 && !options.force) {
-    return refuse(Error{ErrorCode::in_use,
-                        fmt::format("{} is there already; choose another --out, or use --force. Nodes with "
-                                    "different tasks do not meet",
-                                    options.out),
-                        {}},
-                  Context::config);
+  if (struct stat info{}; ::stat(options.out.c_str(), &info) == 0 && !options.force) {
+    return refuse(
+        Error{ErrorCode::in_use,
+              fmt::format("{} is there already; choose another --out, or use --force. Nodes with "
+                          "different tasks do not meet",
+                          options.out),
+              {}},
+        Context::config);
   }
   const auto idx = is_idx(options.data);
   if (!idx) return refuse(idx.error(), Context::data);
   if (*idx != !options.labels.empty()) {
-    return refuse(Error{ErrorCode::invalid_argument,
-                        *idx ? fmt::format("{} is an idx file of images; name its labels with --labels", options.data)
-                             : fmt::format("--labels is for idx files; {} is none. For CSV name the label's column "
-                                           "with --label",
-                                           options.data),
-                        {}},
-                  Context::config);
+    return refuse(
+        Error{ErrorCode::invalid_argument,
+              *idx ? fmt::format("{} is an idx file of images; name its labels with --labels",
+                                 options.data)
+                   : fmt::format(
+                         "--labels is for idx files; {} is none. For CSV name the label's column "
+                         "with --label",
+                         options.data),
+              {}},
+        Context::config);
   }
   options.infer.images = *idx;
   if (options.infer.name.empty()) {
@@ -84,7 +89,8 @@ ExitCode make_task(Options& options) {
   const auto text = metadata::to_toml(inferred->task);
   const auto back = metadata::parse_task(text, options.out);
   if (!back) return refuse(back.error(), Context::config);
-  if (auto ok = net::write_atomically(options.out, view(text)); !ok) return refuse(ok.error(), Context::run);
+  if (auto ok = net::write_atomically(options.out, view(text)); !ok)
+    return refuse(ok.error(), Context::run);
 
   const auto& task = *back;
   const auto id = to_hex(metadata::id(task).view());
@@ -100,10 +106,12 @@ ExitCode make_task(Options& options) {
                            {"unlabelled_rows", inferred->unlabelled}})
                   .c_str());
   } else {
-    fmt::print("{}: task {} with {} features and {} classes, from {} rows ({} values missing, {} without label)\n"
-               "id {}\nNodes meet if they have this very file; give all of them a copy.\n",
-               options.out, task.name, task.raw_features(), task.classes.size(), inferred->rows,
-               inferred->missing, inferred->unlabelled, id);
+    fmt::print(
+        "{}: task {} with {} features and {} classes, from {} rows ({} values missing, {} without "
+        "label)\n"
+        "id {}\nNodes meet if they have this very file; give all of them a copy.\n",
+        options.out, task.name, task.raw_features(), task.classes.size(), inferred->rows,
+        inferred->missing, inferred->unlabelled, id);
   }
   return ExitCode::ok;
 }
@@ -113,31 +121,46 @@ ExitCode make_task(Options& options) {
 void add_task_command(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
   options->infer.name.clear();
-  auto* command = app.add_subcommand("task", "Infer a task from a data set: features, ranges, classes, bandwidth");
-  command->add_option("--data", options->data, "CSV file, or idx file of images; gzip or plain")->required();
+  auto* command = app.add_subcommand(
+      "task", "Infer a task from a data set: features, ranges, classes, bandwidth");
+  command->add_option("--data", options->data, "CSV file, or idx file of images; gzip or plain")
+      ->required();
   command->add_option("--labels", options->labels, "idx: the file of labels");
-  command->add_option("--label", options->label, "CSV: name of the label's column (default: the last one)");
+  command->add_option("--label", options->label,
+                      "CSV: name of the label's column (default: the last one)");
   command->add_option("--out", options->out, "Task file to write")->capture_default_str();
   command->add_option("--name", options->infer.name, "Name for people (default: from the file's)");
-  command->add_option("--classes", options->infer.classes, "Class names in index order (default: those that occur)")
+  command
+      ->add_option("--classes", options->infer.classes,
+                   "Class names in index order (default: those that occur)")
       ->delimiter(',');
-  command->add_option("--categorical", options->categorical, "CSV: columns that hold categories 0, 1, 2, ...")
+  command
+      ->add_option("--categorical", options->categorical,
+                   "CSV: columns that hold categories 0, 1, 2, ...")
       ->delimiter(',');
   command->add_option("--family", options->infer.family, "Model family")->capture_default_str();
-  command->add_option("--param", options->params, "Hyper-parameter of the family, NAME=NUMBER; repeatable");
-  command->add_option("--seed", options->infer.seed, "Seed of the basis that the nodes share")->capture_default_str();
-  command->add_option("--dimensions", options->infer.dimensions, "Dimensions of the fingerprint's embedding")
+  command->add_option("--param", options->params,
+                      "Hyper-parameter of the family, NAME=NUMBER; repeatable");
+  command->add_option("--seed", options->infer.seed, "Seed of the basis that the nodes share")
+      ->capture_default_str();
+  command
+      ->add_option("--dimensions", options->infer.dimensions,
+                   "Dimensions of the fingerprint's embedding")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  command->add_option("--bandwidth", options->infer.bandwidth,
-                      "gamma of the kernel (default: 2 / median squared distance over the first 300 rows)")
+  command
+      ->add_option(
+          "--bandwidth", options->infer.bandwidth,
+          "gamma of the kernel (default: 2 / median squared distance over the first 300 rows)")
       ->check(CLI::PositiveNumber);
   command->add_option("--rows", options->infer.rows, "Look at so many rows only (default: all)");
   command->add_flag("--force", options->force, "Overwrite --out");
   command->add_flag("--json", options->json, "Print what was found as one JSON object");
-  command->footer("Values outside the range that was found are scaled beyond [0, 1]; they are not refused.\n"
-                  "The file is TOML with comments; change it before the first node uses it, never after: its hash\n"
-                  "is the task's name, and nodes with other names do not meet.");
+  command->footer(
+      "Values outside the range that was found are scaled beyond [0, 1]; they are not refused.\n"
+      "The file is TOML with comments; change it before the first node uses it, never after: its "
+      "hash\n"
+      "is the task's name, and nodes with other names do not meet.");
   command->callback([&action, options] { action = [options] { return make_task(*options); }; });
 }
 

@@ -24,9 +24,10 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 Error config_error(const std::string& path, std::uint32_t line, const std::string& what) {
-  return Error{ErrorCode::invalid_argument,
-               line == 0 ? fmt::format("{}: {}", path, what) : fmt::format("{}:{}: {}", path, line, what),
-               {}};
+  return Error{
+      ErrorCode::invalid_argument,
+      line == 0 ? fmt::format("{}: {}", path, what) : fmt::format("{}:{}: {}", path, line, what),
+      {}};
 }
 
 namespace {
@@ -75,8 +76,8 @@ void TomlTable::refuse(const toml::node& node, const std::string& what) {
 }
 
 void TomlTable::wrong_type(std::string_view key, const toml::node& node, std::string_view wanted) {
-  refuse(node, fmt::format("{}.{} is {} ({}) where {} is needed", name_, key, type_name(node), written(node),
-                           wanted));
+  refuse(node, fmt::format("{}.{} is {} ({}) where {} is needed", name_, key, type_name(node),
+                           written(node), wanted));
 }
 
 void TomlTable::get(std::string_view key, std::string& out) {
@@ -118,13 +119,14 @@ void TomlTable::get(std::string_view key, double& out, double least, double most
   if (!node->is_number()) return wrong_type(key, *node, "a number");
   const double value = node->value<double>().value_or(0);
   if (!(value >= least && value <= most)) {
-    return refuse(*node, fmt::format("{}.{} = {} is not between {} and {}", name_, key, written(*node), least,
-                                     most));
+    return refuse(*node, fmt::format("{}.{} = {} is not between {} and {}", name_, key,
+                                     written(*node), least, most));
   }
   out = value;
 }
 
-std::optional<std::uint64_t> TomlTable::integer(std::string_view key, std::uint64_t least, std::uint64_t most) {
+std::optional<std::uint64_t> TomlTable::integer(std::string_view key, std::uint64_t least,
+                                                std::uint64_t most) {
   const auto* node = find(key);
   if (node == nullptr) return std::nullopt;
   const auto* value = node->as_integer();
@@ -134,8 +136,8 @@ std::optional<std::uint64_t> TomlTable::integer(std::string_view key, std::uint6
   }
   if (value->get() < 0 || static_cast<std::uint64_t>(value->get()) < least ||
       static_cast<std::uint64_t>(value->get()) > most) {
-    refuse(*node,
-           fmt::format("{}.{} = {} is not between {} and {}", name_, key, value->get(), least, most));
+    refuse(*node, fmt::format("{}.{} = {} is not between {} and {}", name_, key, value->get(),
+                              least, most));
     return std::nullopt;
   }
   return static_cast<std::uint64_t>(value->get());
@@ -195,17 +197,19 @@ void TomlTable::finish() {
   std::string hint;
   for (const auto& known : source_.known) {
     const auto dot = known.find('.');
-    if (dot != std::string::npos && known.substr(dot + 1) == first_key && known.substr(0, dot) != name_) {
+    if (dot != std::string::npos && known.substr(dot + 1) == first_key &&
+        known.substr(0, dot) != name_) {
       hint = fmt::format("it belongs under [{}]", known.substr(0, dot));
     }
   }
   if (hint.empty() && !nearest.empty()) {
     hint = fmt::format("the nearest known one is \"{}\"", nearest);
   }
-  source_.error = config_error(
-      source_.path, first_line,
-      fmt::format("unknown {} \"{}\"{}{}{}", first->is_table() ? "table" : "key", first_key,
-                  name_.empty() ? "" : fmt::format(" in [{}]", name_), hint.empty() ? "" : "; ", hint));
+  source_.error =
+      config_error(source_.path, first_line,
+                   fmt::format("unknown {} \"{}\"{}{}{}", first->is_table() ? "table" : "key",
+                               first_key, name_.empty() ? "" : fmt::format(" in [{}]", name_),
+                               hint.empty() ? "" : "; ", hint));
 }
 
 }  // namespace p2p::tools

@@ -1,12 +1,12 @@
 // Reads a TOML table into variables, and says precisely what it does not understand.
 #pragma once
 
+#include <toml++/toml.h>
 #include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <toml++/toml.h>
 #include <vector>
 
 #include "metadata/base/error.hpp"
@@ -16,16 +16,17 @@ namespace p2p::tools {
 /// Number of single-character edits between two words (Levenshtein).
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// One table of a configuration file. Every get() names a key that may be there; finish() refuses all others.
+/// One table of a configuration file. Every get() names a key that may be there; finish() refuses
+/// all others.
 ///
-/// Only the first error counts; after it everything is passed over. Reading continues into the same variables,
-/// so their values beforehand are the defaults.
+/// Only the first error counts; after it everything is passed over. Reading continues into the same
+/// variables, so their values beforehand are the defaults.
 class TomlTable {
  public:
   struct Source {
-    std::string path;                                 ///< for messages
-    std::vector<std::string> known;                   ///< "table.key" of all tables, for suggestions
-    std::optional<Error> error;                       ///< the first one
+    std::string path;                ///< for messages
+    std::vector<std::string> known;  ///< "table.key" of all tables, for suggestions
+    std::optional<Error> error;      ///< the first one
   };
   /// `table` null: the file does not have it.
   TomlTable(Source& source, std::string name, const toml::table* table);
@@ -39,7 +40,8 @@ class TomlTable {
     if (const auto value = integer(key, least, most)) out = static_cast<T>(*value);
   }
   /// The index of the word among `words`, if the key is there.
-  std::optional<std::size_t> get_word(std::string_view key, const std::vector<std::string_view>& words);
+  std::optional<std::size_t> get_word(std::string_view key,
+                                      const std::vector<std::string_view>& words);
   /// A key that is read elsewhere.
   void allow(std::string_view key) { asked_.emplace(key); }
   /// Line of a key, for errors that the caller finds; 0 when it is not there.
@@ -49,7 +51,8 @@ class TomlTable {
 
  private:
   const toml::node* find(std::string_view key);
-  std::optional<std::uint64_t> integer(std::string_view key, std::uint64_t least, std::uint64_t most);
+  std::optional<std::uint64_t> integer(std::string_view key, std::uint64_t least,
+                                       std::uint64_t most);
   void refuse(const toml::node& node, const std::string& what);
   void wrong_type(std::string_view key, const toml::node& node, std::string_view wanted);
 

@@ -45,9 +45,9 @@ struct ByteStream::State {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) {
         return fail(errno == EISDIR ? ErrorCode::invalid_argument : ErrorCode::io,
-                    errno == EISDIR
-                        ? fmt::format("{} is a directory; name a file in it", path)
-                        : fmt::format("cannot read {} at byte {}; check the disk", path, disk_offset),
+                    errno == EISDIR ? fmt::format("{} is a directory; name a file in it", path)
+                                    : fmt::format("cannot read {} at byte {}; check the disk", path,
+                                                  disk_offset),
                     std::strerror(errno));
       }
       in_end = static_cast<std::size_t>(n);
@@ -82,11 +82,12 @@ struct ByteStream::State {
       }
       if (in_begin == in_end) {
         if (member_ended) break;
-        return fail(ErrorCode::malformed,
-                    fmt::format("{} is truncated: its gzip data break off at byte {}; fetch it again", path,
-                                position()));
+        return fail(
+            ErrorCode::malformed,
+            fmt::format("{} is truncated: its gzip data break off at byte {}; fetch it again", path,
+                        position()));
       }
-      if (member_ended) {  // more bytes after a member: another member, or junk
+      if (member_ended) {         // more bytes after a member: another member, or junk
         if (in[in_begin] == 0) {  // padding, as tape archives leave it
           ++in_begin;
           continue;
@@ -101,10 +102,11 @@ struct ByteStream::State {
       if (status == Z_STREAM_END) {
         member_ended = true;
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        return fail(ErrorCode::malformed,
-                    fmt::format("{} is damaged: its gzip data do not decode at byte {}; fetch it again", path,
-                                position()),
-                    z.msg != nullptr ? z.msg : "");
+        return fail(
+            ErrorCode::malformed,
+            fmt::format("{} is damaged: its gzip data do not decode at byte {}; fetch it again",
+                        path, position()),
+            z.msg != nullptr ? z.msg : "");
       }
     }
     return out.size() - z.avail_out;
@@ -152,7 +154,8 @@ Result<std::uint64_t> ByteStream::skip(std::uint64_t count) {
   std::array<std::uint8_t, 16 * 1024> scratch;
   std::uint64_t done = 0;
   while (done < count) {
-    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(scratch.size(), count - done));
+    const auto want =
+        static_cast<std::size_t>(std::min<std::uint64_t>(scratch.size(), count - done));
     const auto n = read(std::span(scratch).first(want));
     if (!n) return tl::unexpected(n.error());
     done += *n;
@@ -190,8 +193,8 @@ Result<bool> LineReader::next(std::string& line) {
     const auto stop = end == std::string::npos ? buffer_.size() : end;
     if (line.size() + (stop - used_) > kMaxLineBytes) {
       return fail(ErrorCode::limit_exceeded,
-                  fmt::format("line {} of {} is longer than {} bytes; is it a text file?", number_ + 1,
-                              path(), kMaxLineBytes));
+                  fmt::format("line {} of {} is longer than {} bytes; is it a text file?",
+                              number_ + 1, path(), kMaxLineBytes));
     }
     line.append(buffer_, used_, stop - used_);
     used_ = stop;

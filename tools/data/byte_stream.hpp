@@ -12,9 +12,9 @@ namespace p2p::tools {
 
 /// Reads a file from front to back; what starts with gzip's magic is inflated on the way.
 ///
-/// zlib's own gzFile was not used: it hides a truncated file until the end and cannot tell at which byte.
-/// Bounds: two buffers of 64 KB, whatever the file's size.
-/// Errors: every sentence names the file; those about content also the byte offset in the file on disk.
+/// zlib's own gzFile was not used: it hides a truncated file until the end and cannot tell at which
+/// byte. Bounds: two buffers of 64 KB, whatever the file's size. Errors: every sentence names the
+/// file; those about content also the byte offset in the file on disk.
 class ByteStream {
  public:
   static Result<ByteStream> open(const std::string& path);

@@ -20,12 +20,14 @@ std::string_view trim(std::string_view text) {
 }
 
 bool is_missing(std::string_view text) {
-  static constexpr std::string_view kMissing[] = {"", "NaN", "nan", "NAN", "NA", "N/A", "null", "NULL", "?"};
+  static constexpr std::string_view kMissing[] = {"",    "NaN",  "nan",  "NAN", "NA",
+                                                  "N/A", "null", "NULL", "?"};
   return std::find(std::begin(kMissing), std::end(kMissing), text) != std::end(kMissing);
 }
 
 /// Splits a line; quoted fields (RFC 4180) lose their quotes. False: a quote is not closed.
-bool split(const std::string& line, char separator, std::vector<std::string>& fields, std::size_t& count) {
+bool split(const std::string& line, char separator, std::vector<std::string>& fields,
+           std::size_t& count) {
   count = 0;
   std::size_t at = 0;
   while (true) {
@@ -53,7 +55,8 @@ bool split(const std::string& line, char separator, std::vector<std::string>& fi
       at = next + 1;
     } else {
       const auto next = line.find(separator, at);
-      field.append(trim(std::string_view(line).substr(at, next == std::string::npos ? next : next - at)));
+      field.append(
+          trim(std::string_view(line).substr(at, next == std::string::npos ? next : next - at)));
       if (next == std::string::npos) return true;
       at = next + 1;
     }
@@ -77,7 +80,8 @@ bool parse_number(std::string_view text, double& value, bool& too_large) {
 
 class CsvSource final : public SampleSource {
  public:
-  CsvSource(LineReader reader, char separator, std::vector<std::string> names, std::size_t label_column)
+  CsvSource(LineReader reader, char separator, std::vector<std::string> names,
+            std::size_t label_column)
       : reader_(std::move(reader)),
         separator_(separator),
         names_(std::move(names)),
@@ -105,17 +109,19 @@ class CsvSource final : public SampleSource {
       double value = 0;
       bool too_large = false;
       if (!parse_number(field, value, too_large)) {
-        return at_column(i, fmt::format("\"{}\" is no number; code categories as 0, 1, 2, ... and leave "
-                                        "missing values empty",
-                                        field.substr(0, 64)));
+        return at_column(
+            i, fmt::format("\"{}\" is no number; code categories as 0, 1, 2, ... and leave "
+                           "missing values empty",
+                           field.substr(0, 64)));
       }
       if (std::isnan(value)) {
         out.x.push_back(std::numeric_limits<float>::quiet_NaN());
         continue;
       }
       if (too_large || std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) {
-        return at_column(i, fmt::format("\"{}\" is not finite; leave the field empty if it is missing",
-                                        field.substr(0, 64)));
+        return at_column(i,
+                         fmt::format("\"{}\" is not finite; leave the field empty if it is missing",
+                                     field.substr(0, 64)));
       }
       out.x.push_back(static_cast<float>(value));
     }
@@ -153,22 +159,26 @@ class CsvSource final : public SampleSource {
     }
     std::size_t count = 0;
     if (!split(line_, separator_, fields_, count)) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("{}, line {}: a quoted field is not closed on its line; fields with line breaks "
-                              "are not supported",
-                              reader_.path(), reader_.number()));
+      return fail(
+          ErrorCode::malformed,
+          fmt::format(
+              "{}, line {}: a quoted field is not closed on its line; fields with line breaks "
+              "are not supported",
+              reader_.path(), reader_.number()));
     }
     if (count != names_.size()) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("{}, line {}: {} fields where the header has {}; mend or remove the line",
-                              reader_.path(), reader_.number(), count, names_.size()));
+      return fail(
+          ErrorCode::malformed,
+          fmt::format("{}, line {}: {} fields where the header has {}; mend or remove the line",
+                      reader_.path(), reader_.number(), count, names_.size()));
     }
     return count;
   }
 
   tl::unexpected<Error> at_column(std::size_t column, const std::string& what) const {
-    return fail(ErrorCode::malformed, fmt::format("{}, line {}, column {} ({}): {}", reader_.path(),
-                                                  reader_.number(), column + 1, names_[column], what));
+    return fail(ErrorCode::malformed,
+                fmt::format("{}, line {}, column {} ({}): {}", reader_.path(), reader_.number(),
+                            column + 1, names_[column], what));
   }
 
   LineReader reader_;
@@ -179,7 +189,8 @@ class CsvSource final : public SampleSource {
   std::vector<std::string> fields_;
 };
 
-/// A header of numbers like 0.25 or with the same number twice is the first row of a file without a header.
+/// A header of numbers like 0.25 or with the same number twice is the first row of a file without a
+/// header.
 bool looks_like_data(const std::vector<std::string>& names) {
   std::set<std::string> distinct;
   bool fraction = false;
@@ -204,16 +215,16 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
     const auto more = reader.next(header);
     if (!more) return tl::unexpected(more.error());
     if (!*more) {
-      return fail(ErrorCode::malformed, fmt::format("{} is empty; the first line must name the columns",
-                                                    options.path));
+      return fail(ErrorCode::malformed,
+                  fmt::format("{} is empty; the first line must name the columns", options.path));
     }
     if (header.starts_with("\xEF\xBB\xBF")) header.erase(0, 3);
     if (!trim(header).empty()) break;
   }
   if (header.find('\0') != std::string::npos) {
     return fail(ErrorCode::malformed,
-                fmt::format("{}, line {}: the header has zero bytes; this is no CSV text", options.path,
-                            reader.number()));
+                fmt::format("{}, line {}: the header has zero bytes; this is no CSV text",
+                            options.path, reader.number()));
   }
   char separator = ',';
   for (const char candidate : {';', '\t'}) {
@@ -225,32 +236,38 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
   std::vector<std::string> names;
   std::size_t count = 0;
   if (!split(header, separator, names, count)) {
-    return fail(ErrorCode::malformed, fmt::format("{}, line {}: a quoted name in the header is not closed",
-                                                  options.path, reader.number()));
+    return fail(ErrorCode::malformed,
+                fmt::format("{}, line {}: a quoted name in the header is not closed", options.path,
+                            reader.number()));
   }
   names.resize(count);
   if (looks_like_data(names)) {
-    return fail(ErrorCode::malformed,
-                fmt::format("{}, line {}: this is data where a header is needed; add a first line that names the "
-                            "columns",
-                            options.path, reader.number()));
+    return fail(
+        ErrorCode::malformed,
+        fmt::format(
+            "{}, line {}: this is data where a header is needed; add a first line that names the "
+            "columns",
+            options.path, reader.number()));
   }
   std::size_t label_column = options.unlabelled ? names.size() : names.size() - 1;
   if (!options.label.empty()) {
     const auto found = std::find(names.begin(), names.end(), options.label);
     if (found == names.end()) {
       std::string known;
-      for (std::size_t i = 0; i < names.size() && i < 20; ++i) known += (i == 0 ? "" : ", ") + names[i];
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("{} has no column \"{}\" for the label; its columns are {}{}", options.path,
-                              options.label, known, names.size() > 20 ? ", ..." : ""));
+      for (std::size_t i = 0; i < names.size() && i < 20; ++i)
+        known += (i == 0 ? "" : ", ") + names[i];
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format("{} has no column \"{}\" for the label; its columns are {}{}", options.path,
+                      options.label, known, names.size() > 20 ? ", ..." : ""));
     }
     label_column = static_cast<std::size_t>(found - names.begin());
   }
   if (names.size() < (options.unlabelled ? 1u : 2u)) {
-    return fail(ErrorCode::malformed,
-                fmt::format("{}, line {}: one column only; at least a feature and a label are needed",
-                            options.path, reader.number()));
+    return fail(
+        ErrorCode::malformed,
+        fmt::format("{}, line {}: one column only; at least a feature and a label are needed",
+                    options.path, reader.number()));
   }
   if (names.size() > (1u << 16)) {
     return fail(ErrorCode::limit_exceeded,

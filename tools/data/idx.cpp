@@ -1,5 +1,6 @@
-// Reference: the IDX format as the MNIST page describes it: u8 0, u8 0, u8 type (8: unsigned byte), u8 number of
-// dimensions, then each dimension as big-endian u32, then the values, last dimension fastest.
+// Reference: the IDX format as the MNIST page describes it: u8 0, u8 0, u8 type (8: unsigned byte),
+// u8 number of dimensions, then each dimension as big-endian u32, then the values, last dimension
+// fastest.
 #include <fmt/format.h>
 
 #include <array>
@@ -31,34 +32,42 @@ tl::unexpected<Error> bad(const ByteStream& stream, std::uint64_t offset, const 
                           stream.compressed() ? " (after inflating)" : "", what));
 }
 
-Result<void> read_exactly(ByteStream& stream, std::span<std::uint8_t> out, const std::string& what) {
+Result<void> read_exactly(ByteStream& stream, std::span<std::uint8_t> out,
+                          const std::string& what) {
   const auto n = stream.read(out);
   if (!n) return tl::unexpected(n.error());
   if (*n < out.size()) {
-    return bad(stream, stream.offset(), fmt::format("the file ends within {}; fetch it again", what));
+    return bad(stream, stream.offset(),
+               fmt::format("the file ends within {}; fetch it again", what));
   }
   return {};
 }
 
-Result<IdxFile> open_file(const std::string& path, std::size_t least, std::size_t most, const char* what) {
+Result<IdxFile> open_file(const std::string& path, std::size_t least, std::size_t most,
+                          const char* what) {
   auto stream = ByteStream::open(path);
   if (!stream) return tl::unexpected(stream.error());
   IdxFile file{std::move(*stream), {}};
   std::array<std::uint8_t, 4> word{};
-  if (auto ok = read_exactly(file.stream, word, "its magic number"); !ok) return tl::unexpected(ok.error());
-  const auto magic = static_cast<std::uint32_t>(word[0]) << 24 | static_cast<std::uint32_t>(word[1]) << 16 |
+  if (auto ok = read_exactly(file.stream, word, "its magic number"); !ok)
+    return tl::unexpected(ok.error());
+  const auto magic = static_cast<std::uint32_t>(word[0]) << 24 |
+                     static_cast<std::uint32_t>(word[1]) << 16 |
                      static_cast<std::uint32_t>(word[2]) << 8 | word[3];
   if (word[0] != 0 || word[1] != 0 || word[2] != 8 || word[3] < least || word[3] > most) {
-    return bad(file.stream, 0,
-               fmt::format("the magic number is 0x{:08x}, where idx {} of unsigned bytes have 0x{:08x}; are "
-                           "images and labels exchanged, or is it another format?",
-                           magic, what, 0x800u + (least == 1 ? 1u : 3u)));
+    return bad(
+        file.stream, 0,
+        fmt::format(
+            "the magic number is 0x{:08x}, where idx {} of unsigned bytes have 0x{:08x}; are "
+            "images and labels exchanged, or is it another format?",
+            magic, what, 0x800u + (least == 1 ? 1u : 3u)));
   }
   for (std::size_t i = 0; i < word[3]; ++i) file.dimensions.push_back(0);
   std::uint64_t record = 1;
   for (std::size_t i = 0; i < file.dimensions.size(); ++i) {
     const auto at = file.stream.offset();
-    if (auto ok = read_exactly(file.stream, word, "its header"); !ok) return tl::unexpected(ok.error());
+    if (auto ok = read_exactly(file.stream, word, "its header"); !ok)
+      return tl::unexpected(ok.error());
     file.dimensions[i] = static_cast<std::uint32_t>(word[0]) << 24 |
                          static_cast<std::uint32_t>(word[1]) << 16 |
                          static_cast<std::uint32_t>(word[2]) << 8 | word[3];
@@ -67,12 +76,14 @@ Result<IdxFile> open_file(const std::string& path, std::size_t least, std::size_
     }
     if (i > 0) record *= file.dimensions[i];
     if (record > kMaxFeatures) {
-      return bad(file.stream, at,
-                 fmt::format("one record has {} values; at most {} are supported", record, kMaxFeatures));
+      return bad(
+          file.stream, at,
+          fmt::format("one record has {} values; at most {} are supported", record, kMaxFeatures));
     }
   }
   const auto expected = file.header_bytes() + record * file.dimensions[0];
-  if (!file.stream.compressed() && file.stream.file_bytes() != 0 && file.stream.file_bytes() != expected) {
+  if (!file.stream.compressed() && file.stream.file_bytes() != 0 &&
+      file.stream.file_bytes() != expected) {
     return bad(file.stream, std::min(expected, file.stream.file_bytes()),
                fmt::format("the file has {} bytes where its header promises {}; fetch it again",
                            file.stream.file_bytes(), expected));
@@ -97,7 +108,8 @@ class IdxSource final : public SampleSource {
     }
     std::array<std::uint8_t, 1> label{};
     const auto what = fmt::format("record {} of {}", done_ + 1, size());
-    if (auto ok = read_exactly(images_.stream, bytes_, what); !ok) return tl::unexpected(ok.error());
+    if (auto ok = read_exactly(images_.stream, bytes_, what); !ok)
+      return tl::unexpected(ok.error());
     if (auto ok = read_exactly(labels_.stream, label, what); !ok) return tl::unexpected(ok.error());
     out.x.assign(bytes_.begin(), bytes_.end());
     out.label = fmt::format_int(static_cast<unsigned>(label[0])).str();
@@ -113,7 +125,8 @@ class IdxSource final : public SampleSource {
       const auto passed = file->stream.skip(bytes);
       if (!passed) return tl::unexpected(passed.error());
       if (*passed < bytes) {
-        return bad(file->stream, file->stream.offset(), "the file ends within its records; fetch it again");
+        return bad(file->stream, file->stream.offset(),
+                   "the file ends within its records; fetch it again");
       }
     }
     done_ += n;
@@ -141,7 +154,8 @@ class IdxSource final : public SampleSource {
 
 }  // namespace
 
-Result<std::unique_ptr<SampleSource>> open_idx(const std::string& images, const std::string& labels) {
+Result<std::unique_ptr<SampleSource>> open_idx(const std::string& images,
+                                               const std::string& labels) {
   auto image_file = open_file(images, 2, 4, "images");
   if (!image_file) return tl::unexpected(image_file.error());
   auto label_file = open_file(labels, 1, 1, "labels");

@@ -46,17 +46,20 @@ Result<void> decode(const std::string& line, Row& out) {
     parsed = json::parse(without_bare_nan(line), nullptr, false);
   }
   if (parsed.is_discarded()) {
-    return fail(ErrorCode::malformed,
-                "this is not JSON; each line must be one object like {\"x\": [0.5, 1], \"y\": \"class\"}");
+    return fail(
+        ErrorCode::malformed,
+        "this is not JSON; each line must be one object like {\"x\": [0.5, 1], \"y\": \"class\"}");
   }
   if (!parsed.is_object() || !parsed.contains("x") || !parsed["x"].is_array()) {
-    return fail(ErrorCode::malformed, "there is no array \"x\"; each line must be one object like "
-                                      "{\"x\": [0.5, 1], \"y\": \"class\"}");
+    return fail(ErrorCode::malformed,
+                "there is no array \"x\"; each line must be one object like "
+                "{\"x\": [0.5, 1], \"y\": \"class\"}");
   }
   for (const auto& [key, value] : parsed.items()) {
     if (key != "x" && key != "y") {
-      return fail(ErrorCode::malformed,
-                  fmt::format("unknown member \"{}\"; only \"x\" and \"y\" are read", key.substr(0, 64)));
+      return fail(
+          ErrorCode::malformed,
+          fmt::format("unknown member \"{}\"; only \"x\" and \"y\" are read", key.substr(0, 64)));
     }
   }
   out.x.clear();
@@ -65,11 +68,13 @@ Result<void> decode(const std::string& line, Row& out) {
       out.x.push_back(std::numeric_limits<float>::quiet_NaN());
       continue;
     }
-    const double number = value.is_number() ? value.get<double>() : std::numeric_limits<double>::infinity();
+    const double number =
+        value.is_number() ? value.get<double>() : std::numeric_limits<double>::infinity();
     if (!(std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max()))) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("element {} of \"x\" is no finite number; write null where one is missing",
-                              out.x.size()));
+      return fail(
+          ErrorCode::malformed,
+          fmt::format("element {} of \"x\" is no finite number; write null where one is missing",
+                      out.x.size()));
     }
     out.x.push_back(static_cast<float>(number));
   }

@@ -32,8 +32,8 @@ Result<std::int32_t> resolve_label(std::span<const std::string> classes, const s
   }
   if (classes.size() > 12) known += fmt::format(" and {} more", classes.size() - 12);
   return fail(ErrorCode::invalid_argument,
-              fmt::format("unknown class \"{}\": the task has {} (or an index 0..{})", text.substr(0, 64),
-                          known, classes.size() - 1));
+              fmt::format("unknown class \"{}\": the task has {} (or an index 0..{})",
+                          text.substr(0, 64), known, classes.size() - 1));
 }
 
 }  // namespace p2p::tools

@@ -22,8 +22,8 @@ struct Row {
 
 /// A stream of rows, read once from front to back with bounded memory.
 ///
-/// Labels stay text here, so that the readers need no task: the same ones serve a node, and the command that
-/// infers a task. `resolve_label` turns the text into a class.
+/// Labels stay text here, so that the readers need no task: the same ones serve a node, and the
+/// command that infers a task. `resolve_label` turns the text into a class.
 class SampleSource {
  public:
   enum class Got { row, wait, end };
@@ -45,28 +45,29 @@ class SampleSource {
   virtual std::uint64_t size() const { return 0; }
 };
 
-/// Index of the class that `text` means: by name first, then, if it is a whole number within range, by
-/// index. `invalid_argument` lists the classes otherwise.
+/// Index of the class that `text` means: by name first, then, if it is a whole number within range,
+/// by index. `invalid_argument` lists the classes otherwise.
 Result<std::int32_t> resolve_label(std::span<const std::string> classes, const std::string& text);
 
-/// IDX (the MNIST format), gzip or plain: unsigned bytes, images of 1 to 3 dimensions. Labels are their
-/// decimal digits. Fails with file and byte offset for a wrong magic, a dimension of 0, unequal counts,
-/// truncated or superfluous bytes.
-Result<std::unique_ptr<SampleSource>> open_idx(const std::string& images, const std::string& labels);
+/// IDX (the MNIST format), gzip or plain: unsigned bytes, images of 1 to 3 dimensions. Labels are
+/// their decimal digits. Fails with file and byte offset for a wrong magic, a dimension of 0,
+/// unequal counts, truncated or superfluous bytes.
+Result<std::unique_ptr<SampleSource>> open_idx(const std::string& images,
+                                               const std::string& labels);
 
 struct CsvOptions {
   std::string path = {};
-  std::string label = {};  ///< name of the label's column; empty: the last one
+  std::string label = {};   ///< name of the label's column; empty: the last one
   bool unlabelled = false;  ///< all columns are features
 };
-/// CSV with a header line, gzip or plain; comma, semicolon or tab, whichever the header has most of. Fields
-/// may be quoted; a quoted field ends on its line. Missing values: empty, NaN, NA, N/A, null, ?. An empty
-/// label means: predict only. Errors name file, line and column.
+/// CSV with a header line, gzip or plain; comma, semicolon or tab, whichever the header has most
+/// of. Fields may be quoted; a quoted field ends on its line. Missing values: empty, NaN, NA, N/A,
+/// null, ?. An empty label means: predict only. Errors name file, line and column.
 Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options);
 
-/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's. Lines that
-/// do not parse are errors with their number; the next call goes on behind them. The descriptor should be
-/// non-blocking where the caller wants `wait`.
+/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's.
+/// Lines that do not parse are errors with their number; the next call goes on behind them. The
+/// descriptor should be non-blocking where the caller wants `wait`.
 std::unique_ptr<SampleSource> json_lines(int fd);
 
 }  // namespace p2p::tools

@@ -1,0 +1,260 @@
+#include "tools/cli/config.hpp"
+
+#include <catch2/catch.hpp>
+#include <regex>
+#include <sstream>
+
+#include "tests/tools/files.hpp"
+#include "tools/cli/control_protocol.hpp"
+#include "tools/cli/exit_codes.hpp"
+#include "tools/cli/infer_task.hpp"
+#include "tools/cli/table.hpp"
+#include "tools/cli/toml_reader.hpp"
+
+namespace p2p::tools {
+namespace {
+
+using Catch::Matchers::Contains;
+
+/// The template with every key taken from behind its #.
+std::string uncommented() {
+  std::istringstream in{std::string(config_template())};
+  std::string out;
+  const std::regex key("^#([a-z0-9_]+ = .*)$");
+  for (std::string line; std::getline(in, line);) out += std::regex_replace(line, key, "$1") + "\n";
+  return out;
+}
+
+TEST_CASE("the template shows every key with its default", "[tools]") {
+  const auto bare = parse_config(config_template(), "dir/node.toml");
+  REQUIRE(bare);
+  const auto full = parse_config(uncommented(), "dir/node.toml");
+  INFO((full ? std::string() : full.error().text()));
+  REQUIRE(full);
+  const NodeConfig defaults;
+  for (const auto* config : {&*bare, &*full}) {
+    const auto& node = config->node;
+    CHECK(config->task_path == "dir/task.toml");
+    CHECK(node.name == defaults.node.name);
+    CHECK(node.state_dir == defaults.node.state_dir);
+    CHECK(node.bind == defaults.node.bind);
+    CHECK(node.dht_port == defaults.node.dht_port);
+    CHECK(node.link_port == defaults.node.link_port);
+    CHECK(node.seeds == defaults.node.seeds);
+    CHECK(node.network == defaults.node.network);
+    CHECK(node.isolated == defaults.node.isolated);
+    CHECK(node.snapshot_every == defaults.node.snapshot_every);
+    CHECK(config->source.kind == defaults.source.kind);
+    CHECK(config->source.rate == defaults.source.rate);
+    CHECK(config->source.limit == defaults.source.limit);
+    CHECK(config->source.hold == defaults.source.hold);
+    CHECK(config->source.stay_at_end == defaults.source.stay_at_end);
+    CHECK(config->predictions == defaults.predictions);
+    CHECK(config->progress_every == defaults.progress_every);
+    CHECK(config->correctness == defaults.correctness);
+    CHECK(config->twin == defaults.twin);
+    const auto &got = node.node, &wanted = defaults.node.node;
+    CHECK(got.window == wanted.window);
+    CHECK(got.checkpoint_every == wanted.checkpoint_every);
+    CHECK(got.ask == wanted.ask);
+    CHECK(got.pull_from == wanted.pull_from);
+    CHECK(got.query_samples == wanted.query_samples);
+    CHECK(got.trial_lead == wanted.trial_lead);
+    CHECK(got.retry_after == wanted.retry_after);
+    CHECK(got.watch_samples == wanted.watch_samples);
+    CHECK(got.watch_alpha == wanted.watch_alpha);
+    CHECK(got.ask_deadline == wanted.ask_deadline);
+    CHECK(got.pull_deadline == wanted.pull_deadline);
+    CHECK(got.fingerprint_half_life == wanted.fingerprint_half_life);
+    CHECK(got.publish_after == wanted.publish_after);
+    CHECK(got.publish_interval == wanted.publish_interval);
+    CHECK(got.publish_change == wanted.publish_change);
+    CHECK(got.lookup.want == wanted.lookup.want);
+    CHECK(got.lookup.deadline == wanted.lookup.deadline);
+    CHECK(got.trial.alpha == wanted.trial.alpha);
+    CHECK(got.trial.minimum_samples == wanted.trial.minimum_samples);
+    CHECK(got.trial.maximum_samples == wanted.trial.maximum_samples);
+    CHECK(got.drift.batch == wanted.drift.batch);
+    CHECK(got.drift.reference_batches == wanted.drift.reference_batches);
+    CHECK(got.drift.minimum_batches == wanted.drift.minimum_batches);
+    CHECK(got.drift.permitted_loss == wanted.drift.permitted_loss);
+    CHECK(got.drift.minimum_class_count == wanted.drift.minimum_class_count);
+    CHECK(got.drift.cooldown == wanted.drift.cooldown);
+    CHECK(got.drift.warmup == wanted.drift.warmup);
+    CHECK(got.drift.adwin_delta == wanted.drift.adwin_delta);
+  }
+}
+
+TEST_CASE("every key of the template is read: with a letter more it is refused by name and line",
+          "[tools]") {
+  const auto text = uncommented();
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  const std::regex key("^([a-z0-9_]+) = .*$");
+  std::size_t keys = 0;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    std::smatch match;
+    if (!std::regex_match(lines[i], match, key)) continue;
+    ++keys;
+    std::string broken;
+    for (std::size_t j = 0; j < lines.size(); ++j)
+      broken += (i == j ? "x" + lines[j] : lines[j]) + "\n";
+    const auto config = parse_config(broken, "n.toml");
+    REQUIRE_FALSE(config);
+    INFO(config.error().text());
+    CHECK(config.error().code == ErrorCode::invalid_argument);
+    CHECK_THAT(config.error().text(),
+               Contains("n.toml:" + std::to_string(i + 1) + ": unknown key \"x" + match.str(1)));
+    CHECK_THAT(config.error().text(),
+               Contains("the nearest known one is \"" + match.str(1) + "\""));
+  }
+  CHECK(keys > 45);
+}
+
+TEST_CASE("a key of the wrong type is refused with its line, whatever its type", "[tools]") {
+  const auto text = uncommented();
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  const std::regex key("^([a-z0-9_]+) = .*$");
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    std::smatch match;
+    if (!std::regex_match(lines[i], match, key)) continue;
+    std::string broken;
+    for (std::size_t j = 0; j < lines.size(); ++j) {
+      broken += (i == j ? match.str(1) + " = 1979-05-27" : lines[j]) + "\n";
+    }
+    const auto config = parse_config(broken, "n.toml");
+    REQUIRE_FALSE(config);
+    INFO(config.error().text());
+    CHECK_THAT(config.error().text(), Contains("n.toml:" + std::to_string(i + 1) + ": ") &&
+                                          Contains(match.str(1) + " is a date or time"));
+  }
+}
+
+TEST_CASE("relative paths start from the directory of the configuration", "[tools]") {
+  const std::string text =
+      "[node]\ntask = \"t.toml\"\nstate_dir = \"../s\"\n[source]\nkind = \"csv\"\npath = "
+      "\"/abs/d.csv\"\n";
+  const auto config = parse_config(text, "/etc/p2p/n.toml");
+  REQUIRE(config);
+  CHECK(config->task_path == "/etc/p2p/t.toml");
+  CHECK(config->node.state_dir == "/etc/s");
+  CHECK(config->source.path == "/abs/d.csv");
+  CHECK(parse_config(text, "n.toml")->task_path == "t.toml");
+}
+
+TEST_CASE("edit distance counts insertions, deletions and replacements", "[tools]") {
+  CHECK(edit_distance("", "") == 0);
+  CHECK(edit_distance("abc", "") == 3);
+  CHECK(edit_distance("kitten", "sitting") == 3);
+  CHECK(edit_distance("rate", "rtae") == 2);
+}
+
+TEST_CASE("error codes become exit statuses by where they arose", "[tools]") {
+  const auto code = [](ErrorCode error, Context context) {
+    return static_cast<int>(exit_code(Error{error, "", ""}, context));
+  };
+  CHECK(code(ErrorCode::not_found, Context::config) == 2);
+  CHECK(code(ErrorCode::malformed, Context::data) == 3);
+  CHECK(code(ErrorCode::not_found, Context::data) == 3);
+  CHECK(code(ErrorCode::in_use, Context::start) == 4);
+  CHECK(code(ErrorCode::malformed, Context::key) == 5);
+  CHECK(code(ErrorCode::untrusted, Context::start) == 5);
+  CHECK(code(ErrorCode::malformed, Context::start) == 6);
+  CHECK(code(ErrorCode::version, Context::start) == 6);
+  for (const auto context : {Context::start, Context::run, Context::key})
+    CHECK(code(ErrorCode::full, context) == 7);
+  for (const auto error :
+       {ErrorCode::not_found, ErrorCode::timeout, ErrorCode::closed, ErrorCode::unavailable}) {
+    CHECK(code(error, Context::control) == 8);
+  }
+  CHECK(code(ErrorCode::io, Context::run) == 1);
+  for (const char* status : {"0", "1", "2", "3", "4", "5", "6", "7", "8", "130"}) {
+    CHECK_THAT(exit_code_table(), Contains(std::string(" ") + status + "  "));
+  }
+}
+
+TEST_CASE("whatever comes over the control socket gets one line back", "[tools]") {
+  int started = 0, stopped = 0;
+  ControlHandlers handlers;
+  handlers.status = [] { return Json{{"s", "a\nb"}}; };
+  handlers.peers = handlers.lookup = handlers.history = [] { return Json::object(); };
+  handlers.start = [&] { ++started; };
+  handlers.stop = [&] { ++stopped; };
+  for (const char* request : {"", "x", "[]", "{}", "{\"command\":3}", "{\"command\":\"no\"}",
+                              "\xff", "{\"command\":\"status\"}", "{\"command\":\"start\"}",
+                              "{\"command\":\"stop\"}", "{\"command\":\"history\"}"}) {
+    const auto answer = answer_control(request, handlers);
+    CHECK(answer.find('\n') == std::string::npos);
+    CHECK(Json::parse(answer, nullptr, false).is_object());
+  }
+  CHECK(started == 1);
+  CHECK(stopped == 1);
+  CHECK_THAT(answer_control("{\"command\":\"dance\"}", handlers),
+             Contains("error") && Contains("dance"));
+}
+
+TEST_CASE("bytes that are no UTF-8 never break a line", "[tools]") {
+  const auto line = to_line(Json{{"name", "a\xff\nb"}});
+  CHECK(line.find('\n') == std::string::npos);
+  CHECK_FALSE(Json::parse(line, nullptr, false).is_discarded());
+}
+
+TEST_CASE("columns line up, counted in characters", "[tools]") {
+  Table table({"a", "bb", "c"});
+  table.add({"\xC3\xA4\xC3\xB6", "1", "x"});
+  CHECK(table.text(true) == "a   bb  c\n\xC3\xA4\xC3\xB6  1   x\n");
+  CHECK(bytes_text(999) == "999 B");
+  CHECK(bytes_text(1500) == "1.5 KB");
+  CHECK(bytes_text(2.5e6) == "2.5 MB");
+}
+
+TEST_CASE("a task is inferred with ranges, sorted classes and a bandwidth of the median rule",
+          "[tools]") {
+  const test::TemporaryDirectory dir;
+  // Two points, eight apart in the first column: scaled distance 1, so the median squared distance
+  // is 1 or 0.
+  std::string text = "a,b,y\n";
+  for (int i = 0; i < 10; ++i) text += i % 2 == 0 ? "0,5,10\n" : "8,5,9\n";
+  auto source = open_csv({.path = dir.write("d.csv", text)});
+  REQUIRE(source);
+  const auto inferred = infer_task(**source, {.name = "t"});
+  REQUIRE(inferred);
+  const auto& task = inferred->task;
+  CHECK(inferred->rows == 10);
+  CHECK(task.classes == std::vector<std::string>{"9", "10"});
+  REQUIRE(task.features.size() == 2);
+  CHECK(task.features[0].minimum == 0);
+  CHECK(task.features[0].maximum == 8);
+  CHECK(task.features[1].maximum == 6);  // a constant column still has a range
+  CHECK(task.bandwidth == Approx(2.0));
+  const auto back = metadata::parse_task(metadata::to_toml(task), "t");
+  REQUIRE(back);
+  CHECK(metadata::id(*back) == metadata::id(task));
+}
+
+TEST_CASE("what makes no task is refused with what would", "[tools]") {
+  const test::TemporaryDirectory dir;
+  const auto infer = [&](const std::string& text, const InferOptions& options) {
+    auto source = open_csv({.path = dir.write("d.csv", text)});
+    REQUIRE(source);
+    const auto task = infer_task(**source, options);
+    return task ? std::string("none") : task.error().text();
+  };
+  CHECK_THAT(infer("a,y\n1,u\n2,u\n", {}), Contains("at least two classes"));
+  CHECK_THAT(infer("a,y\n1,u\n1,v\n", {}), Contains("--bandwidth"));
+  CHECK(infer("a,y\n1,u\n1,v\n", {.bandwidth = 1}) == "none");
+  CHECK_THAT(infer("a,y\n1.5,u\n1,v\n", {.categorical = {"a"}}), Contains("column \"a\""));
+  CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.family = "oracle"}), Contains("oracle"));
+  CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.params = {{"zeal", 3}}}), Contains("zeal"));
+  CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.classes = {"u", "w"}}),
+             Contains("record 3") && Contains("\"v\""));
+  std::string many = "a,y\n";
+  for (int i = 0; i < 1100; ++i) many += std::to_string(i) + "," + std::to_string(i) + "\n";
+  CHECK_THAT(infer(many, {}), Contains("really a class"));
+}
+
+}  // namespace
+}  // namespace p2p::tools
