@@ -341,6 +341,7 @@ Result<void> RandomTree::read_structure(ByteReader& in) {
     if (node.feature >= shape_.features)
       return refuse("a test is on a feature that the task does not have");
     if (!std::isfinite(node.threshold)) return refuse("a threshold is not finite");
+    // The first half is implied by `reached`; it is said once more because the promise rests on it.
     if (node.next <= i || node.next >= count - 1)
       return refuse("a child does not come after its parent");
     if (depth[i] >= shape_.max_depth) {

@@ -102,9 +102,14 @@ TEST_CASE("ADWIN's window after a cut holds the latest values and no others") {
     const double value = i < 2000 ? 0.1 * random.uniform() : 0.9 + 0.1 * random.uniform();
     latest.push_front(value);
     cut = adwin.update(value) == DriftLevel::drift || cut;
-    double sum = 0;
-    for (std::size_t k = 0; k < adwin.width(); ++k) sum += latest[k];
-    REQUIRE(adwin.mean() == Approx(sum / static_cast<double>(adwin.width())).epsilon(1e-9));
+    double sum = 0, squares = 0;
+    for (std::size_t k = 0; k < adwin.width(); ++k) {
+      sum += latest[k];
+      squares += latest[k] * latest[k];
+    }
+    const double n = static_cast<double>(adwin.width());
+    REQUIRE(adwin.mean() == Approx(sum / n).epsilon(1e-9));
+    REQUIRE(adwin.variance() == Approx(squares / n - sum / n * sum / n).epsilon(1e-6).margin(1e-9));
   }
   CHECK(cut);
   CHECK(adwin.mean() > 0.9);

@@ -152,6 +152,37 @@ TEST_CASE("merge replaces the worst trees on the classes, and the forest keeps i
   CHECK(foreign == 3);
 }
 
+TEST_CASE("The trees that give way are those with the worst record on the classes") {
+  auto target = forest({{"trees", 10}});
+  Blobs stream(17, 6, 4);
+  train(*target, stream, 1200);
+  const auto merit = [](const Block& block) {
+    ByteReader in(ByteView(block.content).subspan(8 + 8 * 1));
+    const auto seen = in.get<float>(), hit = in.get<float>();
+    return (hit + 1) / (seen + 2);
+  };
+  std::vector<std::pair<float, std::string>> order;
+  std::map<std::string, Bytes> before;
+  for (const Block& block : target->partition({}).blocks) {
+    order.emplace_back(merit(block), block.name);
+    before[block.name] = block.content;
+  }
+  std::sort(order.begin(), order.end());
+  REQUIRE(order[3].first < order[4].first);
+  auto helper = forest({{"trees", 10}});
+  Blobs other(18, 6, 4);
+  train(*helper, other, 2000);
+  Part four = helper->partition({});
+  four.blocks.resize(4);
+  REQUIRE(target->merge(four, {{1}, MergeOptions::Mode::replace}));
+  const Part after = target->partition({});
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    for (const Block& block : after.blocks) {
+      if (block.name == order[i].second) CHECK((block.content == before[block.name]) == (i >= 4));
+    }
+  }
+}
+
 TEST_CASE("Asked for some classes, a whole forest may take at most half of the places") {
   auto target = forest({{"trees", 10}});
   Blobs stream(9, 6, 4);
@@ -203,6 +234,22 @@ TEST_CASE("Two nodes with one seed and different data grow different trees") {
                        pb.blocks[i].content.begin() + root);
   }
   CHECK(same == 0);
+}
+
+TEST_CASE("The bootstraps of two nodes differ from the first sample on") {
+  auto a = forest({{"trees", 40}}), b = forest({{"trees", 40}}), c = forest({{"trees", 40}});
+  Blobs stream_a(13, 6, 4), stream_b(14, 6, 4);
+  const Sample first = stream_a.next(), other = stream_b.next();
+  a->learn(first.x, first.y);
+  b->learn(first.x, first.y);
+  c->learn(other.x, other.y);
+  int same_data = 0, other_data = 0;
+  for (std::size_t i = 0; i < 40; ++i) {
+    same_data += a->report()[i].trained == b->report()[i].trained;
+    other_data += a->report()[i].trained == c->report()[i].trained;
+  }
+  CHECK(same_data == 40);
+  CHECK(other_data < 35);  // by chance 0.53 of them agree
 }
 
 }  // namespace

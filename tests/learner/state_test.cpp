@@ -156,6 +156,14 @@ TEST_CASE("A snapshot with a good checksum and impossible contents is refused") 
     twice.put_sized({});
   }
   CHECK_FALSE(decode_snapshot(sealed(twice)));
+  for (const std::uint32_t count : {1024u, 1025u}) {
+    ByteWriter many = head(1, count);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      many.put_sized(view(std::to_string(i)));
+      many.put_sized({});
+    }
+    CHECK(decode_snapshot(sealed(many)).has_value() == (count == 1024));
+  }
   ByteWriter rest = head(1, 0);
   rest.put(std::uint8_t{1});
   CHECK_FALSE(decode_snapshot(sealed(rest)));

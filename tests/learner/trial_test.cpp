@@ -81,6 +81,21 @@ TEST_CASE("A challenger that is clearly better is accepted soon, and every sampl
   CHECK(trial.take(0).get() == watch);
 }
 
+TEST_CASE("Several challengers share alpha: each must show more") {
+  const auto wins_needed = [](std::size_t challengers) {
+    Trial trial({.alpha = 0.1, .minimum_samples = 1, .maximum_samples = 100});
+    for (std::size_t i = 0; i < challengers; ++i) {
+      trial.enter("peer", std::make_unique<Scripted>(i == 0 ? 0 : 1));
+    }
+    int n = 0;
+    for (; trial.verdict() == Trial::Verdict::undecided; ++n) step(trial, false, {true, false});
+    return n;
+  };
+  CHECK(wins_needed(1) == 7);    // 2^7 / 8 = 16 >= 10
+  CHECK(wins_needed(3) == 9);    // 2^8 / 9 = 28.4 < 30 <= 2^9 / 10
+  CHECK(wins_needed(10) == 11);  // 2^10 / 11 = 93.1 < 100 <= 2^11 / 12
+}
+
 TEST_CASE("A challenger that is worse is never accepted, however long and clear") {
   Trial trial({.alpha = 0.1, .minimum_samples = 1, .maximum_samples = 100});
   trial.enter("worse", std::make_unique<Scripted>(0));
