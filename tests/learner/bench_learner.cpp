@@ -244,9 +244,9 @@ void detectors() {
   measure("threshold test as in the paper: L 0.3",
           [&] { return std::make_unique<ThresholdTest>(o); });
   o.permitted_loss = 0.2;
-  o.chance = 1e-5;
+  o.chance = 1e-6;
   o.stride = 7;
-  measure("threshold test as the monitor has it: L 0.2, chance 1e-5, stride 7",
+  measure("threshold test as the monitor has it: L 0.2, chance 1e-6, stride 7",
           [&] { return std::make_unique<ThresholdTest>(o); });
 }
 
