@@ -89,14 +89,14 @@ struct NodeOptions {
   std::size_t trial_lead = 50;           ///< samples before a new class's arrival that its part is also judged on
   std::size_t retry_after = 60;          ///< samples until the one further attempt
   std::size_t watch_samples = 200;       ///< the former model goes on in the shadow for so long
-  double watch_alpha = 0.02;             ///< chance to undo a merge that is no worse
+  double watch_alpha = 0.1;              ///< chance to undo a merge that is no worse
   Duration ask_deadline = std::chrono::milliseconds(1500);  ///< for descriptions
   Duration pull_deadline = std::chrono::seconds(10);        ///< for parts
   Duration pull_grace = std::chrono::milliseconds(500);     ///< for the others, once one part is here
   Duration distrust_for = std::chrono::minutes(10);  ///< whoever sent what does not verify is not asked for so long
   double fingerprint_half_life = 300;
   std::size_t publish_after = 200;       ///< samples before the first publication
-  Duration publish_interval = std::chrono::seconds(2);  ///< at least this long between two
+  Duration publish_interval = std::chrono::seconds(10);  ///< at least this long between two
   double publish_change = 0.1;           ///< joint distance that makes a new publication worth it
   learner::DriftMonitor::Options drift;  ///< `classes` is filled in from the task
   learner::Trial::Options trial;
