@@ -242,8 +242,9 @@ void Session::on_deadline(std::uint64_t id) {
     waiting_.erase(waits);
   }
   const auto late = error(ErrorCode::timeout, "the peer did not answer in time");
-  // Silence since the question: the link is of no use to anybody.
-  const bool silent = sent && last_received_ < pending.asked;
+  // Silence since the question, which may have been asked in the very instant of the greeting: the link is of no use
+  // to anybody.
+  const bool silent = sent && last_received_ <= pending.asked;
   pending.done(tl::unexpected(late));
   if (silent || given_up_.size() > kMaxGivenUp) end(late);
 }

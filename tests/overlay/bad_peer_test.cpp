@@ -244,7 +244,7 @@ TEST_CASE("A peer that never greets is given up after request_timeout") {
 TEST_CASE("A peer that never answers is given up after request_timeout, and its link with it") {
   Case test;
   test.liar.on_frame = [](RawPeer&, const Frame&) { return true; };
-  const auto part = test.pull();
+  const auto part = test.pull(3s);
   CHECK(part->code() == ErrorCode::timeout);
   CHECK(part->at < 2200ms);
   CHECK(test.asker.links() == 0);

@@ -184,6 +184,24 @@ TEST_CASE("One link serves all requests of a pair, in both directions") {
         }) == 1);
 }
 
+TEST_CASE("A request that comes while a link is being greeted waits for it instead of making another") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto links = [&] {
+    const auto& lines = net.simulation.log().lines();
+    return std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+      return line.find("linked to") != std::string::npos;
+    });
+  };
+  const auto first = asker.describe(helper.peer());
+  REQUIRE(net.simulation.run_until([&] { return links() == 1; }, 1s));
+  REQUIRE(asker.links() == 0);
+  const auto second = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  CHECK((first->ok() && second->ok()));
+  CHECK(links() == 1);
+}
+
 TEST_CASE("Of two links that begin at the same time both ends keep the smaller key's, and nothing is lost") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);

@@ -73,6 +73,19 @@ TEST_CASE("A link delivers all bytes in their order, whatever the dials do to it
   }
 }
 
+TEST_CASE("A segment that had to be sent again holds up those behind it") {
+  Linked net;
+  net.simulation.network().loss = 1;
+  net.near->send({1});
+  net.simulation.run_for(1ms);
+  net.simulation.network().loss = 0;
+  net.near->send({2});
+  net.simulation.run_for(150ms);
+  CHECK(net.received.empty());
+  net.simulation.run_for(100ms);
+  CHECK(net.received == Bytes{1, 2});
+}
+
 TEST_CASE("A byte takes the pair's latency, and many bytes take the bandwidth's time") {
   Linked net(1, [](Simulation& s) { s.network().bandwidth = 100'000; });
   net.near->send({1});
