@@ -1,7 +1,8 @@
 // Does a node learn more slowly because it has peers? Two nodes of one task take turns at the same samples: one
-// isolated, one in an overlay of `peers` others that look it up and pull its model the whole time.
+// isolated, one in an overlay of `peers` others that ask the directory for nodes like them ten times a second each.
 //   bench_learning_path [samples per turn] [turns] [peers]
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -107,6 +108,18 @@ int main(int argc, char** argv) {
   microseconds_per_sample(*alone, a, 400);
   microseconds_per_sample(*attached, b, 400);
 
+  std::atomic<bool> over{false};
+  std::atomic<int> lookups{0};
+  std::thread askers([&] {
+    while (!over) {
+      for (auto& node : others) {
+        (void)node->lookup();
+        ++lookups;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  });
+
   std::vector<double> ratios, alone_us, attached_us;
   for (int turn = 0; turn < turns; ++turn) {
     const bool first = turn % 2 == 0;  // neither always goes first
@@ -117,8 +130,11 @@ int main(int argc, char** argv) {
     attached_us.push_back(t_attached);
     ratios.push_back(t_attached / t_alone);
   }
+  over = true;
+  askers.join();
   std::printf("peers attached                 %d (in this process; the overlay knows %zu nodes)\n", peers,
               attached->status().overlay.good_nodes);
+  std::printf("lookups by the peers meanwhile %d\n", lookups.load());
   std::printf("isolated, us per sample        %.1f (median of %d turns of %d)\n", median(alone_us), turns, samples);
   std::printf("with peers, us per sample      %.1f\n", median(attached_us));
   std::printf("with peers / isolated          %.3f (median of paired turns)\n", median(ratios));
