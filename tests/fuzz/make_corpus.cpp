@@ -10,6 +10,7 @@
 #include "metadata/base/random.hpp"
 #include "metadata/codec.hpp"
 #include "metadata/record.hpp"
+#include "overlay/messages.hpp"
 
 using namespace p2p;
 
@@ -106,6 +107,33 @@ void learner_seeds() {
   write("snapshot", "container", learner::encode(learner::Snapshot{{{"model", {1, 2, 3}}, {"metrics", metrics.encode()}}}));
 }
 
+void frame_seeds() {
+  const metadata::Hash hash = metadata::sha256(view(std::string_view("fuzz")));
+  const std::vector<std::pair<std::string, overlay::Message>> messages = {
+      {"hello", overlay::Hello{.to = {}, .frame_bytes = 1024, .chunk_bytes = 512, .requests = 4}},
+      {"describe", overlay::DescribeRequest{hash}},
+      {"manifest", overlay::ManifestRequest{hash, {1, 2}}},
+      {"chunk", overlay::ChunkRequest{1, 0, 0, 16}},
+      {"feedback", overlay::Feedback{hash, 0.25}},
+      {"lines", overlay::ManifestAnswer{1, "rff-softmax", 1, 0, {{"class/1", {1}, 20.0, 16, hash}}}},
+      {"content", overlay::ChunkAnswer{Bytes(16, 7)}},
+      {"refusal", overlay::Refusal{overlay::Refusal::Why::busy, 100, "later"}},
+  };
+  for (const auto& [name, message] : messages) {
+    const auto bytes = overlay::encode(overlay::Frame{1, message});
+    write("frames", name, ByteView(bytes).subspan(4));
+    write("frames", name + "-stream", bytes);
+  }
+}
+
+void sample_seeds() {
+  write("samples", "csv", view(std::string_view("a,b,label\n1,2.5,x\n,NaN,y\n3,-1e3,x\n")));
+  write("samples", "json", view(std::string_view("{\"x\":[1,null,3],\"y\":\"a\"}\n{\"x\":[1,2,3]}\nnot json\n")));
+  Bytes images{0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8};
+  write("samples", "images", images);
+  write("samples", "labels", Bytes{0, 0, 8, 1, 0, 0, 0, 2, 1, 0});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -116,5 +144,7 @@ int main(int argc, char** argv) {
   root = argv[1];
   metadata_seeds();
   learner_seeds();
+  frame_seeds();
+  sample_seeds();
   return 0;
 }
