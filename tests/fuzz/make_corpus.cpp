@@ -25,8 +25,8 @@ void write(const std::string& target, const std::string& name, ByteView bytes) {
 }
 
 Bytes prefixed(std::uint8_t first, ByteView rest) {
-  Bytes out{first};
-  out.insert(out.end(), rest.begin(), rest.end());
+  Bytes out(1 + rest.size(), first);
+  std::copy(rest.begin(), rest.end(), out.begin() + 1);
   return out;
 }
 
