@@ -229,13 +229,15 @@ void Healing::try_parts(std::vector<Received> parts) {
   };
   const std::size_t judge_index = std::min(index(judge_from), stretch.tape.size());
   const std::size_t change_index = std::min(index(story.change_at), stretch.tape.size());
+  auto trial = context_.options.trial;
+  if (story.report.cause == DriftCause::new_class) trial.alpha = context_.options.new_class_alpha;
   contest_ = std::make_unique<Contest>(Contest::Setup{.base = base.model,
                                                       .tape = std::move(stretch.tape),
                                                       .judge_from = judge_index,
                                                       .change_at = change_index,
                                                       .classes = story.report.classes,
                                                       .classes_changed = story.report.cause != DriftCause::new_class,
-                                                      .trial = context_.options.trial});
+                                                      .trial = trial});
   story.parts = std::move(parts);
   phase_ = Phase::trying;
   for (const auto& refusal : contest_->enter(story.parts)) {

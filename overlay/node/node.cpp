@@ -27,6 +27,7 @@ Result<void> check(const NodeOptions& options) {
     return wrong("ask and pull_from must be at least 1, pull_from at most 8");
   }
   if (!(options.trial.alpha > 0 && options.trial.alpha < 1)) return wrong("trial.alpha must be in (0, 1)");
+  if (!(options.new_class_alpha > 0 && options.new_class_alpha < 1)) return wrong("new_class_alpha must be in (0, 1)");
   if (options.trial.maximum_samples < 1 || options.trial.minimum_samples > options.trial.maximum_samples) {
     return wrong("trial.minimum_samples must not be over trial.maximum_samples");
   }

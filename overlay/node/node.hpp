@@ -89,7 +89,7 @@ struct NodeOptions {
   std::size_t trial_lead = 50;           ///< samples before a new class's arrival that its part is also judged on
   std::size_t retry_after = 60;          ///< samples until the one further attempt
   std::size_t watch_samples = 200;       ///< the former model goes on in the shadow for so long
-  double watch_alpha = 0.1;              ///< chance to undo a merge that is no worse
+  double watch_alpha = 0.02;             ///< chance to undo a merge that is no worse
   Duration ask_deadline = std::chrono::milliseconds(1500);  ///< for descriptions
   Duration pull_deadline = std::chrono::seconds(10);        ///< for parts
   Duration pull_grace = std::chrono::milliseconds(500);     ///< for the others, once one part is here
@@ -100,6 +100,9 @@ struct NodeOptions {
   double publish_change = 0.1;           ///< joint distance that makes a new publication worth it
   learner::DriftMonitor::Options drift;  ///< `classes` is filled in from the task
   learner::Trial::Options trial;
+  /// Instead of trial.alpha where a class is new here: the serving model knows nothing of it, and harm to the other
+  /// classes shows on the samples of trial_lead.
+  double new_class_alpha = 0.3;
   overlay::LookupOptions lookup;
   overlay::ExchangeLimits limits;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <memory>
 
@@ -11,8 +12,9 @@ namespace p2p::node {
 
 /// The trial the other way round. The former model is the challenger now, so the test that protects against taking
 /// a useless part is the one that protects against giving a good one up by chance; its level is stricter, for the
-/// merge has won a trial already. Beside the test, a plain count at the end: a former model that was right clearly
-/// more often comes back even if chance could explain it, since then nothing speaks for the merge any more.
+/// merge has won a trial already. Beside the test, plain counts: a former model that was right clearly more often by
+/// the end, or at a quarter's end by more than one standard deviation over that, comes back even if chance could
+/// explain it, since then nothing speaks for the merge any more. To go back to an equal model costs nothing.
 ///
 /// Thread: the node's. Costs one more training step per sample while it lasts.
 class Watch {
@@ -39,18 +41,24 @@ class Watch {
   Verdict verdict() const {
     const auto& tally = trial_.tally(0);
     if (trial_.verdict() == learner::Trial::Verdict::accept) return Verdict::roll_back;
-    return tally.samples >= options_.samples ? by_count() : Verdict::undecided;
+    if (tally.samples >= options_.samples) return by_count();
+    const std::size_t quarter = std::max<std::size_t>(1, options_.samples / 4);
+    if (tally.samples < quarter || tally.samples % quarter != 0) return Verdict::undecided;
+    return lead() > allowed() + std::sqrt(static_cast<double>(tally.wins + tally.losses)) ? Verdict::roll_back
+                                                                                         : Verdict::undecided;
   }
   /// The decision on what there is, for when no more can be waited for.
-  Verdict by_count() const {
-    const auto& tally = trial_.tally(0);
-    const double lead = static_cast<double>(tally.challenger_correct) - static_cast<double>(tally.champion_correct);
-    return lead > options_.margin * static_cast<double>(tally.samples) ? Verdict::roll_back : Verdict::keep;
-  }
+  Verdict by_count() const { return lead() > allowed() ? Verdict::roll_back : Verdict::keep; }
   const learner::Trial::Tally& tally() const { return trial_.tally(0); }
   std::unique_ptr<learner::Model> former() { return trial_.take(0); }
 
  private:
+  double lead() const {  // of the former one, in samples
+    const auto& tally = trial_.tally(0);
+    return static_cast<double>(tally.challenger_correct) - static_cast<double>(tally.champion_correct);
+  }
+  double allowed() const { return options_.margin * static_cast<double>(trial_.tally(0).samples); }
+
   Options options_;
   learner::Trial trial_;
 };

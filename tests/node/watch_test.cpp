@@ -46,12 +46,28 @@ TEST_CASE("Of two equal models the one in force stays") {
   }
 }
 
-TEST_CASE("A former model that leads by the margin at the end comes back though chance could explain it") {
+TEST_CASE("Counts bring the former model back: a clear lead at a quarter, a lead by the margin at the end, no less") {
   const auto task = make_task(kWorld);
   Stream stream(kWorld, 1);
-  Watch watch(trained(task, stream, 1000), {.samples = 40, .alpha = 1e-9, .margin = 0.02});
-  const auto now = fresh(task);
-  int samples = 0;
-  CHECK(decide(watch, *now, task, stream, &samples) == Watch::Verdict::roll_back);
-  CHECK(samples == 40);
+  const auto former = trained(task, stream, 1000);
+  // The model in force is right whenever the former one is, but for every `miss`-th of these samples.
+  const auto run = [&](int miss, std::size_t* samples) {
+    Watch watch(former->clone(), {.samples = 200, .alpha = 1e-9, .margin = 0.02});
+    auto shadow = former->clone();
+    int right = 0;
+    for (*samples = 0; watch.verdict() == Watch::Verdict::undecided; ++*samples) {
+      const auto sample = scaled(task, stream);
+      const bool hit = shadow->predict_then_learn(sample.x, sample.label) == sample.label;
+      const bool also = hit && ++right % miss != 0;
+      watch.step(sample.x, sample.label, also ? sample.label : (sample.label + 1) % static_cast<int>(kClasses));
+    }
+    return watch.verdict();
+  };
+  std::size_t samples = 0;
+  CHECK(run(6, &samples) == Watch::Verdict::roll_back);  // some 7 of 50
+  CHECK(samples == 50);
+  CHECK(run(25, &samples) == Watch::Verdict::roll_back);  // some 6 of 200
+  CHECK(samples == 200);
+  CHECK(run(70, &samples) == Watch::Verdict::keep);  // 2 of 200
+  CHECK(samples == 200);
 }

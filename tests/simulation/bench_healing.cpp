@@ -1,8 +1,9 @@
 // Samples to recover from the three kinds of drift, a node among peers against its isolated twin, on the synthetic
-// stream of this folder:  build/release/bench_healing [seeds] [milliseconds between samples] [trial alpha]
+// stream of this folder:  build/release/bench_healing [seeds] [milliseconds between samples] [trial alpha] [part of a name]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "tests/simulation/village.hpp"
 
@@ -34,7 +35,7 @@ int main(int argc, char** argv) {
   node::NodeOptions options;
   if (argc > 3) options.trial.alpha = std::atof(argv[3]);
   if (seeds < 1 || interval_ms < 1 || !(options.trial.alpha > 0 && options.trial.alpha < 1)) {
-    std::fprintf(stderr, "usage: bench_healing [seeds] [milliseconds between samples] [trial alpha]\n");
+    std::fprintf(stderr, "usage: bench_healing [seeds] [milliseconds between samples] [trial alpha] [part of a name]\n");
     return 2;
   }
   const Workload workloads[] = {
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   std::printf("%-42s %8s %8s %7s %7s %7s %7s %6s %6s %8s\n", "drift", "node", "twin", "ratio", "excess", "twin's", "merged",
               "back", "delay", "after");
   for (const auto& workload : workloads) {
+    if (argc > 4 && std::string_view(workload.name).find(argv[4]) == std::string_view::npos) continue;
     std::vector<double> node_samples, twin_samples, ratios, node_excess, twin_excess, delays, gaps, merge_delay;
     int merged = 0, back = 0;
     for (int seed = 1; seed <= seeds; ++seed) {
@@ -98,8 +100,32 @@ int main(int argc, char** argv) {
                 median(merge_delay), back, median(delays), median(gaps));
     std::fflush(stdout);
   }
+  std::printf("\n%-42s %8s %8s %8s %8s\n", "misleading helpers only", "merged", "back", "worst", "mean");
+  for (const auto& misled : misleading()) {
+    if (argc > 4 && std::string_view(misled.what).find(argv[4]) == std::string_view::npos) continue;
+    double worst = 1, sum = 0;
+    std::uint64_t merged = 0, back = 0;
+    for (int seed = 1; seed <= seeds; ++seed) {
+      Village village(static_cast<std::uint64_t>(seed) + 100, 1, options);
+      auto& place = village[0];
+      place.stream().set({}, misled.before);
+      for (int i = 0; i < 3; ++i) village.add_liar({.pretends = misled.pretends, .learned = misled.learned});
+      place.at_sample(kBefore, [&] { place.stream().set(misled.to, kAll); });
+      village.start(std::chrono::milliseconds(interval_ms));
+      village.run_to(0, 2 * kBefore);
+      const double gap = accuracy(place.record(), kBefore, 2 * kBefore) - accuracy(place.twin_record(), kBefore, 2 * kBefore);
+      worst = std::min(worst, gap);
+      sum += gap;
+      merged += place.node().status().accepted;
+      back += place.node().status().rolled_back;
+    }
+    std::printf("%-42s %8llu %8llu %+8.3f %+8.3f\n", misled.what, static_cast<unsigned long long>(merged),
+                static_cast<unsigned long long>(back), worst, sum / seeds);
+    std::fflush(stdout);
+  }
   std::printf("\n%d seeds, %zu places, medians. node, twin: samples until the error is within 0.05 of before and stays;\n"
               "excess: errors over the former rate in the first 400 samples; merged: parts in force @ samples after the\n"
-              "change; back: of these undone; delay: samples to detection; after: accuracy over the twin's, samples 400 to %zu.\n",
+              "change; back: of these undone; delay: samples to detection; after: accuracy over the twin's, samples 400 to %zu.\n"
+              "misleading: accuracy over the twin's in the 1000 samples after the change, worst seed and mean.\n",
               seeds, kPlaces, kAfter);
 }

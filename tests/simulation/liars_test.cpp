@@ -94,20 +94,7 @@ TEST_CASE("A helper with swapped labels that claims the true ones is not believe
 }
 
 TEST_CASE("Among misleading helpers only, no node ends worse than its isolated twin by more than 0.01") {
-  struct Misled {
-    const char* what;
-    Concept pretends, learned;
-    Concept to;
-    Mix before;
-  };
-  const Misled cases[] = {
-      {"another rotation", rotated(5), rotated(99), rotated(5), kAll},
-      {"the concept before the change", rotated(5), {}, rotated(5), kAll},
-      {"swapped labels", rotated(5), {.rotation = 5, .labels = {1, 0, 3, 2, 5, 4}}, rotated(5), kAll},
-      {"half of the labels swapped", rotated(5), {.rotation = 5, .labels = {1, 0, 2, 3, 4, 5}}, rotated(5), kAll},
-      {"a new class under another name", {}, relabelled({0, 1, 2, 4, 3, 5}), {}, without({4})},
-  };
-  for (const auto& misled : cases) {
+  for (const auto& misled : misleading()) {
     for (const auto seed : seeds_or(50, 12)) {
       INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
       CAPTURE(misled.what);

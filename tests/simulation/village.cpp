@@ -181,6 +181,17 @@ void Liar::start(const std::vector<std::string>& seeds) {
   directory_->publish(fingerprint_);
 }
 
+std::vector<Misled> misleading() {
+  return {
+      {"another rotation", rotated(5), rotated(99), rotated(5), kAll},
+      {"the concept before the change", rotated(5), {}, rotated(5), kAll},
+      {"swapped labels", rotated(5), {.rotation = 5, .labels = {1, 0, 3, 2, 5, 4}}, rotated(5), kAll},
+      {"a third of the labels swapped", rotated(5), {.rotation = 5, .labels = {1, 0, 2, 3, 4, 5}}, rotated(5), kAll},
+      {"a new class under another name", {}, relabelled({0, 1, 2, 4, 3, 5}), {}, without({4})},
+      {"a new class out of another world", {}, rotated(99), {}, without({4})},
+  };
+}
+
 Village::Village(std::uint64_t seed, std::size_t places, const node::NodeOptions& options)
     : seed_(seed), sim_(seed), task_(make_task(seed)) {
   for (std::size_t i = 0; i < places; ++i) add(options);

@@ -101,6 +101,15 @@ class Liar {
   std::unique_ptr<overlay::Directory> directory_;
 };
 
+/// A change at a place, and what all of its would-be helpers say and have.
+struct Misled {
+  const char* what;
+  Concept pretends, learned;
+  Concept to;
+  Mix before;
+};
+std::vector<Misled> misleading();
+
 /// A whole overlay of places.
 class Village {
  public:
