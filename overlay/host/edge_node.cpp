@@ -26,9 +26,11 @@ Result<void> check(const EdgeNodeOptions& options) {
   if (options.name.empty() || options.name.size() > 64) return wrong("a node's name has 1 to 64 characters");
   if (options.network.empty()) return wrong("the network needs a name; all nodes of an overlay use the same one");
   if (!metadata::parse_endpoint(metadata::Endpoint{options.bind, 1}.text())) {
-    return wrong(fmt::format("\"{}\" is no numeric address to bind to; use 127.0.0.1 or this machine's own", options.bind));
+    return wrong(
+        fmt::format("\"{}\" is no numeric address to bind to; use 127.0.0.1 or this machine's own", options.bind));
   }
-  if (options.snapshot_every < std::chrono::milliseconds(10)) return wrong("snapshot_every must be at least 10 ms");
+  if (options.snapshot_every < std::chrono::milliseconds(10))
+    return wrong("snapshot_every must be at least 10 ms");
   return {};
 }
 
@@ -37,16 +39,18 @@ Error snapshot_error(const std::string& path, const Error& error) {
   std::string text;
   switch (error.code) {
     case ErrorCode::version:
-      text = fmt::format("{} was written by a newer p2p-learner: use that version, or move the file away to start anew",
-                         path);
+      text = fmt::format(
+          "{} was written by a newer p2p-learner: use that version, or move the file away to start anew", path);
       break;
     case ErrorCode::invalid_argument:
-      text = fmt::format("{} belongs to another task: give each task a state directory of its own, or move the file away "
-                         "to start anew", path);
+      text = fmt::format(
+          "{} belongs to another task: give each task a state directory of its own, or move the file away "
+          "to start anew",
+          path);
       break;
     case ErrorCode::malformed:
-      text = fmt::format("{} is damaged and cannot be loaded: restore it from a backup, or move it away to start anew",
-                         path);
+      text = fmt::format(
+          "{} is damaged and cannot be loaded: restore it from a backup, or move it away to start anew", path);
       break;
     default:
       text = fmt::format("{} cannot be read: check the disk and the file's owner", path);
@@ -129,30 +133,31 @@ Result<void> EdgeNode::State::open_on_loop() {
     transport = std::move(*made);
     if (auto listening = transport->listen({options.bind, options.link_port}); !listening) return listening;
     dht = std::make_unique<net::OpenDht>(
-        loop, net::OpenDhtOptions{.bind = options.bind, .port = options.dht_port, .network = options.network, .ingress = {}});
+        loop, net::OpenDhtOptions{
+                  .bind = options.bind, .port = options.dht_port, .network = options.network, .ingress = {}});
     if (auto running = dht->start(); !running) return running;
-    directory = overlay::make_dht_directory(
-        overlay::DirectoryContext{.executor = loop,
-                                  .dht = *dht,
-                                  .task = options.task,
-                                  .key = *key,
-                                  .endpoint = [this] { return transport->local(); }},
-        overlay::DhtDirectoryOptions{.index = {}, .node_name = options.name});
+    directory =
+        overlay::make_dht_directory(overlay::DirectoryContext{.executor = loop,
+                                                              .dht = *dht,
+                                                              .task = options.task,
+                                                              .key = *key,
+                                                              .endpoint = [this] { return transport->local(); }},
+                                    overlay::DhtDirectoryOptions{.index = {}, .node_name = options.name});
   }
-  auto made = node::Node::make(
-      options.task, options.node,
-      node::Node::Context{.executor = loop,
-                          .transport = transport.get(),
-                          .directory = directory.get(),
-                          .key = key ? *key : metadata::KeyPair::generate(),
-                          .on_event = options.on_event});
+  auto made = node::Node::make(options.task, options.node,
+                               node::Node::Context{.executor = loop,
+                                                   .transport = transport.get(),
+                                                   .directory = directory.get(),
+                                                   .key = key ? *key : metadata::KeyPair::generate(),
+                                                   .on_event = options.on_event});
   if (!made) return tl::unexpected(made.error());
   node = std::move(*made);
   if (!options.state_dir.empty()) {
     const auto path = snapshot_path(options.state_dir);
     auto bytes = net::read_file(path, learner::Snapshot::kMaxBytes);
     if (bytes) {
-      if (auto restored = node->restore(*bytes); !restored) return tl::unexpected(snapshot_error(path, restored.error()));
+      if (auto restored = node->restore(*bytes); !restored)
+        return tl::unexpected(snapshot_error(path, restored.error()));
       saved_samples = node->status().samples;
     } else if (bytes.error().code != ErrorCode::not_found) {
       return tl::unexpected(snapshot_error(path, bytes.error()));
@@ -258,16 +263,16 @@ EdgeNodeStatus EdgeNode::status() const {
 }
 
 std::vector<node::DriftReport> EdgeNode::drifts() const {
-  return state_->loop.call_and_wait([&] { return state_->node->drifts(); }).value_or(std::vector<node::DriftReport>{});
+  return state_->loop.call_and_wait([&] { return state_->node->drifts(); })
+      .value_or(std::vector<node::DriftReport>{});
 }
 
 overlay::LookupResult EdgeNode::lookup() const {
   P2P_ASSERT(!state_->loop.on_loop_thread());  // it would wait for itself
   auto answer = std::make_shared<Answer>();
   auto result = answer->future();
-  static_cast<void>(state_->loop.call_and_wait([&] {
-    state_->node->lookup([answer](overlay::LookupResult found) { answer->give(std::move(found)); });
-  }));
+  static_cast<void>(state_->loop.call_and_wait(
+      [&] { state_->node->lookup([answer](overlay::LookupResult found) { answer->give(std::move(found)); }); }));
   answer.reset();
   const auto limit = state_->options.node.lookup.deadline + std::chrono::seconds(5);
   return result.wait_for(limit) == std::future_status::ready ? result.get() : overlay::LookupResult{};

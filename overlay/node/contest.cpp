@@ -53,14 +53,15 @@ std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
     const auto brief = received.helper.peer.id.brief();
     const auto classes = worth_taking(received, setup_.classes);
     auto merged = base->clone();
-    if (auto done = merged->merge(received.part, {.classes = classes, .mode = MergeOptions::Mode::replace}); !done) {
+    if (auto done = merged->merge(received.part, {.classes = classes, .mode = MergeOptions::Mode::replace});
+        !done) {
       refusals.push_back({i, done.error()});
       continue;
     }
     sound.push_back(i);
-    enter(setup_.classes.empty() ? fmt::format("{}, all that it knows", brief)
-                                 : fmt::format("{}, class{} {}", brief, classes.size() == 1 ? "" : "es",
-                                               fmt::join(classes, " ")),
+    enter(setup_.classes.empty()
+              ? fmt::format("{}, all that it knows", brief)
+              : fmt::format("{}, class{} {}", brief, classes.size() == 1 ? "" : "es", fmt::join(classes, " ")),
           i, std::move(merged));
     if (!setup_.classes.empty()) continue;
     auto plain = learner::make_model(base->spec());
@@ -87,8 +88,8 @@ std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
     add(second, alone, MergeOptions::Mode::replace);
     add(second, shared, MergeOptions::Mode::blend);
     if (whole) {
-      enter(fmt::format("{} and {} together", first.helper.peer.id.brief(), second.helper.peer.id.brief()), sound[0],
-            std::move(both));
+      enter(fmt::format("{} and {} together", first.helper.peer.id.brief(), second.helper.peer.id.brief()),
+            sound[0], std::move(both));
     }
   }
   return refusals;

@@ -18,8 +18,8 @@ std::string classes_text(const std::vector<ClassIndex>& classes) {
 }
 
 std::string tally_text(const Trial::Tally& tally) {
-  return fmt::format("right on {} of {} samples against {} ({} won, {} lost)", tally.challenger_correct, tally.samples,
-                     tally.champion_correct, tally.wins, tally.losses);
+  return fmt::format("right on {} of {} samples against {} ({} won, {} lost)", tally.challenger_correct,
+                     tally.samples, tally.champion_correct, tally.wins, tally.losses);
 }
 
 void add_class(std::vector<ClassIndex>& classes, ClassIndex c) {
@@ -69,7 +69,8 @@ void Healing::on_signal(const learner::DriftSignal& signal) {
     report.reason = fmt::format("left to drift {}, which is being healed", story_->report.id);
     journal_.put(report);
     context_.tell(Event::Kind::drift_detected,
-                  fmt::format("drift {} in {}: {}", report.id, classes_text(report.classes), report.reason), report);
+                  fmt::format("drift {} in {}: {}", report.id, classes_text(report.classes), report.reason),
+                  report);
     return;
   }
   const Story former = std::move(*story_);
@@ -95,15 +96,16 @@ void Healing::begin(const learner::DriftSignal& signal, const Story* superseded,
   story.report.classes = signal.classes;
   std::sort(story.report.classes.begin(), story.report.classes.end());
   story.detected = context_.executor.now();
-  story.change_at = story.report.detected_at - std::min<std::uint64_t>(story.report.since, story.report.detected_at);
+  story.change_at =
+      story.report.detected_at - std::min<std::uint64_t>(story.report.since, story.report.detected_at);
   story.before = context_.serving.accuracy_before(story.change_at);
   story.follow_up = follow_up;
   if (signal.cause == DriftCause::class_error) {
     // The alarm names the class that rang first. Where its concept changed, others often suffer from the same change
     // (two labels that were swapped); a merge of one alone would make the others' errors the new normal.
     for (const auto c : context_.serving.suffering({.since = story.change_at,
-                                                    .least = context_.options.drift.minimum_class_count,
-                                                    .loss = context_.options.drift.permitted_loss})) {
+                        .least = context_.options.drift.minimum_class_count,
+                        .loss = context_.options.drift.permitted_loss})) {
       add_class(story.report.classes, c);
     }
   }
@@ -128,9 +130,9 @@ void Healing::begin(const learner::DriftSignal& signal, const Story* superseded,
   }
   story_ = std::move(story);
   phase_ = Phase::learning;
-  tell(Event::Kind::drift_detected,
-       fmt::format("drift {} ({}) in {}, about {} samples ago", story_->report.id,
-                   learner::name(story_->report.cause), classes_text(story_->report.classes), story_->report.since));
+  tell(Event::Kind::drift_detected, fmt::format("drift {} ({}) in {}, about {} samples ago", story_->report.id,
+                                                learner::name(story_->report.cause),
+                                                classes_text(story_->report.classes), story_->report.since));
   if (!context_.directory || !context_.exchange) {
     story_->report.reason = "there is no overlay to ask; this node learns on alone";
     return end();
@@ -169,10 +171,9 @@ void Healing::ask() {
   };
   observer.on_done = [this](Quest::Findings findings) { on_found(std::move(findings)); };
   phase_ = Phase::looking_up;
-  quest_ = std::make_shared<Quest>(
-      Quest::Context{context_.executor, *context_.directory, *context_.exchange, context_.task,
-                     context_.serving.spec().classes},
-      quest, std::move(request), std::move(observer));
+  quest_ = std::make_shared<Quest>(Quest::Context{context_.executor, *context_.directory, *context_.exchange,
+                                                  context_.task, context_.serving.spec().classes},
+                                   quest, std::move(request), std::move(observer));
   quest_->start();
 }
 
@@ -183,9 +184,9 @@ void Healing::on_stage(Quest::Stage stage, const Quest::Findings& findings) {
     report.gets += findings.gets;
     report.candidates += findings.candidates;
     report.lookup = findings.lookup;
-    tell(Event::Kind::lookup_done, fmt::format("drift {}: {} candidate{} in {:.1f} ms", report.id, findings.candidates,
-                                               findings.candidates == 1 ? "" : "s",
-                                               static_cast<double>(findings.lookup.count()) / 1000));
+    tell(Event::Kind::lookup_done,
+         fmt::format("drift {}: {} candidate{} in {:.1f} ms", report.id, findings.candidates,
+                     findings.candidates == 1 ? "" : "s", static_cast<double>(findings.lookup.count()) / 1000));
     return;
   }
   phase_ = Phase::pulling;
@@ -231,13 +232,14 @@ void Healing::try_parts(std::vector<Received> parts) {
   const std::size_t change_index = std::min(index(story.change_at), stretch.tape.size());
   auto trial = context_.options.trial;
   if (story.report.cause == DriftCause::new_class) trial.alpha = context_.options.new_class_alpha;
-  contest_ = std::make_unique<Contest>(Contest::Setup{.base = base.model,
-                                                      .tape = std::move(stretch.tape),
-                                                      .judge_from = judge_index,
-                                                      .change_at = change_index,
-                                                      .classes = story.report.classes,
-                                                      .classes_changed = story.report.cause != DriftCause::new_class,
-                                                      .trial = trial});
+  contest_ =
+      std::make_unique<Contest>(Contest::Setup{.base = base.model,
+                                               .tape = std::move(stretch.tape),
+                                               .judge_from = judge_index,
+                                               .change_at = change_index,
+                                               .classes = story.report.classes,
+                                               .classes_changed = story.report.cause != DriftCause::new_class,
+                                               .trial = trial});
   story.parts = std::move(parts);
   phase_ = Phase::trying;
   for (const auto& refusal : contest_->enter(story.parts)) {
@@ -298,9 +300,10 @@ void Healing::merge(std::size_t winner) {
   const auto correct = contest_->correct(winner);
   const auto label = contest_->label(winner);
   story.helper = story.parts[contest_->part_of(winner)].helper.peer;
-  watch_ = std::make_unique<Watch>(serving.replace(contest_->take(winner)),
-                                   Watch::Options{.samples = std::max<std::size_t>(1, context_.options.watch_samples),
-                                                  .alpha = context_.options.watch_alpha});
+  watch_ =
+      std::make_unique<Watch>(serving.replace(contest_->take(winner)),
+                              Watch::Options{.samples = std::max<std::size_t>(1, context_.options.watch_samples),
+                                             .alpha = context_.options.watch_alpha});
   contest_.reset();
   story.parts.clear();
   if (report.cause != DriftCause::new_class) {
@@ -399,8 +402,8 @@ bool Healing::shunned(const metadata::NodeId& peer) const {
 
 std::size_t Healing::distrusted() const {
   const auto now = context_.executor.now();
-  return static_cast<std::size_t>(
-      std::count_if(distrusted_.begin(), distrusted_.end(), [now](const auto& entry) { return entry.second > now; }));
+  return static_cast<std::size_t>(std::count_if(distrusted_.begin(), distrusted_.end(),
+                                                [now](const auto& entry) { return entry.second > now; }));
 }
 
 void Healing::drop() {

@@ -27,12 +27,14 @@ Result<void> check(const NodeOptions& options) {
     return wrong("ask and pull_from must be at least 1, pull_from at most 8");
   }
   if (!(options.trial.alpha > 0 && options.trial.alpha < 1)) return wrong("trial.alpha must be in (0, 1)");
-  if (!(options.new_class_alpha > 0 && options.new_class_alpha < 1)) return wrong("new_class_alpha must be in (0, 1)");
+  if (!(options.new_class_alpha > 0 && options.new_class_alpha < 1))
+    return wrong("new_class_alpha must be in (0, 1)");
   if (options.trial.maximum_samples < 1 || options.trial.minimum_samples > options.trial.maximum_samples) {
     return wrong("trial.minimum_samples must not be over trial.maximum_samples");
   }
   if (!(options.watch_alpha > 0 && options.watch_alpha < 1)) return wrong("watch_alpha must be in (0, 1)");
-  if (!(options.fingerprint_half_life >= 0)) return wrong("fingerprint_half_life must be 0 (never forgets) or more");
+  if (!(options.fingerprint_half_life >= 0))
+    return wrong("fingerprint_half_life must be 0 (never forgets) or more");
   return {};
 }
 
@@ -40,28 +42,44 @@ Result<void> check(const NodeOptions& options) {
 
 std::string_view name(Phase phase) {
   switch (phase) {
-    case Phase::learning: return "learning";
-    case Phase::looking_up: return "looking_up";
-    case Phase::asking: return "asking";
-    case Phase::pulling: return "pulling";
-    case Phase::trying: return "trying";
-    case Phase::watching: return "watching";
+    case Phase::learning:
+      return "learning";
+    case Phase::looking_up:
+      return "looking_up";
+    case Phase::asking:
+      return "asking";
+    case Phase::pulling:
+      return "pulling";
+    case Phase::trying:
+      return "trying";
+    case Phase::watching:
+      return "watching";
   }
   return "unknown";
 }
 
 std::string_view name(Event::Kind kind) {
   switch (kind) {
-    case Event::Kind::drift_detected: return "drift_detected";
-    case Event::Kind::lookup_done: return "lookup_done";
-    case Event::Kind::part_pulled: return "part_pulled";
-    case Event::Kind::trial_done: return "trial_done";
-    case Event::Kind::merged: return "merged";
-    case Event::Kind::rejected: return "rejected";
-    case Event::Kind::rolled_back: return "rolled_back";
-    case Event::Kind::settled: return "settled";
-    case Event::Kind::published: return "published";
-    case Event::Kind::peer_refused: return "peer_refused";
+    case Event::Kind::drift_detected:
+      return "drift_detected";
+    case Event::Kind::lookup_done:
+      return "lookup_done";
+    case Event::Kind::part_pulled:
+      return "part_pulled";
+    case Event::Kind::trial_done:
+      return "trial_done";
+    case Event::Kind::merged:
+      return "merged";
+    case Event::Kind::rejected:
+      return "rejected";
+    case Event::Kind::rolled_back:
+      return "rolled_back";
+    case Event::Kind::settled:
+      return "settled";
+    case Event::Kind::published:
+      return "published";
+    case Event::Kind::peer_refused:
+      return "peer_refused";
   }
   return "unknown";
 }
@@ -86,9 +104,9 @@ class Node::State {
           context_.executor, *context_.transport,
           overlay::ExchangeHost{
               .describe = [this](const metadata::TaskId& task) { return showcase_->describe(task); },
-              .offer = [this](const metadata::TaskId& task, const std::vector<std::int32_t>& classes) {
-                return showcase_->offer(task, classes);
-              }},
+              .offer = [this](
+                           const metadata::TaskId& task,
+                           const std::vector<std::int32_t>& classes) { return showcase_->offer(task, classes); }},
           options_.limits);
     }
     publisher_ = std::make_unique<Publisher>(
@@ -104,16 +122,16 @@ class Node::State {
         Publisher::Options{.after = options_.publish_after,
                            .interval = options_.publish_interval,
                            .change = options_.publish_change});
-    healing_ = std::make_shared<Healing>(Healing::Context{
-        .executor = context_.executor,
-        .directory = connected ? context_.directory : nullptr,
-        .exchange = connected ? exchange_.get() : nullptr,
-        .task = task_id_,
-        .serving = *serving_,
-        .options = options_,
-        .tell = [this](Event::Kind kind, std::string text,
-                       const DriftReport& report) { tell(kind, std::move(text), report); },
-        .on_settled = [this] { publisher_->hurry(); }});
+    healing_ = std::make_shared<Healing>(
+        Healing::Context{.executor = context_.executor,
+                         .directory = connected ? context_.directory : nullptr,
+                         .exchange = connected ? exchange_.get() : nullptr,
+                         .task = task_id_,
+                         .serving = *serving_,
+                         .options = options_,
+                         .tell = [this](Event::Kind kind, std::string text,
+                                        const DriftReport& report) { tell(kind, std::move(text), report); },
+                         .on_settled = [this] { publisher_->hurry(); }});
     return {};
   }
 
@@ -123,8 +141,9 @@ class Node::State {
     P2P_ASSERT(!telling_);  // an event handler must not feed the node
     if (stopped_) return fail(ErrorCode::closed, "the node has been shut down");
     if (label && (*label < 0 || static_cast<std::size_t>(*label) >= task_.classes.size())) {
-      return fail(ErrorCode::invalid_argument, fmt::format("label {} is not one of the task's {} classes (0 to {})",
-                                                           *label, task_.classes.size(), task_.classes.size() - 1));
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("label {} is not one of the task's {} classes (0 to {})", *label,
+                              task_.classes.size(), task_.classes.size() - 1));
     }
     const auto x = serving_->scale(raw);
     if (!x) return tl::unexpected(x.error());
@@ -163,7 +182,8 @@ class Node::State {
       context_.executor.post([done = std::move(done)] { done({}); });
       return;
     }
-    context_.directory->lookup({.experience = serving_->fingerprint(), .classes = {}}, options_.lookup, std::move(done));
+    context_.directory->lookup({.experience = serving_->fingerprint(), .classes = {}}, options_.lookup,
+                               std::move(done));
   }
 
   Bytes snapshot() const {
@@ -190,21 +210,24 @@ class Node::State {
     ByteReader reader(*section);
     const auto version = reader.get<std::uint32_t>();
     if (reader.ok() && version > kNodeSection) {
-      return fail(ErrorCode::version, "the snapshot was written by a newer p2p-learner; use that version, or move the "
-                                      "file away to start anew");
+      return fail(ErrorCode::version,
+                  "the snapshot was written by a newer p2p-learner; use that version, or move the "
+                  "file away to start anew");
     }
     const auto task = reader.get_sized(metadata::TaskId{}.bytes.size());
     Healing::Counters counters;
-    for (auto* value :
-         {&counters.drifts, &counters.accepted, &counters.rejected, &counters.rolled_back, &counters.bytes_pulled}) {
+    for (auto* value : {&counters.drifts, &counters.accepted, &counters.rejected, &counters.rolled_back,
+                        &counters.bytes_pulled}) {
       *value = reader.get<std::uint64_t>();
     }
-    if (!reader.ok() || !reader.at_end()) return fail(ErrorCode::malformed, "the snapshot's section \"node\" is damaged");
+    if (!reader.ok() || !reader.at_end())
+      return fail(ErrorCode::malformed, "the snapshot's section \"node\" is damaged");
     if (to_hex(task) != to_hex(task_id_.view())) {
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("the snapshot belongs to another task ({}..., this one is {}...); give each task a state "
-                              "directory of its own",
-                              to_hex(task).substr(0, 16), to_hex(task_id_.view()).substr(0, 16)));
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format("the snapshot belongs to another task ({}..., this one is {}...); give each task a state "
+                      "directory of its own",
+                      to_hex(task).substr(0, 16), to_hex(task_id_.view()).substr(0, 16)));
     }
     if (auto done = serving_->load(*snapshot); !done) return done;
     healing_->drop();
@@ -231,7 +254,8 @@ class Node::State {
   void tell(Event::Kind kind, std::string text, const DriftReport& report) {
     if (!context_.on_event) return;
     const bool outer = std::exchange(telling_, true);
-    context_.on_event(Event{.kind = kind, .samples = serving_->samples(), .text = std::move(text), .drift = report});
+    context_.on_event(
+        Event{.kind = kind, .samples = serving_->samples(), .text = std::move(text), .drift = report});
     telling_ = outer;
   }
 

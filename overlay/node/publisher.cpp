@@ -18,7 +18,20 @@ bool listed(const metadata::Fingerprint& fingerprint, std::size_t c) {
 }  // namespace
 
 void Publisher::on_sample() {
-  if (context_.directory && !timer_ && context_.serving.samples() % kLook == 0) consider();
+  if (context_.directory && context_.serving.samples() % kLook == 0) consider();
+}
+
+void Publisher::hurry() {
+  due_ = true;
+  if (context_.directory) wait(kSoon);
+}
+
+void Publisher::wait(overlay::Duration delay) {
+  if (timer_) return;
+  timer_ = context_.executor.after(delay, [this] {
+    timer_.reset();
+    consider();
+  });
 }
 
 bool Publisher::worth_it(const metadata::Fingerprint& now) const {
@@ -36,13 +49,7 @@ void Publisher::consider() {
   auto now = context_.serving.fingerprint();
   if (!worth_it(now)) return;
   const auto time = context_.executor.now();
-  if (published_ && time - last_ < options_.interval) {
-    timer_ = context_.executor.after(options_.interval - (time - last_), [this] {
-      timer_.reset();
-      consider();
-    });
-    return;
-  }
+  if (published_ && time - last_ < options_.interval) return wait(options_.interval - (time - last_));
   context_.directory->publish(now);
   published_ = std::move(now);
   last_ = time;

@@ -36,13 +36,14 @@ class Publisher {
   Publisher(Context context, const Options& options) : context_(std::move(context)), options_(options) {}
 
   void on_sample();
-  /// A drift has been settled: say so at the next opportunity.
-  void hurry() { due_ = true; }
+  /// A drift has been settled, or a snapshot loaded: say so at the next opportunity, even if the stream rests.
+  void hurry();
   bool published() const { return published_.has_value(); }
   void stop();
 
  private:
   void consider();
+  void wait(overlay::Duration delay);
   bool worth_it(const metadata::Fingerprint& now) const;
   static constexpr std::size_t kLook = 25;      // samples between two looks
   static constexpr double kFewest = 30;         // samples that a fingerprint worth publishing holds
@@ -52,7 +53,8 @@ class Publisher {
   std::optional<metadata::Fingerprint> published_;
   overlay::TimePoint last_;
   bool due_ = false;
-  overlay::Executor::TimerHandle timer_;  // waits for the interval to pass, should the stream rest meanwhile
+  overlay::Executor::TimerHandle timer_;  // looks again by itself, should the stream rest meanwhile
+  static constexpr overlay::Duration kSoon = std::chrono::seconds(1);
 };
 
 }  // namespace p2p::node

@@ -104,14 +104,16 @@ void Quest::described(const overlay::Exchange::Peer& peer, Result<metadata::Desc
     if (done_) return;
   } else if (result->fingerprint.dimensions != request_.need.experience.dimensions ||
              result->fingerprint.classes != request_.need.experience.classes) {
-    observer_.on_refused(peer.id, {ErrorCode::malformed, "the peer's fingerprint is not of this task's shape", {}});
+    observer_.on_refused(peer.id,
+                         {ErrorCode::malformed, "the peer's fingerprint is not of this task's shape", {}});
     if (done_) return;
   } else {
     ++findings_.described;
     Helper helper{peer, std::move(result->fingerprint), 0, 0};
     helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
     helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);
-    if (helper.distance < kUnseen && helper.accuracy > request_.own_accuracy) helpers_.push_back(std::move(helper));
+    if (helper.distance < kUnseen && helper.accuracy > request_.own_accuracy)
+      helpers_.push_back(std::move(helper));
   }
   if (awaited_ == 0) rank();
 }
@@ -176,9 +178,9 @@ void Quest::pulled(const Helper& helper, Result<overlay::PulledPart> result) {
 
 void Quest::pull_late() {
   findings_.pull = context_.executor.now() - stage_began_;
-  finish(findings_.parts.empty()
-             ? fmt::format("{} peer{} could help, but no part arrived", helpers_.size(), helpers_.size() == 1 ? "" : "s")
-             : "");
+  finish(findings_.parts.empty() ? fmt::format("{} peer{} could help, but no part arrived", helpers_.size(),
+                                               helpers_.size() == 1 ? "" : "s")
+                                 : "");
 }
 
 void Quest::finish(std::string nothing) {

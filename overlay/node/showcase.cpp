@@ -7,7 +7,8 @@
 
 namespace p2p::node {
 
-Showcase::Showcase(overlay::Executor& executor, const Serving& serving, metadata::TaskId task, metadata::KeyPair key)
+Showcase::Showcase(overlay::Executor& executor, const Serving& serving, metadata::TaskId task,
+                   metadata::KeyPair key)
     : executor_(executor), serving_(serving), task_(task), key_(std::move(key)) {}
 
 bool Showcase::fresh(overlay::TimePoint made, std::uint64_t generation) const {
@@ -19,7 +20,8 @@ Bytes Showcase::describe(const metadata::TaskId& task) {
   if (description_.empty() || !fresh(described_, described_generation_)) {
     version_ = std::max(version_ + 1, executor_.wall_ms());  // grows even when the clock is set back
     description_ = metadata::seal(
-        metadata::Description{.task = task_, .node = key_.id(), .version = version_, .fingerprint = serving_.fingerprint()},
+        metadata::Description{
+            .task = task_, .node = key_.id(), .version = version_, .fingerprint = serving_.fingerprint()},
         key_);
     described_ = executor_.now();
     described_generation_ = serving_.generation();

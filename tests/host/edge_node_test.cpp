@@ -141,7 +141,8 @@ TEST_CASE("A snapshot is on disk soon after samples came, without anybody asking
   auto node = start(std::move(options));
   Stream stream(kWorld, 1);
   feed(*node, stream, 100);
-  REQUIRE(eventually([&] { return learner::decode_snapshot(contents(directory / "state/snapshot")).has_value(); }));
+  REQUIRE(
+      eventually([&] { return learner::decode_snapshot(contents(directory / "state/snapshot")).has_value(); }));
   CHECK(node->status().last_snapshot_error.empty());
 }
 
@@ -204,9 +205,11 @@ TEST_CASE("A key that others can read, or that is none, stops the start and stay
   const auto state = directory / "state";
   { auto node = start(isolated(state)); }
   const auto key = contents(state + "/key.pem");
-  std::filesystem::permissions(state + "/key.pem", std::filesystem::perms::others_read, std::filesystem::perm_options::add);
+  std::filesystem::permissions(state + "/key.pem", std::filesystem::perms::others_read,
+                               std::filesystem::perm_options::add);
   CHECK(EdgeNode::start(isolated(state)).error().code == ErrorCode::untrusted);
-  std::filesystem::permissions(state + "/key.pem", std::filesystem::perms::others_read, std::filesystem::perm_options::remove);
+  std::filesystem::permissions(state + "/key.pem", std::filesystem::perms::others_read,
+                               std::filesystem::perm_options::remove);
   overwrite(state + "/key.pem", {'n', 'o', 'n', 'e'});
   CHECK(EdgeNode::start(isolated(state)).error().code == ErrorCode::malformed);
   CHECK(contents(state + "/key.pem") == Bytes{'n', 'o', 'n', 'e'});

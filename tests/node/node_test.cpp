@@ -99,8 +99,11 @@ TEST_CASE("A task of an unknown family, and options that cannot be, are refused 
   task.family = "oracle";
   const auto make = [&](const metadata::Task& its_task, const node::NodeOptions& options) {
     return node::Node::make(its_task, options,
-                            {.executor = alone.host.executor(), .transport = nullptr, .directory = nullptr,
-                             .key = alone.host.key(), .on_event = nullptr});
+                            {.executor = alone.host.executor(),
+                             .transport = nullptr,
+                             .directory = nullptr,
+                             .key = alone.host.key(),
+                             .on_event = nullptr});
   };
   CHECK(make(task, {}).error().code == ErrorCode::invalid_argument);
   node::NodeOptions options;
@@ -129,11 +132,13 @@ TEST_CASE("A restored node goes on as the one that was saved") {
   for (int i = 0; i < 800; ++i) same.next();
   for (int i = 0; i < 200; ++i) {
     const auto sample = same.next();
-    REQUIRE(saved->process(sample.x, sample.label)->predicted == restored->process(sample.x, sample.label)->predicted);
+    REQUIRE(saved->process(sample.x, sample.label)->predicted ==
+            restored->process(sample.x, sample.label)->predicted);
   }
 }
 
-TEST_CASE("A snapshot of another task, a damaged one and one of a newer version are told apart and change nothing") {
+TEST_CASE(
+    "A snapshot of another task, a damaged one and one of a newer version are told apart and change nothing") {
   Alone alone;
   auto node = alone.make();
   Stream stream(kWorld, 1);
@@ -197,7 +202,8 @@ TEST_CASE("A journal keeps the latest 256 reports, and a report in place of its 
 
 TEST_CASE("Every phase and every kind of event has a name of its own") {
   std::vector<std::string_view> names;
-  for (int i = 0; i <= static_cast<int>(node::Phase::watching); ++i) names.push_back(node::name(static_cast<node::Phase>(i)));
+  for (int i = 0; i <= static_cast<int>(node::Phase::watching); ++i)
+    names.push_back(node::name(static_cast<node::Phase>(i)));
   for (int i = 0; i <= static_cast<int>(node::Event::Kind::peer_refused); ++i) {
     names.push_back(node::name(static_cast<node::Event::Kind>(i)));
   }

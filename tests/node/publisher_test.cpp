@@ -86,7 +86,8 @@ TEST_CASE("Two publications are at least the interval apart") {
   }
   const auto& published = scene.notebook.published;
   REQUIRE(published.size() >= 3);
-  for (std::size_t i = 1; i < published.size(); ++i) CHECK(published[i] - published[i - 1] >= std::chrono::seconds(3));
+  for (std::size_t i = 1; i < published.size(); ++i)
+    CHECK(published[i] - published[i - 1] >= std::chrono::seconds(3));
 }
 
 TEST_CASE("Nothing is published while a drift is being healed, and soon after it is settled") {
@@ -112,6 +113,18 @@ TEST_CASE("What is due when the stream comes to rest is published once the inter
   REQUIRE(scene.notebook.published.size() == 1);
   scene.sim.run_for(std::chrono::seconds(60));
   CHECK(scene.notebook.published.size() == 2);
+}
+
+TEST_CASE("A node that was restored publishes though no sample comes") {
+  Scene scene;
+  scene.live(300);
+  learner::Snapshot snapshot;
+  scene.serving->save(snapshot);
+  Scene again;
+  REQUIRE(again.serving->load(snapshot).has_value());
+  again.publisher->hurry();
+  again.sim.run_for(std::chrono::seconds(5));
+  CHECK(again.notebook.published.size() == 1);
 }
 
 TEST_CASE("Whoever has published withdraws when it stops, and publishes no more") {

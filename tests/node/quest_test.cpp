@@ -37,7 +37,8 @@ class Listing final : public overlay::Directory {
   overlay::Executor& executor_;
 };
 
-metadata::Fingerprint experience(const metadata::Task& task, const Concept& what, float claimed, std::uint64_t place) {
+metadata::Fingerprint experience(const metadata::Task& task, const Concept& what, float claimed,
+                                 std::uint64_t place) {
   Stream stream(kWorld, place);
   stream.set(what, kAll);
   metadata::FingerprintBuilder builder({.dimensions = 32, .classes = kClasses, .half_life = 0});
@@ -120,14 +121,15 @@ struct Scene {
     request.skip = std::move(skip);
     quest = std::make_shared<Quest>(
         Quest::Context{asker.executor(), listing, exchange, id, kClasses}, options, std::move(request),
-        Quest::Observer{.on_stage = [](Quest::Stage, const Quest::Findings&) {},
-                        .on_refused = [this](const metadata::NodeId& peer, const Error&) { refused.push_back(peer); },
-                        .on_part = [](const node::Received&) {},
-                        .on_done =
-                            [this](Quest::Findings found) {
-                              ++reports;
-                              findings = std::move(found);
-                            }});
+        Quest::Observer{
+            .on_stage = [](Quest::Stage, const Quest::Findings&) {},
+            .on_refused = [this](const metadata::NodeId& peer, const Error&) { refused.push_back(peer); },
+            .on_part = [](const node::Received&) {},
+            .on_done =
+                [this](Quest::Findings found) {
+                  ++reports;
+                  findings = std::move(found);
+                }});
     quest->start();
     CHECK(reports == 0);
   }

@@ -11,7 +11,8 @@ using node::Watch;
 namespace {
 
 /// Feeds the watch until it decides; `now` is the model in force.
-Watch::Verdict decide(Watch& watch, learner::Model& now, const metadata::Task& task, Stream& stream, int* samples) {
+Watch::Verdict decide(Watch& watch, learner::Model& now, const metadata::Task& task, Stream& stream,
+                      int* samples) {
   for (*samples = 0; *samples < 1000 && watch.verdict() == Watch::Verdict::undecided; ++*samples) {
     const auto sample = scaled(task, stream);
     watch.step(sample.x, sample.label, now.predict_then_learn(sample.x, sample.label));
@@ -46,7 +47,8 @@ TEST_CASE("Of two equal models the one in force stays") {
   }
 }
 
-TEST_CASE("Counts bring the former model back: a clear lead at a quarter, a lead by the margin at the end, no less") {
+TEST_CASE(
+    "Counts bring the former model back: a clear lead at a quarter, a lead by the margin at the end, no less") {
   const auto task = make_task(kWorld);
   Stream stream(kWorld, 1);
   const auto former = trained(task, stream, 1000);

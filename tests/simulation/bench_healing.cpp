@@ -35,7 +35,8 @@ int main(int argc, char** argv) {
   node::NodeOptions options;
   if (argc > 3) options.trial.alpha = std::atof(argv[3]);
   if (seeds < 1 || interval_ms < 1 || !(options.trial.alpha > 0 && options.trial.alpha < 1)) {
-    std::fprintf(stderr, "usage: bench_healing [seeds] [milliseconds between samples] [trial alpha] [part of a name]\n");
+    std::fprintf(stderr,
+                 "usage: bench_healing [seeds] [milliseconds between samples] [trial alpha] [part of a name]\n");
     return 2;
   }
   const Workload workloads[] = {
@@ -46,8 +47,8 @@ int main(int argc, char** argv) {
       {"concept: two labels swapped", {}, relabelled({0, 2, 1, 3, 4, 5}), kAll, kAll},
       {"nobody can help: a rotation of one's own", {}, rotated(77), kAll, kAll},
   };
-  std::printf("%-42s %8s %8s %7s %7s %7s %7s %6s %6s %8s\n", "drift", "node", "twin", "ratio", "excess", "twin's", "merged",
-              "back", "delay", "after");
+  std::printf("%-42s %8s %8s %7s %7s %7s %7s %6s %6s %8s\n", "drift", "node", "twin", "ratio", "excess", "twin's",
+              "merged", "back", "delay", "after");
   for (const auto& workload : workloads) {
     if (argc > 4 && std::string_view(workload.name).find(argv[4]) == std::string_view::npos) continue;
     std::vector<double> node_samples, twin_samples, ratios, node_excess, twin_excess, delays, gaps, merge_delay;
@@ -83,7 +84,8 @@ int main(int argc, char** argv) {
         if (std::getenv("P2P_VERBOSE")) {
           std::printf("  seed %d drift %llu %s at %llu since %llu part of %llu: %s\n", seed,
                       static_cast<unsigned long long>(report.id), std::string(learner::name(report.cause)).c_str(),
-                      static_cast<unsigned long long>(report.detected_at), static_cast<unsigned long long>(report.since),
+                      static_cast<unsigned long long>(report.detected_at),
+                      static_cast<unsigned long long>(report.since),
                       static_cast<unsigned long long>(report.part_of), report.reason.c_str());
         }
         if (report.detected_at < kBefore) continue;
@@ -95,9 +97,9 @@ int main(int argc, char** argv) {
         back += report.rolled_back;
       }
     }
-    std::printf("%-42s %8.0f %8.0f %7.1f %7.1f %7.1f %3d@%-4.0f %6d %6.0f %+8.3f\n", workload.name, median(node_samples),
-                median(twin_samples), median(ratios), median(node_excess), median(twin_excess), merged,
-                median(merge_delay), back, median(delays), median(gaps));
+    std::printf("%-42s %8.0f %8.0f %7.1f %7.1f %7.1f %3d@%-4.0f %6d %6.0f %+8.3f\n", workload.name,
+                median(node_samples), median(twin_samples), median(ratios), median(node_excess),
+                median(twin_excess), merged, median(merge_delay), back, median(delays), median(gaps));
     std::fflush(stdout);
   }
   std::printf("\n%-42s %8s %8s %8s %8s\n", "misleading helpers only", "merged", "back", "worst", "mean");
@@ -113,7 +115,8 @@ int main(int argc, char** argv) {
       place.at_sample(kBefore, [&] { place.stream().set(misled.to, kAll); });
       village.start(std::chrono::milliseconds(interval_ms));
       village.run_to(0, 2 * kBefore);
-      const double gap = accuracy(place.record(), kBefore, 2 * kBefore) - accuracy(place.twin_record(), kBefore, 2 * kBefore);
+      const double gap =
+          accuracy(place.record(), kBefore, 2 * kBefore) - accuracy(place.twin_record(), kBefore, 2 * kBefore);
       worst = std::min(worst, gap);
       sum += gap;
       merged += place.node().status().accepted;
@@ -123,9 +126,11 @@ int main(int argc, char** argv) {
                 static_cast<unsigned long long>(back), worst, sum / seeds);
     std::fflush(stdout);
   }
-  std::printf("\n%d seeds, %zu places, medians. node, twin: samples until the error is within 0.05 of before and stays;\n"
-              "excess: errors over the former rate in the first 400 samples; merged: parts in force @ samples after the\n"
-              "change; back: of these undone; delay: samples to detection; after: accuracy over the twin's, samples 400 to %zu.\n"
-              "misleading: accuracy over the twin's in the 1000 samples after the change, worst seed and mean.\n",
-              seeds, kPlaces, kAfter);
+  std::printf(
+      "\n%d seeds, %zu places, medians. node, twin: samples until the error is within 0.05 of before and stays;\n"
+      "excess: errors over the former rate in the first 400 samples; merged: parts in force @ samples after the\n"
+      "change; back: of these undone; delay: samples to detection; after: accuracy over the twin's, samples 400 "
+      "to %zu.\n"
+      "misleading: accuracy over the twin's in the 1000 samples after the change, worst seed and mean.\n",
+      seeds, kPlaces, kAfter);
 }

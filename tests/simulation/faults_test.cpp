@@ -81,7 +81,8 @@ TEST_CASE("A helper that dies in mid-transfer is replaced by another one") {
     auto& place = village[0];
     place.at_sample(800, [&] { place.stream().set(rotated(5), kAll); });
     village.start(std::chrono::milliseconds(50));
-    REQUIRE(village.sim().run_until([&] { return place.node().status().phase == Phase::pulling; }, std::chrono::hours(1)));
+    REQUIRE(village.sim().run_until([&] { return place.node().status().phase == Phase::pulling; },
+                                    std::chrono::hours(1)));
     village.sim().run_for(std::chrono::milliseconds(300));
     REQUIRE(place.node().status().phase == Phase::pulling);
     const auto helper = place.node().drifts().back().helper;
@@ -109,7 +110,8 @@ TEST_CASE("When every helper dies in mid-transfer the node learns on as its twin
   auto& place = village[0];
   place.at_sample(800, [&] { place.stream().set(rotated(5), kAll); });
   village.start(std::chrono::milliseconds(50));
-  REQUIRE(village.sim().run_until([&] { return place.node().status().phase == Phase::pulling; }, std::chrono::hours(1)));
+  REQUIRE(village.sim().run_until([&] { return place.node().status().phase == Phase::pulling; },
+                                  std::chrono::hours(1)));
   village.sim().run_for(std::chrono::milliseconds(100));
   for (std::size_t i = 1; i < 5; ++i) village[i].crash(sim::Crash::power);
   village.run_to(0, 1700);
@@ -156,7 +158,8 @@ TEST_CASE("A drift on the wrong side of a partition heals once the partition doe
     place.stream().set(rotated(5), kAll);
   });
   village.start(std::chrono::milliseconds(50));
-  REQUIRE(village.sim().run_until([&] { return place.count(Event::Kind::lookup_done) > 0; }, std::chrono::hours(1)));
+  REQUIRE(
+      village.sim().run_until([&] { return place.count(Event::Kind::lookup_done) > 0; }, std::chrono::hours(1)));
   village.sim().run_for(std::chrono::seconds(1));
   CHECK(first_difference(place.record(), place.twin_record()) == -1);
   village.sim().heal();
@@ -167,7 +170,8 @@ TEST_CASE("A drift on the wrong side of a partition heals once the partition doe
   check_all_told(place);
 }
 
-TEST_CASE("On a network that loses, doubles, damages and breaks, drifts still heal or the node stays as its twin") {
+TEST_CASE(
+    "On a network that loses, doubles, damages and breaks, drifts still heal or the node stays as its twin") {
   std::size_t healed = 0;
   const auto seeds = seeds_or(20, 6);
   for (const auto seed : seeds) {

@@ -46,13 +46,15 @@ TEST_CASE("Drifts heal in 32 simulated nodes, in half the samples that a twin al
     const auto node = samples_to_recover(place.record(), change);
     const auto twin = samples_to_recover(place.twin_record(), change);
     CHECK(2 * std::max<std::size_t>(node, 20) <= twin);
-    CHECK(accuracy(place.record(), change, change + kAfter) > accuracy(place.twin_record(), change, change + kAfter) + 0.05);
+    CHECK(accuracy(place.record(), change, change + kAfter) >
+          accuracy(place.twin_record(), change, change + kAfter) + 0.05);
   }
   // The others had no drift to heal, and lost nothing by the company.
   for (std::size_t i = 4; i < 32; ++i) {
     CAPTURE(i);
     const auto size = village[i].samples();
-    CHECK(accuracy(village[i].record(), size / 2, size) >= accuracy(village[i].twin_record(), size / 2, size) - 0.01);
+    CHECK(accuracy(village[i].record(), size / 2, size) >=
+          accuracy(village[i].twin_record(), size / 2, size) - 0.01);
   }
 }
 
@@ -128,7 +130,8 @@ TEST_CASE("A merge is undone when the concept that it was for turns out a short 
   REQUIRE(village.sim().run_until([&] { return place.count(Event::Kind::merged) > 0; }, std::chrono::hours(1)));
   const auto merged_at = place.samples();
   place.stream().set({}, kAll);
-  REQUIRE(village.sim().run_until([&] { return place.count(Event::Kind::rolled_back) > 0; }, std::chrono::hours(1)));
+  REQUIRE(
+      village.sim().run_until([&] { return place.count(Event::Kind::rolled_back) > 0; }, std::chrono::hours(1)));
   const auto back_at = place.samples();
   CHECK(back_at < merged_at + 100);
   const auto& report = merged(place, 900);
@@ -136,7 +139,8 @@ TEST_CASE("A merge is undone when the concept that it was for turns out a short 
   CHECK(report.watch.wins > report.watch.losses);
   // What came back is the former model, which went on learning meanwhile.
   village.run_to(0, back_at + 300);
-  CHECK(accuracy(place.record(), back_at, back_at + 300) > accuracy(place.twin_record(), back_at, back_at + 300) - 0.03);
+  CHECK(accuracy(place.record(), back_at, back_at + 300) >
+        accuracy(place.twin_record(), back_at, back_at + 300) - 0.03);
 }
 
 TEST_CASE("An alarm during a story is left to it or takes it over, and there are never two") {
@@ -191,8 +195,7 @@ TEST_CASE("The same seed gives the same events, another one does not") {
   CHECK(run(seed, &second) == hash);
   REQUIRE(first.size() == second.size());
   for (std::size_t i = 0; i < first.size(); ++i) REQUIRE(first[i] == second[i]);
-  CHECK(std::any_of(first.begin(), first.end(), [](const std::string& line) {
-    return line.find("merged") != std::string::npos;
-  }));
+  CHECK(std::any_of(first.begin(), first.end(),
+                    [](const std::string& line) { return line.find("merged") != std::string::npos; }));
   CHECK(run(seed + 1000, &other) != hash);
 }

@@ -52,8 +52,8 @@ std::size_t samples_to_recover(const Record& record, std::size_t change, double 
   return record.size() - change;
 }
 
-Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, const node::NodeOptions& options,
-             sim::HostOptions host)
+Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world,
+             const node::NodeOptions& options, sim::HostOptions host)
     : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), stream_(world, world * 1000 + host_.index()) {
   directory_ = overlay::make_dht_directory({.executor = host_.executor(),
                                             .dht = host_.dht(),
@@ -85,8 +85,8 @@ Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t wor
 Place::~Place() = default;
 
 std::size_t Place::count(node::Event::Kind kind) const {
-  return static_cast<std::size_t>(
-      std::count_if(events_.begin(), events_.end(), [kind](const node::Event& event) { return event.kind == kind; }));
+  return static_cast<std::size_t>(std::count_if(events_.begin(), events_.end(),
+                                                [kind](const node::Event& event) { return event.kind == kind; }));
 }
 
 void Place::start(const std::vector<std::string>& seeds, overlay::Duration interval) {
@@ -121,7 +121,9 @@ void Place::crash(sim::Crash how) {
 }
 
 Liar::Liar(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, Options options)
-    : host_(sim.add_host({.name = "liar" + std::to_string(sim.hosts())})), task_(task), options_(std::move(options)) {
+    : host_(sim.add_host({.name = "liar" + std::to_string(sim.hosts())})),
+      task_(task),
+      options_(std::move(options)) {
   auto model = learner::make_model(node::model_spec(task));
   P2P_ASSERT(model.has_value());
   model_ = std::move(*model);
@@ -160,22 +162,23 @@ void Liar::start(const std::vector<std::string>& seeds) {
                                            {.index = {}, .node_name = host_.name()});
   exchange_ = std::make_unique<overlay::Exchange>(
       executor, host_.transport(),
-      overlay::ExchangeHost{
-          .describe =
-              [this](const metadata::TaskId& task) {
-                return metadata::seal(metadata::Description{.task = task,
+      overlay::ExchangeHost{.describe =
+                                [this](const metadata::TaskId& task) {
+                                  return metadata::seal(
+                                      metadata::Description{.task = task,
                                                             .node = host_.id(),
                                                             .version = host_.executor().wall_ms(),
                                                             .fingerprint = fingerprint_},
                                       host_.key());
-              },
-          .offer =
-              [this](const metadata::TaskId&, const std::vector<std::int32_t>& classes) {
-                auto offer = node::to_offer(model_->partition(classes));
-                if (options_.damage) std::for_each(offer.blocks.begin(), offer.blocks.end(), options_.damage);
-                return std::make_shared<const overlay::Offer>(std::move(offer));
-              },
-          .on_feedback = {}},
+                                },
+                            .offer =
+                                [this](const metadata::TaskId&, const std::vector<std::int32_t>& classes) {
+                                  auto offer = node::to_offer(model_->partition(classes));
+                                  if (options_.damage)
+                                    std::for_each(offer.blocks.begin(), offer.blocks.end(), options_.damage);
+                                  return std::make_shared<const overlay::Offer>(std::move(offer));
+                                },
+                            .on_feedback = {}},
       overlay::ExchangeLimits{});
   host_.dht().join(seeds);
   directory_->publish(fingerprint_);
@@ -186,7 +189,11 @@ std::vector<Misled> misleading() {
       {"another rotation", rotated(5), rotated(99), rotated(5), kAll},
       {"the concept before the change", rotated(5), {}, rotated(5), kAll},
       {"swapped labels", rotated(5), {.rotation = 5, .labels = {1, 0, 3, 2, 5, 4}}, rotated(5), kAll},
-      {"a third of the labels swapped", rotated(5), {.rotation = 5, .labels = {1, 0, 2, 3, 4, 5}}, rotated(5), kAll},
+      {"a third of the labels swapped",
+       rotated(5),
+       {.rotation = 5, .labels = {1, 0, 2, 3, 4, 5}},
+       rotated(5),
+       kAll},
       {"a new class under another name", {}, relabelled({0, 1, 2, 4, 3, 5}), {}, without({4})},
       {"a new class out of another world", {}, rotated(99), {}, without({4})},
   };
@@ -209,7 +216,8 @@ Liar& Village::add_liar(Liar::Options options) {
 
 void Village::start(overlay::Duration interval) {
   const auto first = seeds();
-  for (auto& place : places_) place->start(place == places_.front() ? std::vector<std::string>{} : first, interval);
+  for (auto& place : places_)
+    place->start(place == places_.front() ? std::vector<std::string>{} : first, interval);
   for (auto& liar : liars_) liar->start(first);
 }
 
