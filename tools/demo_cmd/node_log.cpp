@@ -48,6 +48,8 @@ Result<Hits> hits(const Json& object, const char* key) {
 void read_story(const Json& drift, Story& story) {
   story.detected_at = count(drift, "detected_at");
   story.since = count(drift, "since");
+  story.part_of = count(drift, "part_of");
+  if (flag(drift, "finished")) story.open = false;
   story.cause = text(drift, "cause");
   story.classes.clear();
   for (const Json& c : field(drift, "classes"))

@@ -16,6 +16,7 @@ namespace p2p::tools {
 /// detection.
 struct Story {
   std::uint64_t id = 0, detected_at = 0, since = 0;
+  std::uint64_t part_of = 0;  ///< the drift that this one was left to; 0: it was followed up
   std::string cause;
   std::vector<std::string> classes;
   std::uint64_t gets = 0, candidates = 0;

@@ -15,8 +15,8 @@ struct DemoOptions {
   std::string data = kDefaultData;
   std::vector<std::uint64_t> seeds = {1};
   std::size_t nodes = 8;
-  std::uint64_t samples = 6000;
-  double rate = 120;       ///< samples per second and node
+  std::uint64_t samples = 7000;
+  double rate = 150;       ///< samples per second and node
   std::string work_dir;    ///< empty: a temporary one
   std::string report_dir;  ///< empty: no report
   bool json = false;

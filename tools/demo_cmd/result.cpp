@@ -14,22 +14,35 @@ std::string helper_name(const std::vector<NodeLog>& logs, const Scenario& scenar
   return brief;
 }
 
+/// An alarm at count n was raised by the n-th sample; the first of the new phase is number
+/// at_sample + 1.
+bool covers(const Scripted& scripted, const Story& story) {
+  return story.detected_at > scripted.at_sample && story.detected_at <= scripted.until;
+}
+
 DriftResult drift_result(const ResultInput& input, const Scripted& scripted) {
   const NodeLog& log = input.logs[scripted.node];
   DriftResult out;
   out.scripted = scripted;
   out.reached = log.node.size() > scripted.at_sample;
-  // An alarm at count n was raised by sample n, the first of the new phase being at_sample + 1.
   for (const Story& story : log.stories) {
-    if (story.detected_at > scripted.at_sample && story.detected_at <= scripted.until)
-      out.stories.push_back(story);
+    if (covers(scripted, story)) out.stories.push_back(story);
   }
   if (!out.stories.empty()) {
     out.detected = true;
     out.delay = out.stories.front().detected_at - scripted.at_sample;
     const auto accepted = std::find_if(out.stories.begin(), out.stories.end(),
                                        [](const Story& s) { return s.accepted; });
-    out.told = accepted != out.stories.end() ? *accepted : out.stories.front();
+    // Without help: the last one that was followed up, for it says how the matter ended.
+    const auto last = std::find_if(out.stories.rbegin(), out.stories.rend(),
+                                   [](const Story& s) { return s.part_of == 0; });
+    out.told = accepted != out.stories.end() ? *accepted
+               : last != out.stories.rend()  ? *last
+                                             : out.stories.front();
+    if (accepted != out.stories.end()) {
+      out.samples_to_merge =
+          accepted->merged_at - std::min(accepted->merged_at, scripted.at_sample);
+    }
     out.helper = helper_name(input.logs, input.scenario, out.told.helper);
     for (const Story& story : out.stories) {
       out.parts += story.parts;
@@ -61,13 +74,15 @@ NodeResult node_result(const ResultInput& input, std::size_t index) {
   out.second_half = accuracy(log.node, half, log.node.size()).value_or(0);
   out.twin_second_half = accuracy(log.twin, half, log.twin.size()).value_or(0);
   out.alarms = log.stories.size();
-  std::map<std::uint64_t, std::uint64_t> in_phase;  // by the phase's start
+  std::map<std::uint64_t, std::uint64_t> in_phase;  // by the scripted change
   for (const Story& story : log.stories) {
-    const std::uint64_t start =
-        story.detected_at == 0 ? 0 : input.scenario.phase_at(index, story.detected_at - 1).from;
-    if (start == 0) {
+    const Scripted* change = nullptr;
+    for (const Scripted& s : input.scenario.script) {
+      if (s.node == index && covers(s, story)) change = &s;
+    }
+    if (change == nullptr) {
       ++out.false_alarms;
-    } else if (in_phase[start]++ > 0) {
+    } else if (in_phase[change->at_sample]++ > 0) {
       ++out.repeats;
     }
   }

@@ -21,9 +21,10 @@ struct DriftResult {
   bool detected = false;
   std::uint64_t delay = 0;     ///< samples from the change to the alarm
   std::vector<Story> stories;  ///< every alarm of the phase, the first is the detection
-  Story told;                  ///< the accepted one, else the first; of its fields when detected
+  Story told;                  ///< the accepted one, else the last that was followed up
   std::string helper;          ///< its name in this demonstration, or brief id
   std::uint64_t parts = 0, blocks = 0, bytes_pulled = 0;  ///< over all stories of the phase
+  std::optional<std::uint64_t> samples_to_merge;  ///< from the change, whatever alarms it took
   std::optional<double> level;  ///< recovery level; nothing: the phase was too short to say
   RecoveryPair recovery;
   std::optional<Censored> ratio;  ///< speed_up; nothing without a level
@@ -35,8 +36,9 @@ struct NodeResult {
   double accuracy = 0, twin_accuracy = 0;
   double second_half = 0, twin_second_half = 0;
   std::uint64_t alarms = 0;
-  std::uint64_t false_alarms = 0;  ///< before its first change, or at a node that has none
-  std::uint64_t repeats = 0;       ///< further alarms within one phase
+  std::uint64_t false_alarms =
+      0;                      ///< in no scripted phase: nothing that the script did explains them
+  std::uint64_t repeats = 0;  ///< further alarms within one phase
   Cost cost;
   bool summed_up = false;                ///< the node lived to tell its costs
   std::string death;                     ///< how it died before its time; empty: it did not

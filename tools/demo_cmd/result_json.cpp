@@ -58,6 +58,7 @@ Json drift_json(const DemoResult& result, const DriftResult& drift) {
   out["detection_delay_samples"] = drift.detected ? Json(drift.delay) : Json(nullptr);
   out["detect_to_merge_ms"] =
       story && story->accepted ? Json(story->detect_to_merge_ms) : Json(nullptr);
+  out["samples_to_merge"] = or_null(drift.samples_to_merge);
   out["lookup_ms"] = story ? Json(story->lookup_ms) : Json(nullptr);
   out["ask_ms"] = story ? Json(story->ask_ms) : Json(nullptr);
   out["pull_ms"] = story ? Json(story->pull_ms) : Json(nullptr);

@@ -12,12 +12,14 @@ namespace {
 
 // Names for Random::fork: each decision has its own generator, so that adding one leaves the others
 // alone.
-enum Stream : std::uint64_t { kDeal = 1, kNode = 1000, kDraw = 2000 };
+enum Stream : std::uint64_t { kDeal = 1, kOrder = 100, kNode = 1000, kDraw = 2000 };
 
 template <typename T>
 void shuffle(std::vector<T>& values, Random& random) {
   for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random.below(i)]);
 }
+
+constexpr std::uint64_t kShortestPhase = 500;  // what the recovery measure needs
 
 /// A mix over `classes`, each site with its own preferences (within a factor of two of each other).
 std::vector<double> mix_of(const std::vector<int>& present, const std::vector<double>& taste) {
@@ -28,11 +30,6 @@ std::vector<double> mix_of(const std::vector<int>& present, const std::vector<do
     mix[static_cast<std::size_t>(c)] = taste[static_cast<std::size_t>(c)] / sum;
   }
   return mix;
-}
-
-std::vector<int> joined(std::vector<int> a, const std::vector<int>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
 }
 
 /// Everything that one node's plan is made from.
@@ -58,45 +55,46 @@ void add_change(Scenario& scenario, Site& site, Scripted change, const std::vect
   NodePlan& plan = scenario.plans[site.node];
   plan.phases.push_back({change.at_sample, mix_of(present, site.taste), change.transform});
   change.node = site.node;
+  if (change.until == 0) change.until = site.samples;
   std::sort(change.classes.begin(), change.classes.end());
   scenario.script.push_back(std::move(change));
 }
 
 void plan_introduction(Scenario& scenario, Site& site) {
   const std::size_t classes = site.order.size();
-  const std::size_t news = std::max<std::size_t>(1, classes / 5);
-  std::vector<int> present = site.slice(0, classes - 2 * news);
+  const std::size_t known = classes - classes / 2;
   scenario.plans[site.node].role = "introduction";
-  scenario.plans[site.node].phases.push_back({0, mix_of(present, site.taste), Transform::none});
-  const double shares[] = {0.30, 0.65};
-  for (std::size_t i = 0; i < 2; ++i) {
-    const std::vector<int> arriving = site.slice(classes - (2 - i) * news, news);
-    present = joined(present, arriving);
-    add_change(scenario, site,
-               {.workload = Workload::introduction,
-                .at_sample = site.point(shares[i], 0.03),
-                .classes = arriving},
-               present);
-  }
+  scenario.plans[site.node].phases.push_back(
+      {0, mix_of(site.slice(0, known), site.taste), Transform::none});
+  add_change(scenario, site,
+             {.workload = Workload::introduction,
+              .at_sample = site.point(0.45, 0.03),
+              .classes = site.slice(known, classes - known)},
+             site.order);
 }
 
 void plan_fluctuation(Scenario& scenario, Site& site) {
   const std::size_t classes = site.order.size();
-  const std::size_t group = std::max<std::size_t>(1, classes * 3 / 10);
-  const std::vector<int> always = site.slice(0, classes - 2 * group);
-  const std::vector<int> groups[] = {site.slice(classes - 2 * group, group),
-                                     site.slice(classes - group, group)};
-  scenario.plans[site.node].role = "fluctuation";
-  scenario.plans[site.node].phases.push_back(
-      {0, mix_of(joined(always, groups[0]), site.taste), Transform::none});
-  for (std::size_t i = 1; i <= 4; ++i) {
-    const std::vector<int>& arriving = groups[i % 2];
+  const std::size_t always = std::max<std::size_t>(1, classes * 4 / 10);
+  const std::vector<int> residents = site.slice(0, always);
+  NodePlan& plan = scenario.plans[site.node];
+  plan.role = "fluctuation";
+  plan.phases.push_back({0, mix_of(residents, site.taste), Transform::none});
+  // Three visits: the first after a third of the stream, the last until its end, the other half way
+  // between.
+  const std::uint64_t visit = std::max(kShortestPhase, site.samples * 8 / 100);
+  const double first = 0.34;
+  const double last = 1 - static_cast<double>(visit) / static_cast<double>(site.samples) - 0.005;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const std::uint64_t at = site.point(first + (last - first) * static_cast<double>(i) / 2, 0.005);
     add_change(scenario, site,
                {.workload = Workload::fluctuation,
-                .at_sample = site.point(0.2 * static_cast<double>(i), 0.01),
-                .classes = arriving,
-                .returning = i > 1},
-               joined(always, arriving));
+                .at_sample = at,
+                .until = i < 2 ? at + visit : site.samples,
+                .classes = site.slice(always, classes - always),
+                .returning = i > 0},
+               site.order);
+    if (i < 2) plan.phases.push_back({at + visit, plan.phases.front().mix, Transform::none});
   }
 }
 
@@ -178,9 +176,13 @@ Result<Scenario> make_scenario(const ScenarioOptions& options) {
     Site site{i, options.samples, {}, {}, root.fork(kNode + i)};
     site.order.resize(options.classes);
     std::iota(site.order.begin(), site.order.end(), 0);
-    shuffle(site.order, site.random);
+    // The second of a pair begins with the classes that the first one gets last: each class is
+    // common somewhere, and none runs out.
+    Random order = root.fork(kOrder + i / 8 * 4 + i % 4);
+    shuffle(site.order, order);
+    if (i % 8 >= 4) std::reverse(site.order.begin(), site.order.end());
     for (std::size_t c = 0; c < options.classes; ++c) {
-      site.taste.push_back(0.7 + 0.7 * site.random.uniform());
+      site.taste.push_back(0.8 + 0.45 * site.random.uniform());
     }
     scenario.plans[i].name = fmt::format("n{}", i + 1);
     // The second quartet changes to inverted data, if its helper is there to know them.
@@ -200,11 +202,6 @@ Result<Scenario> make_scenario(const ScenarioOptions& options) {
         plan_helper(scenario, site, transform);
         break;
     }
-  }
-  for (std::size_t i = 0; i < scenario.script.size(); ++i) {
-    const bool more =
-        i + 1 < scenario.script.size() && scenario.script[i + 1].node == scenario.script[i].node;
-    scenario.script[i].until = more ? scenario.script[i + 1].at_sample : options.samples;
   }
   return scenario;
 }
