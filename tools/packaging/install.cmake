@@ -29,6 +29,8 @@ install(FILES ${PROJECT_BINARY_DIR}/package/p2p-learner-config.cmake
   ${PROJECT_BINARY_DIR}/package/p2p-learner-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/p2p-learner)
 
+# Relative to where the file lies, so that `cmake --install --prefix` may put it anywhere.
+file(RELATIVE_PATH P2P_PREFIX_FROM_PC /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 foreach(pc p2p-learner p2p-learner-core)
   if(pc STREQUAL p2p-learner AND NOT P2P_NETWORK)
     continue()
