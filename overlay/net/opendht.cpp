@@ -164,13 +164,6 @@ class GuardedSocket final : public dht::net::DatagramSocket {
   std::thread receiver_;
 };
 
-std::uint32_t network_id(const std::string& name) {
-  const auto hash = metadata::sha256(view(name));
-  std::uint32_t id = 0;
-  std::memcpy(&id, hash.bytes.data(), sizeof id);
-  return id == 0 ? 1 : id;  // 0 is OpenDHT's public network
-}
-
 dht::InfoHash info_hash(const DhtKey& key) { return {key.data(), key.size()}; }
 
 DhtKey dht_key(const dht::InfoHash& hash) {
@@ -291,6 +284,13 @@ std::string cut(std::string text, std::size_t limit) {
 }
 
 }  // namespace
+
+std::uint32_t network_id(const std::string& name) {
+  const auto hash = metadata::sha256(view(name));
+  std::uint32_t id = 0;
+  std::memcpy(&id, hash.bytes.data(), sizeof id);
+  return id == 0 ? 1 : id;  // 0 is OpenDHT's public network
+}
 
 Result<Seed> parse_seed(std::string_view text) {
   const auto refuse = [&] {

@@ -36,6 +36,10 @@ struct Seed {
 /// "host:port" or "[address]:port"; `invalid_argument` otherwise.
 Result<Seed> parse_seed(std::string_view text);
 
+/// The number by which OpenDHT tells a network of this name from others; `dhtnode -n` takes it. Never 0, which is
+/// OpenDHT's public network.
+std::uint32_t network_id(const std::string& name);
+
 /// overlay::Dht on OpenDHT 2.4.
 ///
 /// OpenDHT calls back on a thread of its own; such a callback copies what it got, posts it to the executor and

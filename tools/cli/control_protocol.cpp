@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
-#include "metadata/crypto.hpp"
 #include "overlay/net/control_socket.hpp"
 
 namespace p2p::tools {
@@ -43,14 +40,6 @@ Result<Json> ask_node(const std::string& socket_path, std::string_view command) 
   if (parsed.contains("error"))
     return fail(ErrorCode::unavailable, parsed["error"].get<std::string>());
   return parsed;
-}
-
-std::uint32_t network_id(const std::string& network) {
-  // As overlay/net derives it; the functional test that joins with dhtnode fails if they differ.
-  const auto hash = metadata::sha256(view(network));
-  std::uint32_t id = 0;
-  std::memcpy(&id, hash.bytes.data(), sizeof id);
-  return id == 0 ? 1 : id;
 }
 
 }  // namespace p2p::tools

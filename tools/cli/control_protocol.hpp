@@ -21,7 +21,4 @@ std::string answer_control(std::string_view request, const ControlHandlers& hand
 /// Asks the node behind a socket. Every error says that no node answers there and what to do.
 Result<Json> ask_node(const std::string& socket_path, std::string_view command);
 
-/// The number by which OpenDHT tells a network of this name from others; `dhtnode -n` takes it.
-std::uint32_t network_id(const std::string& network);
-
 }  // namespace p2p::tools

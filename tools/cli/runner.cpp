@@ -16,6 +16,7 @@
 #include "overlay/net/control_socket.hpp"
 #include "overlay/net/files.hpp"
 #include "overlay/net/loop.hpp"
+#include "overlay/net/opendht.hpp"
 #include "tools/cli/control_protocol.hpp"
 #include "tools/cli/status_json.hpp"
 
@@ -181,7 +182,7 @@ Json Runner::full_status() const {
   Json out = to_json(status);
   out["network"] = config_.node.network;
   out["network_id"] =
-      config_.node.isolated ? Json(nullptr) : Json(network_id(config_.node.network));
+      config_.node.isolated ? Json(nullptr) : Json(net::network_id(config_.node.network));
   if (twin_) {
     const auto twin = twin_->status().node;
     out["twin_samples"] = twin.samples;
@@ -209,7 +210,7 @@ void Runner::announce() {
       {"link", json["link"]},
       {"task", status.task_id},
       {"network_id",
-       config_.node.isolated ? Json(nullptr) : Json(network_id(config_.node.network))},
+       config_.node.isolated ? Json(nullptr) : Json(net::network_id(config_.node.network))},
       {"samples", status.node.samples},
       {"control", control_.empty()
                       ? Json(nullptr)
