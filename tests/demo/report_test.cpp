@@ -107,6 +107,8 @@ TEST_CASE("Bars are as long as their values are large") {
 }
 
 TEST_CASE("A report that cannot be written says where it was to go") {
+  CHECK_FALSE(check_folder("/proc/nowhere"));
+  CHECK(check_folder(""));
   const auto written = write_report(made_up(), "/proc/nowhere");
   REQUIRE_FALSE(written);
   CHECK(written.error().message.find("/proc/nowhere/demo-seed-1.html") != std::string::npos);

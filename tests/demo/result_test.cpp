@@ -87,7 +87,7 @@ TEST_CASE("A scripted drift is matched with the first alarm of its phase, its he
   CHECK(*drift.recovery.twin >= 380);
   CHECK(drift.ratio->value > 7);
   CHECK(*drift.samples_to_merge == 45);
-  CHECK(*result.detect_to_merge_ms == 250);
+  CHECK(*result.stages.detect_to_merge == 250);
   CHECK(result.nodes[2].false_alarms == 0);
 }
 
@@ -191,8 +191,8 @@ TEST_CASE("Accuracy over the second half starts at the middle of the planned str
   append(made.logs[3].node, 2000, 5);
   append(made.logs[3].node, 1000, 10);  // it ended early
   const DemoResult result = made.result();
-  CHECK(result.nodes[3].second_half == Approx(1));
-  CHECK(result.nodes[3].twin_second_half == Approx(0.8));
+  CHECK(*result.nodes[3].second_half == Approx(1));
+  CHECK(*result.nodes[3].twin_second_half == Approx(0.8));
   CHECK(result.nodes[3].samples == 3000);
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/cli/exit_codes.hpp"
+#include "tools/cli/commands.hpp"
 #include "tools/demo_cmd/data_set.hpp"
 #include "tools/demo_cmd/final_screen.hpp"
 #include "tools/demo_cmd/live_view.hpp"
@@ -25,11 +25,6 @@ namespace p2p::tools {
 namespace {
 
 constexpr std::size_t kDeflateRows = 2000;
-
-int complain(const Error& error, Context context) {
-  fmt::print(stderr, "p2p-learner demo: {}\n", error.text());
-  return static_cast<int>(exit_code(error, context));
-}
 
 /// This very program, so that demo and nodes are the same build.
 std::string own_program() {
@@ -114,12 +109,19 @@ int run_demo(int argc, char** argv) {
   setting.options = parsed.options;
   const DemoOptions& options = setting.options;
   setting.program = own_program();
+  // With --json stdout holds one object: the result as soon as there is one, else the error.
+  const auto complain = [&](const Error& error, Context context, bool nothing_else = true) {
+    return static_cast<int>(report_error(error, context, options.json && nothing_else));
+  };
   if (options.json) setting.view_fd = STDERR_FILENO;
 
   // Refused before anything is read or written.
   if (auto possible = make_scenario({.nodes = options.nodes, .samples = options.samples});
       !possible) {
     return complain(possible.error(), Context::config);
+  }
+  if (auto writable = check_folder(options.report_dir); !writable) {
+    return complain(writable.error(), Context::run);
   }
   SignalWatch signals;
   auto data = load_data_set(options.data);
@@ -140,7 +142,7 @@ int run_demo(int argc, char** argv) {
     if (interrupted) break;
     auto result = run_one(setting, seed, *folder, signals);
     if (!result) {
-      status = complain(result.error().error, result.error().context);
+      status = complain(result.error().error, result.error().context, results.empty());
       break;
     }
     fmt::print(view, "\n");
@@ -148,7 +150,7 @@ int run_demo(int argc, char** argv) {
     if (!options.report_dir.empty()) {
       auto report = write_report(*result, options.report_dir);
       if (!report) {
-        status = complain(report.error(), Context::run);
+        status = complain(report.error(), Context::run, false);
       } else {
         fmt::print(view, "report: {}\n", *report);
       }

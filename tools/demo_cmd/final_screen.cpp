@@ -11,6 +11,16 @@ std::string ms(const std::optional<double>& value) {
   return value ? fmt::format("{:.0f} ms", *value) : "-";
 }
 
+std::string percent(const std::optional<double>& value) {
+  return value ? fmt::format("{:.1f}", 100 * *value) : "-";
+}
+
+std::string stages_text(const StageTimes& stages) {
+  return fmt::format("alarm to merged part, median: {} = lookup {}, ask {}, pull {}, trial {}",
+                     ms(stages.detect_to_merge), ms(stages.lookup), ms(stages.ask), ms(stages.pull),
+                     ms(stages.trial));
+}
+
 std::string pulled_text(const DriftResult& drift) {
   if (drift.bytes_pulled == 0) return "nothing";
   return fmt::format("{} bl, {}", drift.blocks, human_bytes(drift.bytes_pulled));
@@ -153,17 +163,16 @@ void put_nodes(Page& page, const DemoResult& result, const Paper& paper) {
                    {.title = "threads", .right = true, .rank = 1},
                    {.title = "cpu", .right = true, .rank = 2}});
   for (const NodeResult& node : result.nodes) {
-    const double gain = 100 * (node.second_half - node.twin_second_half);
+    const std::optional<double> gain = node.gain();
     const auto cost = [&](std::string text) { return node.summed_up ? text : std::string("-"); };
-    const std::string text = fmt::format("{:+.1f}", gain);
+    const std::string text = gain ? fmt::format("{:+.1f}", 100 * *gain) : "-";
     table.add({node.name, node.role, std::to_string(node.samples),
                fmt::format("{:.1f}", 100 * node.accuracy),
-               fmt::format("{:.1f}", 100 * node.twin_accuracy),
-               fmt::format("{:.1f}", 100 * node.second_half),
-               fmt::format("{:.1f}", 100 * node.twin_second_half),
-               gain < -1  ? paper.ink(Ink::red, text)
-               : gain > 1 ? paper.ink(Ink::green, text)
-                          : text,
+               fmt::format("{:.1f}", 100 * node.twin_accuracy), percent(node.second_half),
+               percent(node.twin_second_half),
+               gain && *gain < -0.01 ? paper.ink(Ink::red, text)
+               : gain > 0.01         ? paper.ink(Ink::green, text)
+                                     : text,
                std::to_string(node.alarms), cost(human_bytes(node.cost.rss_bytes)),
                cost(std::to_string(node.cost.threads)),
                cost(fmt::format("{:.1f} s", node.cost.cpu_s))});
@@ -184,22 +193,21 @@ void put_bytes(Page& page, const DemoResult& result, const Paper& paper) {
   std::uint64_t most = 1;
   for (const auto& [kind, bytes] : result.bytes.by_kind) most = std::max(most, bytes);
   for (const auto& [kind, bytes] : result.bytes.by_kind) {
-    const double share = static_cast<double>(bytes) / static_cast<double>(most);
+    const double part = static_cast<double>(bytes) / static_cast<double>(most);
     page.line(fmt::format("{:<10}{:>9}  {}  {}", kind, human_bytes(bytes),
-                          progress_bar(share, 16, paper.unicode), explain_kind(kind)));
+                          progress_bar(part, 16, paper.unicode), explain_kind(kind)));
   }
   page.line(fmt::format("{:<10}{:>9}", "all", human_bytes(result.bytes.total)));
-  const auto times = [&](std::uint64_t raw) {
-    return result.bytes.total == 0
-               ? std::string("-")
-               : fmt::format("{:.1f} times",
-                             static_cast<double>(raw) / static_cast<double>(result.bytes.total));
+  const auto share = [&](std::uint64_t raw) {
+    const double times = static_cast<double>(raw) /
+                         static_cast<double>(std::max<std::uint64_t>(result.bytes.total, 1));
+    return times >= 0.95 ? fmt::format("{:.1f} times", times) : fmt::format("{:.2f} times", times);
   };
   page.paragraph(fmt::format(
-      "Shipping every sample to one place instead: {} ({} as much as all of the above), or {} "
-      "deflated ({}); without any model coming back.",
-      human_bytes(result.bytes.raw), times(result.bytes.raw),
-      human_bytes(result.bytes.raw_deflated), times(result.bytes.raw_deflated)));
+      "Shipping every sample to one place instead: {}, {} all of the above; deflated {}, {}. No "
+      "model comes back for that.",
+      human_bytes(result.bytes.raw), share(result.bytes.raw),
+      human_bytes(result.bytes.raw_deflated), share(result.bytes.raw_deflated)));
 }
 
 }  // namespace
@@ -232,9 +240,7 @@ std::vector<std::string> final_screen(const DemoResult& result, const Paper& pap
   put_drifts(page, result, paper);
   page.heading("By workload");
   put_workloads(page, {&result.workloads[0], &result.workloads[1], &result.workloads[2]});
-  page.line(fmt::format("alarm to merged part, median: {} = lookup {}, ask {}, pull {}, trial {}",
-                        ms(result.detect_to_merge_ms), ms(result.lookup_ms), ms(result.ask_ms),
-                        ms(result.pull_ms), ms(result.trial_ms)));
+  page.line(stages_text(result.stages));
   put_nodes(page, result, paper);
   put_bytes(page, result, paper);
   page.line();
@@ -247,16 +253,15 @@ std::vector<std::string> final_screen(const DemoResult& result, const Paper& pap
 std::vector<std::string> medians_screen(const std::vector<DemoResult>& results,
                                         const Paper& paper) {
   std::vector<DriftResult> all;
-  double worst = 1;
-  std::string where = "-";
+  std::optional<double> worst;
+  std::string where;
   for (const DemoResult& result : results) {
     all.insert(all.end(), result.drifts.begin(), result.drifts.end());
     for (const NodeResult& node : result.nodes) {
-      if (node.samples <= result.options.samples / 2) continue;
-      if (const double gain = node.second_half - node.twin_second_half; gain < worst) {
-        worst = gain;
-        where = fmt::format("{} of seed {}", node.name, result.options.seed);
-      }
+      const std::optional<double> gain = node.gain();
+      if (!gain || (worst && *gain >= *worst)) continue;
+      worst = gain;
+      where = fmt::format("{} of seed {}", node.name, result.options.seed);
     }
   }
   std::array<Medians, 3> medians;
@@ -264,8 +269,11 @@ std::vector<std::string> medians_screen(const std::vector<DemoResult>& results,
   Page page(paper);
   page.heading(fmt::format("Over {} demonstrations", results.size()));
   put_workloads(page, {&medians[0], &medians[1], &medians[2]});
-  page.line(
-      fmt::format("worst node against its twin over the second half: {:+.3f} ({})", worst, where));
+  page.line(stages_text(stages_of(all)));
+  if (worst) {
+    page.line(fmt::format("worst node against its twin over the second half: {:+.3f} ({})", *worst,
+                          where));
+  }
   return page.take();
 }
 

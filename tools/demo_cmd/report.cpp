@@ -1,6 +1,7 @@
 #include "tools/demo_cmd/report.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -32,12 +33,13 @@ svg { width: 100%; height: auto; display: block; } svg.bars { max-width: 900px; 
 table { border-collapse: collapse; font-size: 14px; } th, td { padding: 3px 10px; border-bottom: 1px solid var(--line);
   text-align: left; white-space: nowrap; } th { color: var(--soft); font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.wrap { white-space: normal; min-width: 24ch; }
+tr.note td { color: var(--soft); white-space: normal; padding-top: 0; } tr:has(+ tr.note) td { border-bottom: 0; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); } text.tick { fill: var(--soft); font-size: 11px; }
 text.title { font-weight: 600; font-size: 13px; } .grid { stroke: var(--line); stroke-width: 1; }
 path.node { fill: none; stroke: var(--node); stroke-width: 2; }
 path.twin { fill: none; stroke: var(--twin); stroke-width: 1.6; stroke-dasharray: 5 3; }
-.change line { stroke: var(--change); stroke-width: 1.4; stroke-dasharray: 2 3; } .alarm { fill: var(--change); }
+.change line { stroke: var(--change); stroke-width: 1.4; stroke-dasharray: 2 3; } .change rect { fill: var(--change); opacity: 0.09; } .alarm { fill: var(--change); }
 .merge { fill: var(--good); } .rejected { stroke: var(--bad); stroke-width: 2.4; fill: none; }
 .bar { fill: var(--node); } .bar.strong { fill: var(--twin); }
 .key span { display: inline-flex; align-items: center; gap: 6px; margin-right: 18px; } .key svg { width: 26px; height: 14px; }
@@ -46,7 +48,7 @@ path.twin { fill: none; stroke: var(--twin); stroke-width: 1.6; stroke-dasharray
 constexpr const char* kKey = R"(<p class="key">
 <span><svg viewBox="0 0 26 14"><path class="node" d="M1 7H25"/></svg>node</span>
 <span><svg viewBox="0 0 26 14"><path class="twin" d="M1 7H25"/></svg>its twin: same learner, same samples, no peers</span>
-<span><svg viewBox="0 0 26 14"><g class="change"><line x1="13" x2="13" y1="0" y2="14"/></g></svg>scripted change</span>
+<span><svg viewBox="0 0 26 14"><g class="change"><rect x="6" y="0" width="20" height="14"/><line x1="6" x2="6" y1="0" y2="14"/></g></svg>scripted change and what lasts of it</span>
 <span><svg viewBox="0 0 26 14"><path class="alarm" d="M13 2 l5 9 h-10 z"/></svg>drift noticed</span>
 <span><svg viewBox="0 0 26 14"><circle class="merge" cx="13" cy="7" r="5"/></svg>part merged</span>
 <span><svg viewBox="0 0 26 14"><path class="rejected" d="M9 3 l8 8 m0 -8 l-8 8"/></svg>no help accepted</span></p>
@@ -80,6 +82,11 @@ class HtmlTable {
     }
     out_ += "</tr>\n";
   }
+  /// A line over all columns that belongs to the row above.
+  void note(const std::string& text) {
+    out_ += fmt::format("<tr class=\"note\"><td></td><td colspan=\"{}\">{}</td></tr>\n",
+                        columns_.size() - 1, html_escaped(text));
+  }
   std::string take() { return out_ + "</tbody></table></div>\n"; }
 
  private:
@@ -104,17 +111,23 @@ std::string plots(const DemoResult& result) {
                       {}};
     for (const DriftResult& drift : result.drifts) {
       if (drift.scripted.node != i) continue;
-      plot.marks.push_back({PlotMark::Kind::change, static_cast<double>(drift.scripted.at_sample),
-                            fmt::format("sample {}: {}", drift.scripted.at_sample,
-                                        change_text(drift.scripted, result.classes))});
+      plot.marks.push_back({.kind = PlotMark::Kind::change,
+                            .x = static_cast<double>(drift.scripted.at_sample),
+                            .until = static_cast<double>(drift.scripted.until),
+                            .text = fmt::format("sample {}: {}", drift.scripted.at_sample,
+                                                change_text(drift.scripted, result.classes))});
+      const auto put = [&](PlotMark::Kind kind, std::uint64_t at, std::string text) {
+        plot.marks.push_back({.kind = kind, .x = static_cast<double>(at), .text = std::move(text)});
+      };
       for (const Story& story : drift.stories) {
-        plot.marks.push_back({PlotMark::Kind::alarm, static_cast<double>(story.detected_at),
-                              fmt::format("noticed at {}: {}", story.detected_at, story.cause)});
-        const auto at = static_cast<double>(
-            story.accepted && story.merged_at > 0 ? story.merged_at : story.detected_at);
-        plot.marks.push_back({story.accepted && !story.rolled_back ? PlotMark::Kind::merge
-                                                                   : PlotMark::Kind::rejected,
-                              at, story.reason});
+        put(PlotMark::Kind::alarm, story.detected_at,
+            fmt::format("noticed at {}: {}", story.detected_at, story.cause));
+        if (story.accepted && !story.rolled_back) {
+          put(PlotMark::Kind::merge, story.merged_at, story.reason);
+        }
+      }
+      if (drift.detected && (!drift.told.accepted || drift.told.rolled_back)) {
+        put(PlotMark::Kind::rejected, drift.told.detected_at, drift.told.reason);
       }
     }
     out += svg(plot);
@@ -160,8 +173,7 @@ std::string drift_table(const DemoResult& result) {
                    {"verdict"},
                    {"recover", true},
                    {"twin", true},
-                   {"twin / node", true},
-                   {"why"}});
+                   {"twin / node", true}});
   for (const DriftResult& drift : result.drifts) {
     const bool help = drift.detected && drift.told.accepted;
     const std::uint64_t room = drift.scripted.until - drift.scripted.at_sample;
@@ -183,8 +195,8 @@ std::string drift_table(const DemoResult& result) {
                 help && !drift.told.rolled_back ? "good" : "bad"},
                recovery_text(drift.recovery.node, measured, room),
                recovery_text(drift.recovery.twin, measured, room),
-               ratio_text(drift.ratio),
-               {drift.detected ? drift.told.reason : "", "wrap"}});
+               ratio_text(drift.ratio)});
+    if (drift.detected) table.note(drift.told.reason);
   }
   return table.take();
 }
@@ -205,7 +217,10 @@ std::string node_table(const DemoResult& result) {
                    {"threads", true},
                    {"cpu s", true}});
   for (const NodeResult& node : result.nodes) {
-    const double gain = 100 * (node.second_half - node.twin_second_half);
+    const std::optional<double> gain = node.gain();
+    const auto percent = [](const std::optional<double>& v, const char* format) {
+      return v ? fmt::format(fmt::runtime(format), 100 * *v) : std::string("-");
+    };
     const auto cost = [&](std::string text) { return node.summed_up ? text : std::string("-"); };
     table.row({node.name,
                node.death.empty() ? node.role : node.role + "; died: " + node.death,
@@ -213,11 +228,11 @@ std::string node_table(const DemoResult& result) {
                std::to_string(node.samples),
                fmt::format("{:.1f}", 100 * node.accuracy),
                fmt::format("{:.1f}", 100 * node.twin_accuracy),
-               fmt::format("{:.1f}", 100 * node.second_half),
-               fmt::format("{:.1f}", 100 * node.twin_second_half),
-               {fmt::format("{:+.1f}", gain), gain > 1    ? "good"
-                                              : gain < -1 ? "bad"
-                                                          : ""},
+               percent(node.second_half, "{:.1f}"),
+               percent(node.twin_second_half, "{:.1f}"),
+               {percent(gain, "{:+.1f}"), gain > 0.01             ? "good"
+                                          : gain && *gain < -0.01 ? "bad"
+                                                                  : ""},
                std::to_string(node.alarms),
                std::to_string(node.false_alarms),
                cost(human_bytes(node.cost.rss_bytes)),
@@ -295,8 +310,8 @@ std::string report_html(const DemoResult& result) {
   out += "<h2>By workload</h2>\n" + workload_table(result);
   out += fmt::format(
       "<p>Alarm to merged part, median: {} (lookup {}, ask {}, pull {}, trial {}).</p>\n",
-      ms(result.detect_to_merge_ms), ms(result.lookup_ms), ms(result.ask_ms), ms(result.pull_ms),
-      ms(result.trial_ms));
+      ms(result.stages.detect_to_merge), ms(result.stages.lookup), ms(result.stages.ask),
+      ms(result.stages.pull), ms(result.stages.trial));
   out += "<h2>Drifts</h2>\n" + drift_table(result);
   out +=
       "<p class=\"soft\">noticed: samples from the change to the alarm. recover: the smallest "
@@ -309,6 +324,17 @@ std::string report_html(const DemoResult& result) {
   out += "<h2>Nodes</h2>\n" + node_table(result);
   out += "<h2>Bytes on the wire, each counted once</h2>\n" + byte_plots(result);
   return out + "</body></html>\n";
+}
+
+Result<void> check_folder(const std::string& folder) {
+  if (folder.empty()) return {};
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (!failed && ::access(folder.c_str(), W_OK) == 0) return {};
+  return fail(
+      ErrorCode::io,
+      fmt::format("no report can be written to {}: name another folder with --report", folder),
+      failed ? failed.message() : std::strerror(errno));
 }
 
 Result<std::string> write_report(const DemoResult& result, const std::string& folder) {

@@ -15,6 +15,10 @@ std::string report_html(const DemoResult& result);
 /// it.
 Result<std::string> write_report(const DemoResult& result, const std::string& folder);
 
+/// Makes the folder and sees that files can be written there, before an hour's work depends on it.
+/// Empty: nothing to do.
+Result<void> check_folder(const std::string& folder);
+
 /// & < > " ' as entities, so text is text wherever it stands.
 std::string html_escaped(std::string_view text);
 

@@ -71,8 +71,10 @@ NodeResult node_result(const ResultInput& input, std::size_t index) {
   const std::uint64_t half = input.scenario.options.samples / 2;
   out.accuracy = accuracy(log.node, 0, log.node.size()).value_or(0);
   out.twin_accuracy = accuracy(log.twin, 0, log.twin.size()).value_or(0);
-  out.second_half = accuracy(log.node, half, log.node.size()).value_or(0);
-  out.twin_second_half = accuracy(log.twin, half, log.twin.size()).value_or(0);
+  if (log.node.size() >= half + kRecoveryWindow) {
+    out.second_half = accuracy(log.node, half, log.node.size());
+    out.twin_second_half = accuracy(log.twin, half, log.twin.size());
+  }
   out.alarms = log.stories.size();
   std::map<std::uint64_t, std::uint64_t> in_phase;  // by the scripted change
   for (const Story& story : log.stories) {
@@ -124,6 +126,19 @@ std::optional<double> stage(const std::vector<DriftResult>& drifts, double Story
 
 }  // namespace
 
+std::optional<double> NodeResult::gain() const {
+  if (!second_half || !twin_second_half) return std::nullopt;
+  return *second_half - *twin_second_half;
+}
+
+StageTimes stages_of(const std::vector<DriftResult>& drifts) {
+  return {.lookup = stage(drifts, &Story::lookup_ms),
+          .ask = stage(drifts, &Story::ask_ms),
+          .pull = stage(drifts, &Story::pull_ms),
+          .trial = stage(drifts, &Story::trial_ms),
+          .detect_to_merge = stage(drifts, &Story::detect_to_merge_ms)};
+}
+
 Medians medians_of(const std::vector<DriftResult>& drifts, Workload workload) {
   Medians out;
   std::vector<Censored> ratios, nodes, twins;
@@ -162,11 +177,7 @@ DemoResult make_result(const ResultInput& input) {
   out.bytes = byte_count(input);
   for (std::size_t w = 0; w < out.workloads.size(); ++w)
     out.workloads[w] = medians_of(out.drifts, kWorkloads[w]);
-  out.lookup_ms = stage(out.drifts, &Story::lookup_ms);
-  out.ask_ms = stage(out.drifts, &Story::ask_ms);
-  out.pull_ms = stage(out.drifts, &Story::pull_ms);
-  out.trial_ms = stage(out.drifts, &Story::trial_ms);
-  out.detect_to_merge_ms = stage(out.drifts, &Story::detect_to_merge_ms);
+  out.stages = stages_of(out.drifts);
   return out;
 }
 

@@ -34,11 +34,14 @@ struct NodeResult {
   std::string name, role, id;
   std::uint64_t samples = 0;
   double accuracy = 0, twin_accuracy = 0;
-  double second_half = 0, twin_second_half = 0;
+  /// Once there are kRecoveryWindow samples of it.
+  std::optional<double> second_half, twin_second_half;
+
+  /// Node minus twin over the second half.
+  std::optional<double> gain() const;
   std::uint64_t alarms = 0;
-  std::uint64_t false_alarms =
-      0;                      ///< in no scripted phase: nothing that the script did explains them
-  std::uint64_t repeats = 0;  ///< further alarms within one phase
+  std::uint64_t false_alarms = 0;  ///< in no scripted phase: nothing in the script explains them
+  std::uint64_t repeats = 0;       ///< further alarms within one phase
   Cost cost;
   bool summed_up = false;                ///< the node lived to tell its costs
   std::string death;                     ///< how it died before its time; empty: it did not
@@ -60,6 +63,12 @@ struct Medians {
   std::optional<double> delay;                ///< samples, of the detected
 };
 
+/// Medians in milliseconds over accepted stories: what the way from alarm to merged part is made
+/// of.
+struct StageTimes {
+  std::optional<double> lookup, ask, pull, trial, detect_to_merge;
+};
+
 struct DemoResult {
   ScenarioOptions options;
   std::string data;  ///< name of the data set
@@ -71,8 +80,7 @@ struct DemoResult {
   std::vector<NodeResult> nodes;
   ByteCount bytes;
   std::array<Medians, 3> workloads;  ///< in the order of kWorkloads
-  std::optional<double> lookup_ms, ask_ms, pull_ms, trial_ms,
-      detect_to_merge_ms;  ///< medians over accepted
+  StageTimes stages;
   std::uint64_t images_reused = 0;
 };
 
@@ -91,6 +99,7 @@ DemoResult make_result(const ResultInput& input);
 
 /// Of several demonstrations together (--seeds): the drifts of all.
 Medians medians_of(const std::vector<DriftResult>& drifts, Workload workload);
+StageTimes stages_of(const std::vector<DriftResult>& drifts);
 
 /// A part sent with chunk traffic costs both directions; these names say what each kind is, for
 /// people.

@@ -92,8 +92,8 @@ Json node_json(const NodeResult& node) {
   out["samples"] = node.samples;
   out["accuracy"] = node.accuracy;
   out["twin_accuracy"] = node.twin_accuracy;
-  out["second_half_accuracy"] = node.second_half;
-  out["twin_second_half_accuracy"] = node.twin_second_half;
+  out["second_half_accuracy"] = or_null(node.second_half);
+  out["twin_second_half_accuracy"] = or_null(node.twin_second_half);
   out["alarms"] = node.alarms;
   out["false_alarms"] = node.false_alarms;
   out["repeated_alarms"] = node.repeats;
@@ -123,6 +123,14 @@ Json medians_json(const Medians& medians) {
   return out;
 }
 
+Json stages_json(const StageTimes& stages) {
+  return {{"lookup", or_null(stages.lookup)},
+          {"ask", or_null(stages.ask)},
+          {"pull", or_null(stages.pull)},
+          {"trial", or_null(stages.trial)},
+          {"detect_to_merge", or_null(stages.detect_to_merge)}};
+}
+
 }  // namespace
 
 Json to_json(const DemoResult& result) {
@@ -149,11 +157,7 @@ Json to_json(const DemoResult& result) {
   for (std::size_t w = 0; w < result.workloads.size(); ++w) {
     out["medians"][std::string(name(kWorkloads[w]))] = medians_json(result.workloads[w]);
   }
-  out["stages_ms"] = {{"lookup", or_null(result.lookup_ms)},
-                      {"ask", or_null(result.ask_ms)},
-                      {"pull", or_null(result.pull_ms)},
-                      {"trial", or_null(result.trial_ms)},
-                      {"detect_to_merge", or_null(result.detect_to_merge_ms)}};
+  out["stages_ms"] = stages_json(result.stages);
   for (const auto& [kind, bytes] : result.bytes.by_kind) out["bytes"][kind] = bytes;
   out["bytes"]["total"] = result.bytes.total;
   out["bytes"]["raw_data"] = result.bytes.raw;
@@ -172,6 +176,7 @@ Json to_json(const std::vector<DemoResult>& results) {
   for (const Workload workload : kWorkloads) {
     out["medians"][std::string(name(workload))] = medians_json(medians_of(all, workload));
   }
+  out["stages_ms"] = stages_json(stages_of(all));
   return out;
 }
 

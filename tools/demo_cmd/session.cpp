@@ -20,13 +20,14 @@ using Clock = std::chrono::steady_clock;
 
 // How long is waited for what may not come.
 constexpr auto kReadyDeadline = 20s;  // a process until it says that it is ready
-constexpr auto kFullOverlay = 5s;     // for everybody to know everybody
+constexpr auto kFullOverlay = 3s;     // for everybody to know everybody
 constexpr auto kJoinDeadline = 15s;   // for everybody to know somebody
 constexpr auto kEndDeadline = 10s;    // from SIGTERM to SIGKILL
 constexpr auto kFrameTime = 200ms;
 constexpr auto kPlainTime = 5s;  // between two lines of progress without a terminal
 constexpr auto kControlTimeout = 500ms;
 constexpr std::size_t kNews = 50;
+constexpr std::size_t kBriefId = 16;  // digits of NodeId::brief()
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -194,7 +195,9 @@ class Session {
       if (!alive(i)) continue;
       const auto answer = net::control_request(logs_[i].control, R"({"command":"start"})",
                                                std::chrono::duration_cast<overlay::Duration>(2s));
-      if (!answer)
+      if (answer) continue;
+      pump(100ms);  // if it is dead, this tells of what it died
+      if (alive(i))
         give_up(i, fmt::format("it could not be told to start: {}", answer.error().text()));
     }
     const double planned = static_cast<double>(scenario_.options.samples) / options_.rate;
@@ -273,8 +276,20 @@ class Session {
           fmt::format("{} said something strange: {}", scenario_.plans[i].name, ok.error().text()));
     }
     for (const EventNote& news : logs_[i].take_news()) {
-      if (notable(news)) note(event_line(scenario_, i, news));
+      if (notable(news)) note(named(event_line(scenario_, i, news)));
     }
+  }
+
+  /// Brief ids as the names that the table has.
+  std::string named(std::string text) const {
+    for (std::size_t i = 0; i < logs_.size(); ++i) {
+      const std::string brief = logs_[i].id.substr(0, kBriefId);
+      if (brief.size() < kBriefId) continue;
+      for (std::size_t at = text.find(brief); at != std::string::npos; at = text.find(brief, at)) {
+        text.replace(at, kBriefId, scenario_.plans[i].name);
+      }
+    }
+    return text;
   }
 
   void pump(std::chrono::milliseconds timeout) {

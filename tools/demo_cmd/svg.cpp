@@ -35,8 +35,10 @@ std::string mark(const PlotMark& m, const Axes& axes) {
   switch (m.kind) {
     case PlotMark::Kind::change:
       return fmt::format(
-          "<g class=\"change\">{}<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{}\" y2=\"{}\"/></g>\n",
-          title, x, x, kTop, kHeight - kBottom);
+          "<g class=\"change\">{}<rect x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\"/>"
+          "<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{}\" y2=\"{}\"/></g>\n",
+          title, x, kTop, std::max(0.0, axes.x(m.until) - x), kHeight - kBottom - kTop, x, x, kTop,
+          kHeight - kBottom);
     case PlotMark::Kind::alarm:
       return fmt::format("<path class=\"alarm\" d=\"M{:.1f} {} l5 9 h-10 z\">{}</path>\n", x,
                          kHeight - kBottom - 10, title);

@@ -14,6 +14,7 @@ struct PlotMark {
   enum class Kind { change, alarm, merge, rejected };
   Kind kind{};
   double x = 0;
+  double until = 0;  ///< of a change: where what it brought ends again
   std::string text;  ///< shown when pointed at
 };
 
