@@ -166,7 +166,7 @@ TEST_CASE("A node that dies is told of, and the demonstration goes on with the o
       CHECK(node["samples"] == 2800);
     } else {
       ++dead;
-      CHECK(node["died"].get<std::string>().find("signal 9") != std::string::npos);
+      CHECK_THAT(node["died"].get<std::string>(), Catch::Contains("signal 9"));
       CHECK(node["rss_bytes"].is_null());
     }
   }

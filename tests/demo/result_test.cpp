@@ -153,6 +153,24 @@ TEST_CASE("Without help, a drift tells how the last alarm that was followed up e
   CHECK_FALSE(made.drift(result).samples_to_merge);
 }
 
+TEST_CASE("A merge that was undone is told only when no later one helped, and peers go by their names") {
+  Made made;
+  auto& stories = made.logs[2].stories;
+  stories[0].rolled_back = true;
+  stories[0].reason = "merged, and undone";
+  const DemoResult undone = made.result();
+  CHECK(made.drift(undone).told.reason == "merged, and undone");
+  Story second = stories[0];
+  second.id = 2;
+  second.rolled_back = false;
+  second.merged_at += 100;
+  second.reason = "dddddddddddddddd and eeeeeeeeeeeeeeee together won";
+  stories.push_back(second);
+  const DemoResult result = made.result();
+  CHECK(made.drift(result).told.reason == "n4 and eeeeeeeeeeeeeeee together won");
+  CHECK(*made.drift(result).samples_to_merge == 145);
+}
+
 TEST_CASE("An undetected drift is told as such, and still measured") {
   Made made;
   made.logs[2].stories.clear();

@@ -30,7 +30,7 @@ p { max-width: 80ch; margin: 6px 0; } .soft { color: var(--soft); }
 .plots svg { background: var(--card); border-radius: 6px; }
 svg { width: 100%; height: auto; display: block; } svg.bars { max-width: 900px; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 14px; } th, td { padding: 3px 10px; border-bottom: 1px solid var(--line);
+table { border-collapse: collapse; font-size: 13.5px; } th, td { padding: 3px 7px; border-bottom: 1px solid var(--line);
   text-align: left; white-space: nowrap; } th { color: var(--soft); font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.wrap { white-space: normal; min-width: 24ch; }
 tr.note td { color: var(--soft); white-space: normal; padding-top: 0; } tr:has(+ tr.note) td { border-bottom: 0; }

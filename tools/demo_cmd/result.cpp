@@ -5,6 +5,8 @@
 namespace p2p::tools {
 namespace {
 
+constexpr std::size_t kBriefId = 16;  // digits of NodeId::brief()
+
 std::string helper_name(const std::vector<NodeLog>& logs, const Scenario& scenario,
                         const std::string& brief) {
   if (brief.empty()) return {};
@@ -26,22 +28,28 @@ DriftResult drift_result(const ResultInput& input, const Scripted& scripted) {
   out.scripted = scripted;
   out.reached = log.node.size() > scripted.at_sample;
   for (const Story& story : log.stories) {
-    if (covers(scripted, story)) out.stories.push_back(story);
+    if (!covers(scripted, story)) continue;
+    out.stories.push_back(story);
+    out.stories.back().reason = with_names(story.reason, input.logs, input.scenario);
   }
   if (!out.stories.empty()) {
     out.detected = true;
     out.delay = out.stories.front().detected_at - scripted.at_sample;
-    const auto accepted = std::find_if(out.stories.begin(), out.stories.end(),
-                                       [](const Story& s) { return s.accepted; });
+    const auto helped = [](const Story& s) { return s.accepted && !s.rolled_back; };
+    const auto accepted = [](const Story& s) { return s.accepted; };
     // Without help: the last one that was followed up, for it says how the matter ended.
-    const auto last = std::find_if(out.stories.rbegin(), out.stories.rend(),
-                                   [](const Story& s) { return s.part_of == 0; });
-    out.told = accepted != out.stories.end() ? *accepted
-               : last != out.stories.rend()  ? *last
-                                             : out.stories.front();
-    if (accepted != out.stories.end()) {
-      out.samples_to_merge =
-          accepted->merged_at - std::min(accepted->merged_at, scripted.at_sample);
+    const auto followed_up = [](const Story& s) { return s.part_of == 0; };
+    auto told = std::find_if(out.stories.begin(), out.stories.end(), helped);
+    if (told == out.stories.end()) {
+      told = std::find_if(out.stories.begin(), out.stories.end(), accepted);
+    }
+    if (told == out.stories.end()) {
+      const auto last = std::find_if(out.stories.rbegin(), out.stories.rend(), followed_up);
+      told = last == out.stories.rend() ? out.stories.begin() : std::prev(last.base());
+    }
+    out.told = *told;
+    if (told->accepted) {
+      out.samples_to_merge = told->merged_at - std::min(told->merged_at, scripted.at_sample);
     }
     out.helper = helper_name(input.logs, input.scenario, out.told.helper);
     for (const Story& story : out.stories) {
@@ -125,6 +133,18 @@ std::optional<double> stage(const std::vector<DriftResult>& drifts, double Story
 }
 
 }  // namespace
+
+std::string with_names(std::string text, const std::vector<NodeLog>& logs,
+                       const Scenario& scenario) {
+  for (std::size_t i = 0; i < logs.size(); ++i) {
+    if (logs[i].id.size() < kBriefId) continue;
+    const std::string brief = logs[i].id.substr(0, kBriefId);
+    for (std::size_t at = text.find(brief); at != std::string::npos; at = text.find(brief, at)) {
+      text.replace(at, kBriefId, scenario.plans[i].name);
+    }
+  }
+  return text;
+}
 
 std::optional<double> NodeResult::gain() const {
   if (!second_half || !twin_second_half) return std::nullopt;

@@ -21,7 +21,7 @@ struct DriftResult {
   bool detected = false;
   std::uint64_t delay = 0;     ///< samples from the change to the alarm
   std::vector<Story> stories;  ///< every alarm of the phase, the first is the detection
-  Story told;                  ///< the accepted one, else the last that was followed up
+  Story told;                  ///< the one that helped, else the last followed up
   std::string helper;          ///< its name in this demonstration, or brief id
   std::uint64_t parts = 0, blocks = 0, bytes_pulled = 0;  ///< over all stories of the phase
   std::optional<std::uint64_t> samples_to_merge;  ///< from the change, whatever alarms it took
@@ -101,8 +101,11 @@ DemoResult make_result(const ResultInput& input);
 Medians medians_of(const std::vector<DriftResult>& drifts, Workload workload);
 StageTimes stages_of(const std::vector<DriftResult>& drifts);
 
-/// A part sent with chunk traffic costs both directions; these names say what each kind is, for
-/// people.
+/// Nodes by the names that they have here instead of their brief ids.
+std::string with_names(std::string text, const std::vector<NodeLog>& logs,
+                       const Scenario& scenario);
+
+/// What a kind of traffic is, for people.
 std::string_view explain_kind(std::string_view kind);
 
 }  // namespace p2p::tools

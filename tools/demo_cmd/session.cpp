@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "overlay/net/control_socket.hpp"
+#include "tools/demo_cmd/result.hpp"
 
 namespace p2p::tools {
 namespace {
@@ -26,8 +27,8 @@ constexpr auto kEndDeadline = 10s;    // from SIGTERM to SIGKILL
 constexpr auto kFrameTime = 200ms;
 constexpr auto kPlainTime = 5s;  // between two lines of progress without a terminal
 constexpr auto kControlTimeout = 500ms;
+constexpr auto kLastWords = 1s;
 constexpr std::size_t kNews = 50;
-constexpr std::size_t kBriefId = 16;  // digits of NodeId::brief()
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -196,7 +197,9 @@ class Session {
       const auto answer = net::control_request(logs_[i].control, R"({"command":"start"})",
                                                std::chrono::duration_cast<overlay::Duration>(2s));
       if (answer) continue;
-      pump(100ms);  // if it is dead, this tells of what it died
+      // If it is dead, this tells of what it died; its pipes may close a moment after its sockets.
+      const auto patience = Clock::now() + kLastWords;
+      while (alive(i) && Clock::now() < patience) pump(20ms);
       if (alive(i))
         give_up(i, fmt::format("it could not be told to start: {}", answer.error().text()));
     }
@@ -276,20 +279,8 @@ class Session {
           fmt::format("{} said something strange: {}", scenario_.plans[i].name, ok.error().text()));
     }
     for (const EventNote& news : logs_[i].take_news()) {
-      if (notable(news)) note(named(event_line(scenario_, i, news)));
+      if (notable(news)) note(with_names(event_line(scenario_, i, news), logs_, scenario_));
     }
-  }
-
-  /// Brief ids as the names that the table has.
-  std::string named(std::string text) const {
-    for (std::size_t i = 0; i < logs_.size(); ++i) {
-      const std::string brief = logs_[i].id.substr(0, kBriefId);
-      if (brief.size() < kBriefId) continue;
-      for (std::size_t at = text.find(brief); at != std::string::npos; at = text.find(brief, at)) {
-        text.replace(at, kBriefId, scenario_.plans[i].name);
-      }
-    }
-    return text;
   }
 
   void pump(std::chrono::milliseconds timeout) {

@@ -113,7 +113,7 @@ std::string svg(const AccuracyPlot& plot) {
 }
 
 std::string svg_bars(const std::vector<Bar>& bars) {
-  constexpr double kRow = 26, kLabel = 250, kValue = 90, kWhole = 760;
+  constexpr double kRow = 26, kLabel = 290, kValue = 90, kWhole = 800;
   double most = 0;
   for (const Bar& bar : bars) most = std::max(most, bar.value);
   std::string out = fmt::format(
