@@ -11,7 +11,7 @@ int main() {
   using namespace p2p;
   constexpr std::uint32_t kFeatures = 8, kClasses = 3;
 
-  auto model = learner::make_model({.family = "rff-softmax",
+  auto model = learner::make_model({.family = "rff",
                                     .features = kFeatures,
                                     .classes = kClasses,
                                     .seed = 1,

@@ -15,7 +15,7 @@ count = 6
 minimum = 0.0
 maximum = 4.0
 [model]
-family = "rff-softmax"
+family = "rff"
 seed = 1
 bandwidth = 4.0
 [model.params]

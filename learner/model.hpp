@@ -23,7 +23,7 @@ inline constexpr ClassIndex kNoClass = -1;
 
 /// Everything that fixes what a model's numbers mean. Two models with equal specs can exchange parts.
 struct ModelSpec {
-  std::string family;          ///< "rff-softmax" or "online-random-forest"; see families()
+  std::string family;          ///< "rff", "arf", ...; see families()
   std::uint32_t features = 0;  ///< 1 .. kMaxFeatures
   std::uint32_t classes = 0;   ///< 2 .. kMaxClasses
   std::uint64_t seed = 0;      ///< of the basis that all nodes of a task share
@@ -43,6 +43,10 @@ struct Block {
   double evidence = 0;              ///< effective number of samples behind it
   Bytes content;
 };
+
+/// Bits that each number of a part takes. 32 is exact; the others state their error bound where they are
+/// coded (transfer/quantise.hpp). The blocks say by themselves which one they are in.
+enum class Precision : std::uint8_t { bits32 = 32, bits16 = 16, bits8 = 8, bits4 = 4 };
 
 /// A selection of blocks of one model.
 struct Part {
@@ -87,11 +91,18 @@ class Model {
   virtual std::unique_ptr<Model> clone() const = 0;
 
   /// The blocks that inform about any of `classes` (empty: all blocks), with what is needed to go on
-  /// training them (optimiser state).
-  virtual Part partition(std::span<const ClassIndex> classes) const = 0;
+  /// training them (optimiser state), at the given precision. A family that does not come apart by class
+  /// gives the whole model.
+  virtual Part partition(std::span<const ClassIndex> classes, Precision precision) const = 0;
+  Part partition(std::span<const ClassIndex> classes) const { return partition(classes, Precision::bits32); }
   /// Checks every block (shape, finite numbers, bounds), then puts them in. `malformed`, `limit_exceeded`
   /// or `invalid_argument` (another family) otherwise, and nothing changes.
   virtual Result<void> merge(const Part& part, const MergeOptions& options) = 0;
+
+  /// Makes room for classes that the task did not have when this model was made: spec().classes becomes
+  /// `classes`, at least what it was and at most kMaxClasses; nothing learned is lost. Parts of a model
+  /// with fewer classes fit one with more.
+  virtual void grow(std::uint32_t classes) = 0;
 
   /// The whole state; decode_model(spec(), encode()) continues bit-identically.
   virtual Bytes encode() const = 0;

@@ -195,7 +195,7 @@ std::unique_ptr<Model> OnlineRandomForest::clone() const {
   return std::unique_ptr<Model>(new OnlineRandomForest(*this));
 }
 
-Part OnlineRandomForest::partition(std::span<const ClassIndex> classes) const {
+Part OnlineRandomForest::partition(std::span<const ClassIndex> classes, Precision) const {
   std::vector<ClassIndex> wanted;
   for (const ClassIndex c : classes) {
     if (c >= 0 && static_cast<std::uint32_t>(c) < spec_.classes) wanted.push_back(c);
@@ -324,6 +324,8 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
   return {};
 }
 
+void OnlineRandomForest::grow(std::uint32_t classes) { P2P_ASSERT(classes == spec_.classes); }
+
 Bytes OnlineRandomForest::encode() const {
   ByteWriter out;
   out.put(kStateMagic);
@@ -356,7 +358,7 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
   };
   ByteReader in(bytes);
   if (in.get<std::uint32_t>() != kStateMagic)
-    return damaged("they are not of family online-random-forest");
+    return damaged("they are not of family orf");
   if (in.get<std::uint64_t>() != config_.fingerprint) {
     return fail(ErrorCode::invalid_argument,
                 "the bytes are of a model with another spec; use the spec it was made with");

@@ -1,4 +1,4 @@
-// Family "online-random-forest": trees that grow from a stream, each on its own Poisson bootstrap.
+// Family "orf": trees that grow from a stream, each on its own Poisson bootstrap.
 #pragma once
 
 #include <memory>
@@ -37,7 +37,7 @@ namespace p2p::learner {
 /// TreeShape::leaf_bytes().
 class OnlineRandomForest final : public Model {
  public:
-  static constexpr std::string_view kFamily = "online-random-forest";
+  static constexpr std::string_view kFamily = "orf";
   static Result<std::unique_ptr<OnlineRandomForest>> make(const ModelSpec& spec);
 
   const ModelSpec& spec() const override { return spec_; }
@@ -46,8 +46,10 @@ class OnlineRandomForest final : public Model {
   void learn(Features x, ClassIndex y) override;
   ClassIndex predict_then_learn(Features x, ClassIndex y) override;
   std::unique_ptr<Model> clone() const override;
-  Part partition(std::span<const ClassIndex> classes) const override;
+  using Model::partition;
+  Part partition(std::span<const ClassIndex> classes, Precision precision) const override;
   Result<void> merge(const Part& part, const MergeOptions& options) override;
+  void grow(std::uint32_t classes) override;
   Bytes encode() const override;
   std::size_t bytes() const override;
 

@@ -11,7 +11,6 @@ namespace p2p::learner {
 Params::Params(const ModelSpec& spec) : spec_(spec) {
   for (const char c : spec.family) mix(static_cast<std::uint8_t>(c));
   mix(spec.features);
-  mix(spec.classes);
   mix(spec.seed);
   mix(std::bit_cast<std::uint64_t>(spec.bandwidth));
 }

@@ -12,15 +12,7 @@
 namespace p2p::learner {
 namespace {
 
-constexpr std::array<std::string_view, 2> kFamilies = {RffSoftmax::kFamily,
-                                                       OnlineRandomForest::kFamily};
-
 Result<void> check_shape(const ModelSpec& spec) {
-  if (std::find(kFamilies.begin(), kFamilies.end(), spec.family) == kFamilies.end()) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("family \"{}\" is not known; this build has {}", spec.family,
-                            fmt::join(kFamilies, ", ")));
-  }
   if (spec.features < 1 || spec.features > kMaxFeatures) {
     return fail(
         ErrorCode::invalid_argument,
@@ -38,19 +30,50 @@ Result<void> check_shape(const ModelSpec& spec) {
   return {};
 }
 
-template <typename Family>
-Result<std::unique_ptr<Model>> decode_as(const ModelSpec& spec, ByteView bytes) {
-  auto made = Family::make(spec);
-  if (!made) return tl::unexpected(made.error());
-  if (auto read = (*made)->decode(bytes); !read) return tl::unexpected(read.error());
-  return std::move(*made);
+/// A family by its name: how a spec becomes a fresh model, and bytes one that goes on.
+struct Family {
+  std::string_view name;
+  Result<std::unique_ptr<Model>> (*make)(const ModelSpec&);
+  Result<std::unique_ptr<Model>> (*decode)(const ModelSpec&, ByteView);
+};
+
+template <typename T>
+constexpr Family family() {
+  return {T::kFamily,
+          [](const ModelSpec& spec) -> Result<std::unique_ptr<Model>> {
+            auto made = T::make(spec);
+            if (!made) return tl::unexpected(made.error());
+            return std::move(*made);
+          },
+          [](const ModelSpec& spec, ByteView bytes) -> Result<std::unique_ptr<Model>> {
+            auto made = T::make(spec);
+            if (!made) return tl::unexpected(made.error());
+            if (auto read = (*made)->decode(bytes); !read) return tl::unexpected(read.error());
+            return std::move(*made);
+          }};
 }
 
-template <typename Family>
-Result<std::unique_ptr<Model>> make_as(const ModelSpec& spec) {
-  auto made = Family::make(spec);
-  if (!made) return tl::unexpected(made.error());
-  return std::move(*made);
+constexpr std::array kFamilies = {
+    family<RffSoftmax>(),
+    family<OnlineRandomForest>(),
+};
+
+constexpr auto kNames = [] {
+  std::array<std::string_view, kFamilies.size()> names;
+  std::transform(kFamilies.begin(), kFamilies.end(), names.begin(), [](const Family& f) { return f.name; });
+  return names;
+}();
+
+Result<const Family*> find(const ModelSpec& spec) {
+  const auto found = std::find_if(kFamilies.begin(), kFamilies.end(),
+                                  [&](const Family& f) { return f.name == spec.family; });
+  if (found == kFamilies.end()) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("family \"{}\" is not known; this build has {}", spec.family,
+                            fmt::join(kNames, ", ")));
+  }
+  if (auto ok = check_shape(spec); !ok) return tl::unexpected(ok.error());
+  return &*found;
 }
 
 }  // namespace
@@ -61,18 +84,18 @@ std::size_t Part::bytes() const {
   return total;
 }
 
-std::span<const std::string_view> families() { return kFamilies; }
+std::span<const std::string_view> families() { return kNames; }
 
 Result<std::unique_ptr<Model>> make_model(const ModelSpec& spec) {
-  if (auto ok = check_shape(spec); !ok) return tl::unexpected(ok.error());
-  return spec.family == RffSoftmax::kFamily ? make_as<RffSoftmax>(spec)
-                                            : make_as<OnlineRandomForest>(spec);
+  const auto known = find(spec);
+  if (!known) return tl::unexpected(known.error());
+  return (*known)->make(spec);
 }
 
 Result<std::unique_ptr<Model>> decode_model(const ModelSpec& spec, ByteView bytes) {
-  if (auto ok = check_shape(spec); !ok) return tl::unexpected(ok.error());
-  return spec.family == RffSoftmax::kFamily ? decode_as<RffSoftmax>(spec, bytes)
-                                            : decode_as<OnlineRandomForest>(spec, bytes);
+  const auto known = find(spec);
+  if (!known) return tl::unexpected(known.error());
+  return (*known)->decode(spec, bytes);
 }
 
 }  // namespace p2p::learner

@@ -41,11 +41,11 @@ Result<std::unique_ptr<RffSoftmax>> RffSoftmax::make(const ModelSpec& spec) {
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   if (config.dimensions == 0 && !config.raw) {
     return fail(ErrorCode::invalid_argument,
-                "rff-softmax needs dimensions above 0, or raw = 1, or both");
+                "rff needs dimensions above 0, or raw = 1, or both");
   }
   if (!(spec.bandwidth > 0)) {
     return fail(ErrorCode::invalid_argument,
-                "rff-softmax needs a bandwidth above 0; 2 / (median squared distance of samples) "
+                "rff needs a bandwidth above 0; 2 / (median squared distance of samples) "
                 "is the rule");
   }
   return std::unique_ptr<RffSoftmax>(new RffSoftmax(spec, config));
@@ -99,7 +99,7 @@ std::unique_ptr<Model> RffSoftmax::clone() const {
   return std::unique_ptr<Model>(new RffSoftmax(*this));
 }
 
-Part RffSoftmax::partition(std::span<const ClassIndex> classes) const {
+Part RffSoftmax::partition(std::span<const ClassIndex> classes, Precision) const {
   Part part{spec_.family, {}};
   for (std::uint32_t c = 0; c < spec_.classes; ++c) {
     const auto index = static_cast<ClassIndex>(c);
@@ -198,6 +198,8 @@ Result<void> RffSoftmax::merge(const Part& part, const MergeOptions& options) {
   return {};
 }
 
+void RffSoftmax::grow(std::uint32_t classes) { P2P_ASSERT(classes == spec_.classes); }
+
 Bytes RffSoftmax::encode() const {
   ByteWriter out;
   out.put(kStateMagic);
@@ -217,7 +219,7 @@ Result<void> RffSoftmax::decode(ByteView bytes) {
   if (bytes.size() != 12 + 8 * values + 12 * std::size_t{spec_.classes})
     return damaged("their size does not fit");
   ByteReader in(bytes);
-  if (in.get<std::uint32_t>() != kStateMagic) return damaged("they are not of family rff-softmax");
+  if (in.get<std::uint32_t>() != kStateMagic) return damaged("they are not of family rff");
   if (in.get<std::uint64_t>() != config_.fingerprint) {
     return fail(ErrorCode::invalid_argument,
                 "the bytes are of a model with another spec; use the spec it was made with");

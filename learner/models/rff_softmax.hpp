@@ -1,4 +1,4 @@
-// Family "rff-softmax": random Fourier features, raw features and a bias under softmax rows.
+// Family "rff": random Fourier features, raw features and a bias under softmax rows.
 #pragma once
 
 #include <memory>
@@ -26,7 +26,7 @@ namespace p2p::learner {
 /// A sample with a feature that is not finite trains nothing.
 class RffSoftmax final : public Model {
  public:
-  static constexpr std::string_view kFamily = "rff-softmax";
+  static constexpr std::string_view kFamily = "rff";
   static Result<std::unique_ptr<RffSoftmax>> make(const ModelSpec& spec);
 
   const ModelSpec& spec() const override { return spec_; }
@@ -35,8 +35,10 @@ class RffSoftmax final : public Model {
   void learn(Features x, ClassIndex y) override;
   ClassIndex predict_then_learn(Features x, ClassIndex y) override;
   std::unique_ptr<Model> clone() const override;
-  Part partition(std::span<const ClassIndex> classes) const override;
+  using Model::partition;
+  Part partition(std::span<const ClassIndex> classes, Precision precision) const override;
   Result<void> merge(const Part& part, const MergeOptions& options) override;
+  void grow(std::uint32_t classes) override;
   Bytes encode() const override;
   std::size_t bytes() const override;
 

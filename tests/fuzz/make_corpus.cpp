@@ -51,7 +51,7 @@ void metadata_seeds() {
   task.features = {{.name = "a", .count = 3},
                    {.name = "b", .kind = metadata::FeatureGroup::Kind::categorical, .categories = 4}};
   task.classes = {"x", "y", "z"};
-  task.family = "rff-softmax";
+  task.family = "rff";
   task.params = {{"dimensions", 64}};
   task.bandwidth = 1.5;
   write("task", "canonical", metadata::canonical(task));
@@ -77,7 +77,7 @@ void metadata_seeds() {
 
 void learner_seeds() {
   for (const bool forest : {false, true}) {
-    const learner::ModelSpec spec{.family = forest ? "online-random-forest" : "rff-softmax",
+    const learner::ModelSpec spec{.family = forest ? "orf" : "rff",
                                   .features = 4,
                                   .classes = 3,
                                   .seed = 1,
@@ -115,7 +115,7 @@ void frame_seeds() {
       {"manifest", overlay::ManifestRequest{hash, {1, 2}}},
       {"chunk", overlay::ChunkRequest{1, 0, 0, 16}},
       {"feedback", overlay::Feedback{hash, 0.25}},
-      {"lines", overlay::ManifestAnswer{1, "rff-softmax", 1, 0, {{"class/1", {1}, 20.0, 16, hash}}}},
+      {"lines", overlay::ManifestAnswer{1, "rff", 1, 0, {{"class/1", {1}, 20.0, 16, hash}}}},
       {"content", overlay::ChunkAnswer{Bytes(16, 7)}},
       {"refusal", overlay::Refusal{overlay::Refusal::Why::busy, 100, "later"}},
   };

@@ -21,9 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const ByteView rest{data + 1, size - 1};
   if (data[0] % 2 == 0) {
-    exercise({.family = "rff-softmax", .features = 4, .classes = 3, .seed = 1, .bandwidth = 1, .params = {{"dimensions", 8}}}, rest);
+    exercise({.family = "rff", .features = 4, .classes = 3, .seed = 1, .bandwidth = 1, .params = {{"dimensions", 8}}}, rest);
   } else {
-    exercise({.family = "online-random-forest", .features = 4, .classes = 3, .seed = 1, .bandwidth = 1, .params = {{"trees", 3}}}, rest);
+    exercise({.family = "orf", .features = 4, .classes = 3, .seed = 1, .bandwidth = 1, .params = {{"trees", 3}}}, rest);
   }
   return 0;
 }

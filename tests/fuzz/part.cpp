@@ -8,7 +8,7 @@ using namespace p2p;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const bool forest = data[0] % 2 != 0;
-  const learner::ModelSpec spec{.family = forest ? "online-random-forest" : "rff-softmax",
+  const learner::ModelSpec spec{.family = forest ? "orf" : "rff",
                                 .features = 4,
                                 .classes = 3,
                                 .seed = 1,

@@ -70,11 +70,11 @@ TEST_CASE(
 
 TEST_CASE("A forest that was decoded or merged takes nothing either, though it goes on growing") {
   const auto stream = samples(2000);
-  auto model = make(spec_of("online-random-forest"));
+  auto model = make(spec_of("orf"));
   for (std::size_t i = 0; i < 300; ++i) model->learn(stream[i].x, stream[i].y);
   auto decoded = decode_model(model->spec(), model->encode());
   REQUIRE(decoded);
-  auto merged = make(spec_of("online-random-forest"));
+  auto merged = make(spec_of("orf"));
   REQUIRE(merged->merge(model->partition({}), {}));
   for (Model* each : {decoded->get(), merged.get()}) {
     const std::size_t size = each->bytes();

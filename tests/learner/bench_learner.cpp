@@ -43,7 +43,7 @@ ModelSpec spec_for(const DataSet& data, const std::string& family,
       spec.bandwidth *= value;
     } else if (name == "seed") {
       spec.seed = static_cast<std::uint64_t>(value);
-    } else if (forest == (family == "online-random-forest")) {
+    } else if (forest == (family == "orf")) {
       spec.params[name] = value;
     }
   }
@@ -62,7 +62,7 @@ std::unique_ptr<Model> make(const ModelSpec& spec) {
 void accuracy(const std::string& folder, const std::map<std::string, double>& params) {
   const DataSet train = read_idx(folder, "train"), test = read_idx(folder, "t10k");
   fmt::print("{}: {} + {} rows, bandwidth {:.5f}\n", folder, train.rows(), test.rows(),
-             spec_for(train, "rff-softmax", {}).bandwidth);
+             spec_for(train, "rff", {}).bandwidth);
   for (const std::string_view family : families()) {
     if (params.contains("only") &&
         family != families()[static_cast<std::size_t>(params.at("only"))])

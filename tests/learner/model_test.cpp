@@ -48,7 +48,7 @@ TEST_CASE("A spec that cannot be is refused, and the field is named") {
     bad.params["learnin_rate"] = 1;
     refused(bad, "learnin_rate");
   }
-  ModelSpec bad = spec_of("rff-softmax");
+  ModelSpec bad = spec_of("rff");
   bad.bandwidth = 0;
   refused(bad, "bandwidth");
   for (const auto& [name, value] : std::map<std::string, double>{{"dimensions", 1e9},
@@ -57,11 +57,11 @@ TEST_CASE("A spec that cannot be is refused, and the field is named") {
                                                                  {"learning_rate", std::nan("")},
                                                                  {"raw", 2},
                                                                  {"decay", 1.01}}) {
-    bad = spec_of("rff-softmax");
+    bad = spec_of("rff");
     bad.params[name] = value;
     refused(bad, name);
   }
-  bad = spec_of("rff-softmax");
+  bad = spec_of("rff");
   bad.params = {{"dimensions", 0}, {"raw", 0}};
   refused(bad, "dimensions");
   for (const auto& [name, value] : std::map<std::string, double>{{"trees", 0},
@@ -71,11 +71,11 @@ TEST_CASE("A spec that cannot be is refused, and the field is named") {
                                                                  {"min_samples", 1},
                                                                  {"min_gain", -1},
                                                                  {"share", 0}}) {
-    bad = spec_of("online-random-forest");
+    bad = spec_of("orf");
     bad.params[name] = value;
     refused(bad, name);
   }
-  bad = spec_of("online-random-forest");
+  bad = spec_of("orf");
   bad.classes = kMaxClasses;
   bad.params = {{"trees", 512}, {"max_leaves", 65536}};
   const auto huge = make_model(bad);
@@ -237,7 +237,7 @@ TEST_CASE("A part names its blocks, their classes and their evidence") {
   train(*model, stream, 500);
   const Part all = model->partition({});
   CHECK(all.family == name);
-  CHECK(all.blocks.size() == (name == "rff-softmax" ? 4 : 8));
+  CHECK(all.blocks.size() == (name == "rff" ? 4 : 8));
   std::size_t total = 0;
   std::vector<std::string> names;
   for (const Block& block : all.blocks) {
@@ -250,7 +250,7 @@ TEST_CASE("A part names its blocks, their classes and their evidence") {
   CHECK(all.bytes() == total);
   const std::vector<ClassIndex> two = {1, 3};
   const Part some = model->partition(two);
-  CHECK(some.blocks.size() == (name == "rff-softmax" ? 2 : 3));  // 0.3 of 8 trees, rounded up
+  CHECK(some.blocks.size() == (name == "rff" ? 2 : 3));  // 0.3 of 8 trees, rounded up
   CHECK(some.bytes() < all.bytes());
   const std::vector<ClassIndex> foreign = {77, -5};
   CHECK(model->partition(foreign).blocks.empty());
@@ -271,7 +271,7 @@ TEST_CASE("A fresh model with all of another's blocks says what that one says") 
   }
   // Trees vote with weights by what they were trained on, and a split keeps only part of that in
   // the leaves.
-  CHECK(same >= (name == "rff-softmax" ? 500 : 485));
+  CHECK(same >= (name == "rff" ? 500 : 485));
 }
 
 TEST_CASE("Blocks of new classes make these known at once and keep the old ones") {
@@ -309,7 +309,7 @@ TEST_CASE("Blocks of new classes make these known at once and keep the old ones"
 }
 
 TEST_CASE("Only the classes that were asked for are taken from a part") {
-  auto helper = make(spec_of("rff-softmax")), target = make(spec_of("rff-softmax"));
+  auto helper = make(spec_of("rff")), target = make(spec_of("rff"));
   Blobs stream(14, 6, 4);
   train(*helper, stream, 500);
   train(*target, stream, 500);
@@ -324,10 +324,10 @@ TEST_CASE("Only the classes that were asked for are taken from a part") {
 }
 
 TEST_CASE("A replaced row goes on training as it would have at home") {
-  auto helper = make(spec_of("rff-softmax"));
+  auto helper = make(spec_of("rff"));
   Blobs stream(15, 6, 4);
   train(*helper, stream, 500);
-  auto fresh = make(spec_of("rff-softmax"));
+  auto fresh = make(spec_of("rff"));
   REQUIRE(fresh->merge(helper->partition({}), {}));
   train(*fresh, stream, 0);
   Blobs again = stream;
@@ -342,7 +342,7 @@ TEST_CASE("A replaced row goes on training as it would have at home") {
 }
 
 TEST_CASE("Blending weighs rows by their evidence") {
-  auto helper = make(spec_of("rff-softmax")), target = make(spec_of("rff-softmax"));
+  auto helper = make(spec_of("rff")), target = make(spec_of("rff"));
   Blobs stream(16, 6, 4);
   train(*helper, stream, 500);
   train(*target, stream, 700);
@@ -369,15 +369,15 @@ TEST_CASE("Blending weighs rows by their evidence") {
     CHECK(mixed.blocks[i].evidence == Approx(e0 + e1));
   }
   // Nothing known on either side: what is here stays.
-  auto empty = make(spec_of("rff-softmax"));
+  auto empty = make(spec_of("rff"));
   const Bytes before = empty->encode();
   REQUIRE(
-      empty->merge(make(spec_of("rff-softmax"))->partition({}), {{}, MergeOptions::Mode::blend}));
+      empty->merge(make(spec_of("rff"))->partition({}), {{}, MergeOptions::Mode::blend}));
   CHECK(empty->encode() == before);
 }
 
 TEST_CASE("A peer that claims boundless evidence cannot silence the local row in a blend") {
-  ModelSpec spec = spec_of("rff-softmax");
+  ModelSpec spec = spec_of("rff");
   spec.params["decay"] = 0.99;  // nobody can have more than 100
   auto helper = make(spec), target = make(spec);
   Blobs stream(17, 6, 4);

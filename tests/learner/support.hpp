@@ -56,7 +56,7 @@ inline ModelSpec spec_of(std::string_view family, std::uint32_t features = 6,
   spec.classes = classes;
   spec.seed = 42;
   spec.bandwidth = 8;
-  if (family == "rff-softmax") {
+  if (family == "rff") {
     spec.params = {{"dimensions", 64}};
   } else {
     spec.params = {{"trees", 8}, {"min_samples", 20}, {"max_leaves", 64}};

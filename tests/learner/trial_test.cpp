@@ -21,8 +21,9 @@ class Scripted final : public Model {
     return predict(x);
   }
   std::unique_ptr<Model> clone() const override { return std::make_unique<Scripted>(*this); }
-  Part partition(std::span<const ClassIndex>) const override { return {}; }
+  Part partition(std::span<const ClassIndex>, Precision) const override { return {}; }
   Result<void> merge(const Part&, const MergeOptions&) override { return {}; }
+  void grow(std::uint32_t) override {}
   Bytes encode() const override { return {}; }
   std::size_t bytes() const override { return 0; }
   int learned() const { return learned_; }

@@ -77,7 +77,7 @@ struct Peer {
                 [this](const metadata::TaskId&, const std::vector<std::int32_t>&) {
                   ++offered;
                   auto offer = std::make_shared<overlay::Offer>();
-                  offer->family = "rff-softmax";
+                  offer->family = "rff";
                   Random random(host.index());  // content of its own: nothing to share between peers
                   Bytes content(block_bytes);
                   for (auto& byte : content) byte = static_cast<std::uint8_t>(random.next());

@@ -103,7 +103,7 @@ inline metadata::Task make_task(std::uint64_t world) {
   task.name = "clusters";
   task.features = {{.name = "x", .count = kFeatures, .minimum = -4, .maximum = 4}};
   task.classes = {"a", "b", "c", "d", "e", "f"};
-  task.family = "rff-softmax";
+  task.family = "rff";
   task.params = {{"dimensions", 256}};
   task.seed = 11;
   task.embedding_dimensions = 32;

@@ -22,7 +22,7 @@ p2p::metadata::Task make_task() {
   task.name = "learning path";
   task.features = {{.name = "pixels", .count = 784, .minimum = 0, .maximum = 1}};
   for (int c = 0; c < 10; ++c) task.classes.push_back("class " + std::to_string(c));
-  task.family = "rff-softmax";
+  task.family = "rff";
   task.params = {{"dimensions", 512}};
   task.bandwidth = 0.03;
   return task;

@@ -13,7 +13,7 @@ namespace p2p::tools {
 
 struct InferOptions {
   std::string name = "task";
-  std::string family = "rff-softmax";
+  std::string family = "rff";
   std::map<std::string, double> params = {};
   std::uint64_t seed = 1;
   std::uint32_t dimensions = 32;

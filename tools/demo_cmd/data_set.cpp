@@ -234,7 +234,7 @@ Result<metadata::Task> make_task(const DataSet& data, std::uint64_t seed,
                            .minimum = 0,
                            .maximum = data.images() ? 255.0 : 1.0});
   task.classes = data.classes;
-  task.family = "rff-softmax";
+  task.family = "rff";
   task.seed = seed;
   task.bandwidth = learner::median_bandwidth(sample, data.features);
   if (!(task.bandwidth > 0)) {
