@@ -99,7 +99,8 @@ class Node::State {
     serving_ = std::move(*serving);
     task_id_ = metadata::id(task_);
     if (context_.transport) {
-      showcase_ = std::make_unique<Showcase>(context_.executor, *serving_, task_id_, context_.key);
+      showcase_ = std::make_unique<Showcase>(context_.executor, *serving_, task_id_, context_.key,
+                                             options_.part_precision);
       exchange_ = std::make_unique<overlay::Exchange>(
           context_.executor, *context_.transport,
           overlay::ExchangeHost{

@@ -8,8 +8,8 @@
 namespace p2p::node {
 
 Showcase::Showcase(overlay::Executor& executor, const Serving& serving, metadata::TaskId task,
-                   metadata::KeyPair key)
-    : executor_(executor), serving_(serving), task_(task), key_(std::move(key)) {}
+                   metadata::KeyPair key, learner::Precision precision)
+    : executor_(executor), serving_(serving), task_(task), key_(std::move(key)), precision_(precision) {}
 
 bool Showcase::fresh(overlay::TimePoint made, std::uint64_t generation) const {
   return generation == serving_.generation() && executor_.now() - made < kLife;
@@ -42,7 +42,7 @@ std::shared_ptr<const overlay::Offer> Showcase::offer(const metadata::TaskId& ta
   for (const auto& kept : offers_) {
     if (kept.classes == classes) return kept.offer;
   }
-  auto offer = std::make_shared<const overlay::Offer>(to_offer(serving_.model().partition(classes)));
+  auto offer = std::make_shared<const overlay::Offer>(to_offer(serving_.model().partition(classes, precision_)));
   if (offer->blocks.empty()) return nullptr;
   if (offers_.size() == kOffers) offers_.erase(offers_.begin());
   offers_.push_back({std::move(classes), serving_.generation(), executor_.now(), offer});

@@ -19,7 +19,8 @@ namespace p2p::node {
 /// Thread: the node's.
 class Showcase {
  public:
-  Showcase(overlay::Executor& executor, const Serving& serving, metadata::TaskId task, metadata::KeyPair key);
+  Showcase(overlay::Executor& executor, const Serving& serving, metadata::TaskId task, metadata::KeyPair key,
+           learner::Precision precision);
 
   /// Empty for another task, or before the first sample.
   Bytes describe(const metadata::TaskId& task);
@@ -42,6 +43,7 @@ class Showcase {
   const Serving& serving_;
   metadata::TaskId task_;
   metadata::KeyPair key_;
+  learner::Precision precision_;  ///< of the blocks that it gives away
   std::vector<Kept> offers_;
   Bytes description_;
   overlay::TimePoint described_;

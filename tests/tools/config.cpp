@@ -133,6 +133,18 @@ TEST_CASE("a key of the wrong type is refused with its line, whatever its type",
   }
 }
 
+TEST_CASE("part_bits takes the precisions that there are and no number between them", "[tools]") {
+  const auto with = [](const std::string& bits) {
+    return parse_config("[node]\ntask = \"t\"\n[tuning]\npart_bits = " + bits + "\n", "n.toml");
+  };
+  const auto four = with("4");
+  REQUIRE(four);
+  CHECK(four->node.node.part_precision == learner::Precision::bits4);
+  const auto seven = with("7");
+  REQUIRE_FALSE(seven);
+  CHECK(seven.error().message == "n.toml:4: tuning.part_bits is 7; it must be one of 4, 8, 16, 32");
+}
+
 TEST_CASE("relative paths start from the directory of the configuration", "[tools]") {
   const std::string text =
       "[node]\ntask = \"t.toml\"\nstate_dir = \"../s\"\n[source]\nkind = \"csv\"\npath = "

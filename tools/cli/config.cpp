@@ -74,6 +74,11 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
   table.get("pull_from", out.pull_from, 1, 8);
   read_milliseconds(table, "ask_deadline_ms", out.ask_deadline);
   read_milliseconds(table, "pull_deadline_ms", out.pull_deadline);
+  read_milliseconds(table, "pull_grace_ms", out.pull_grace);
+  read_milliseconds(table, "distrust_for_ms", out.distrust_for);
+  if (const auto bits = table.get_number("part_bits", {4, 8, 16, 32})) {
+    out.part_precision = static_cast<learner::Precision>(*bits);
+  }
   table.get("fingerprint_half_life", out.fingerprint_half_life, 0, 1e9);
   table.get("publish_after", out.publish_after, 1, kMany);
   read_milliseconds(table, "publish_interval_ms", out.publish_interval);
@@ -81,6 +86,7 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
   table.get("lookup_want", out.lookup.want, 1, 64);
   read_milliseconds(table, "lookup_deadline_ms", out.lookup.deadline);
   table.get("trial_alpha", out.trial.alpha, 1e-6, 0.5);
+  table.get("new_class_alpha", out.new_class_alpha, 1e-6, 0.9);
   table.get("trial_minimum_samples", out.trial.minimum_samples, 1, kMany);
   table.get("trial_maximum_samples", out.trial.maximum_samples, 1, kMany);
   table.get("drift_batch", out.drift.batch, 1, kMany);

@@ -143,6 +143,15 @@ std::optional<std::uint64_t> TomlTable::integer(std::string_view key, std::uint6
   return static_cast<std::uint64_t>(value->get());
 }
 
+std::optional<std::uint64_t> TomlTable::get_number(std::string_view key,
+                                                   const std::vector<std::uint64_t>& numbers) {
+  const auto value = integer(key, 0, INT64_MAX);
+  if (!value || std::find(numbers.begin(), numbers.end(), *value) != numbers.end()) return value;
+  refuse(*table_->get(key), fmt::format("{}.{} is {}; it must be one of {}", name_, key, *value,
+                                        fmt::join(numbers, ", ")));
+  return std::nullopt;
+}
+
 std::optional<std::size_t> TomlTable::get_word(std::string_view key,
                                                const std::vector<std::string_view>& words) {
   const auto* node = find(key);

@@ -39,6 +39,9 @@ class TomlTable {
   void get(std::string_view key, T& out, std::uint64_t least, std::uint64_t most) {
     if (const auto value = integer(key, least, most)) out = static_cast<T>(*value);
   }
+  /// The number of the key, if it is there; it must be one of `numbers`.
+  std::optional<std::uint64_t> get_number(std::string_view key,
+                                          const std::vector<std::uint64_t>& numbers);
   /// The index of the word among `words`, if the key is there.
   std::optional<std::size_t> get_word(std::string_view key,
                                       const std::vector<std::string_view>& words);
