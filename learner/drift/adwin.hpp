@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "learner/drift/detector.hpp"
+#include "metadata/base/bytes.hpp"
 
 namespace p2p::learner {
 
@@ -24,12 +25,13 @@ namespace p2p::learner {
 /// Reference: Bifet, Gavalda, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007.
 ///
 /// Deviations: splits are tried every `clock` values; a part must have at least `minimum_part`
-/// values; after a rise all before the split that exceeds its bound most goes at once. (The paper
+/// values; ln n is that of the next power of two; after a rise all before the split that exceeds its bound most goes at once. (The paper
 /// drops the oldest bucket until no split is left, which stops as soon as the rest is short of
 /// significant: the window would keep most of the old values and alarm again as new ones come.
 /// After a fall that is what is done here too: a lucky stretch must not become the reference.)
 ///
-/// Bounds: fixed size, no allocation. Cost: amortised O(1), and every `clock` values O(log n).
+/// Bounds: 2.6 KB, no allocation. Cost: amortised O(1), and every `clock` values O(log n): a split that no
+/// bound can be exceeded at is passed over with a few multiplications, see find_cut().
 class Adwin final : public DriftDetector {
  public:
   struct Options {
@@ -49,6 +51,11 @@ class Adwin final : public DriftDetector {
   void reset() override;
   std::unique_ptr<DriftDetector> clone() const override;
 
+  /// Where it stands, without its options; decode() into one with the same options goes on bit-identically.
+  void encode(ByteWriter& out) const;
+  /// The inverse, checked; on an error *this must be reset or thrown away.
+  Result<void> decode(ByteReader& in);
+
  private:
   static constexpr std::size_t kBuckets = 5;
   static constexpr std::size_t kRows = 40;
@@ -66,13 +73,17 @@ class Adwin final : public DriftDetector {
   /// Looks at every split once and drops what the clearest change makes obsolete; false when there
   /// is none.
   bool find_cut(DriftLevel& level);
+  void set_logarithms();
 
   Options options_;
-  std::array<Row, kRows> rows_;
-  std::size_t last_row_ = 0;  ///< the highest row in use
   std::uint64_t width_ = 0;
-  std::uint64_t ticks_ = 0;
   double total_ = 0, spread_ = 0;
+  std::uint32_t last_row_ = 0;  ///< the highest row in use
+  std::uint32_t ticks_ = 0;     ///< values since splits were tried
+  int log2_ = -1;               ///< of the width that the next two hold for
+  double ln_drift_ = 0, ln_warning_ = 0;  ///< ln(2/delta')
+  std::array<std::uint8_t, kRows> used_{};
+  std::array<Row, kRows> rows_;  ///< only what used_ covers is ever read
 };
 
 }  // namespace p2p::learner

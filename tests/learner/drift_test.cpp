@@ -152,6 +152,33 @@ TEST_CASE("A detector's clone goes on as the original would, and reset forgets e
   }
 }
 
+TEST_CASE("ADWIN decoded at any point goes on bit-identically, and cut off at any byte it is refused") {
+  Adwin adwin;
+  Random random(31);
+  for (int i = 0; i < 3000; ++i) {
+    adwin.update(random.uniform() < (i < 2000 ? 0.1 : 0.4));
+    if (i % 97 != 0) continue;
+    ByteWriter out;
+    adwin.encode(out);
+    Adwin copy;
+    ByteReader in(out.bytes());
+    REQUIRE(copy.decode(in));
+    REQUIRE(in.at_end());
+    Adwin original = adwin;
+    Random fork = random;
+    for (int k = 0; k < 300; ++k) {
+      const double value = fork.uniform() < 0.3;
+      REQUIRE(copy.update(value) == original.update(value));
+      REQUIRE(copy.width() == original.width());
+      REQUIRE(copy.mean() == original.mean());
+    }
+    for (std::size_t size = 0; size < out.bytes().size(); ++size) {
+      ByteReader torn(ByteView(out.bytes()).first(size));
+      CHECK_FALSE(Adwin().decode(torn));
+    }
+  }
+}
+
 TEST_CASE("The beta-binomial tail is the sum of its probabilities") {
   CHECK(beta_binomial_tail(10, 0, 1, 1) == 1);
   CHECK(beta_binomial_tail(10, 11, 1, 1) == 0);
