@@ -50,23 +50,17 @@ class Adwin final : public DriftDetector {
   double variance() const { return width_ == 0 ? 0.0 : spread_ / static_cast<double>(width_); }
   void reset() override;
   std::unique_ptr<DriftDetector> clone() const override;
-
-  /// Where it stands, without its options; decode() into one with the same options goes on bit-identically.
-  void encode(ByteWriter& out) const;
-  /// The inverse, checked; on an error *this must be reset or thrown away.
-  Result<void> decode(ByteReader& in);
+  void encode(ByteWriter& out) const override;
+  Result<void> decode(ByteReader& in) override;
+  std::size_t bytes() const override { return sizeof *this; }
 
  private:
   static constexpr std::size_t kBuckets = 5;
-  static constexpr std::size_t kRows = 40;
+  static constexpr std::size_t kRows = 26;  ///< 5 (2^26 - 1) values; then the oldest go
 
-  struct Bucket {
-    double total = 0;   ///< sum of its values
-    double spread = 0;  ///< sum of squared distances from their mean
-  };
   struct Row {
-    std::array<Bucket, kBuckets + 1> buckets;  ///< oldest first
-    std::uint32_t used = 0;
+    std::array<double, kBuckets + 1> total;   ///< per bucket, oldest first: sum of its values
+    std::array<double, kBuckets + 1> spread;  ///< sum of squared distances from their mean
   };
   void insert(double value);
   void drop_oldest();
@@ -83,7 +77,7 @@ class Adwin final : public DriftDetector {
   int log2_ = -1;               ///< of the width that the next two hold for
   double ln_drift_ = 0, ln_warning_ = 0;  ///< ln(2/delta')
   std::array<std::uint8_t, kRows> used_{};
-  std::array<Row, kRows> rows_;  ///< only what used_ covers is ever read
+  std::array<Row, kRows> rows_{};
 };
 
 }  // namespace p2p::learner

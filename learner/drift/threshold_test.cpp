@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "learner/drift/state.hpp"
 #include "metadata/base/error.hpp"
 
 namespace p2p::learner {
@@ -104,6 +105,40 @@ DriftLevel ThresholdTest::test() const {
   if (loss > options_.permitted_loss && tail < options_.chance) return DriftLevel::drift;
   return tail < std::min(1.0, options_.chance * options_.warning_factor) ? DriftLevel::warning
                                                                          : DriftLevel::stable;
+}
+
+void ThresholdTest::encode(ByteWriter& out) const {
+  out.put(static_cast<std::uint32_t>(next_));
+  out.put(static_cast<std::uint32_t>(used_));
+  out.put(open_);
+  out.put(open_sum_);
+  out.put(after_);
+  out.put(after_sum_);
+  out.put(batch_sum_);
+  out.put(reference_sum_);
+  for (std::size_t age = used_; age >= 1; --age)
+    out.put(chunks_[(next_ + chunks_.size() - age) % chunks_.size()]);
+}
+
+Result<void> ThresholdTest::decode(ByteReader& in) {
+  reset();
+  StateReader state(in);
+  const auto size = static_cast<std::uint32_t>(chunks_.size());
+  next_ = state.whole(size - 1);
+  used_ = state.whole(size);
+  open_ = state.whole(options_.stride - 1);
+  open_sum_ = state.number(0, open_);
+  after_ = state.whole(options_.batch);
+  after_sum_ = state.number(0, after_);
+  batch_sum_ = state.number(-1, options_.batch + 1.0);
+  reference_sum_ = state.number(-1, static_cast<double>(used_ * options_.stride) + 1);
+  double sum = 0;
+  for (std::size_t age = used_; state.ok() && age >= 1; --age)
+    sum += static_cast<double>(chunks_[(next_ + size - age) % size] =
+                                   state.single(0, static_cast<float>(options_.stride)));
+  state.check(std::abs(sum - batch_sum_ - reference_sum_) <= 1e-3 * (1 + sum));
+  if (!state.ok()) reset();
+  return state.result("the threshold test");
 }
 
 }  // namespace p2p::learner

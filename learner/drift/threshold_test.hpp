@@ -23,7 +23,11 @@ namespace p2p::learner {
 /// 2019.
 ///
 /// Deviations: the second half; and `stride`: the batch may slide, so that a change need not wait
-/// for the end of a batch (stride = batch is the paper's).
+/// for the end of a batch (stride = batch is the paper's). For a test per class, one of these per class
+/// sees the values of its samples (DriftMonitor).
+///
+/// Bounds: 4 bytes for each `stride` values of reference and batch. Cost: O(1) a value, O(batch) a test that
+/// finds a loss.
 class ThresholdTest final : public DriftDetector {
  public:
   struct Options {
@@ -43,6 +47,9 @@ class ThresholdTest final : public DriftDetector {
   double mean() const override;
   void reset() override;
   std::unique_ptr<DriftDetector> clone() const override;
+  void encode(ByteWriter& out) const override;
+  Result<void> decode(ByteReader& in) override;
+  std::size_t bytes() const override { return sizeof *this + chunks_.capacity() * sizeof(float); }
 
  private:
   DriftLevel test() const;
