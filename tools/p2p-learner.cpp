@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   add_keygen_command(app, action);
   add_check_command(app, action);
   add_task_command(app, action);
+  add_evaluate_command(app, action);
   for (auto* command : app.get_subcommands([](const CLI::App*) { return true; })) {
     const auto footer = command->get_footer();
     command->footer((footer.empty() ? "" : footer + "\n\n") + exit_code_table());

@@ -18,6 +18,7 @@ void add_control_commands(CLI::App& app, Action& action);  ///< status, peers, l
 void add_keygen_command(CLI::App& app, Action& action);
 void add_check_command(CLI::App& app, Action& action);
 void add_task_command(CLI::App& app, Action& action);
+void add_evaluate_command(CLI::App& app, Action& action);
 
 /// Prints one error the way that the command's reader wants it: on stderr, and with `json` as an
 /// object on stdout.

@@ -89,6 +89,10 @@ Result<InferredTask> infer_task(SampleSource& source, const InferOptions& option
     const auto got = source.next(row);
     if (!got) return tl::unexpected(got.error());
     if (*got != SampleSource::Got::row) break;
+    if (!row.texts.empty()) {
+      return fail(ErrorCode::malformed,
+                  fmt::format("line {}: \"{}\" is no number", row.line, row.texts[0].text));
+    }
     for (std::size_t i = 0; i < features; ++i) {
       if (std::isnan(row.x[i])) {
         ++out.missing;
@@ -148,6 +152,7 @@ Result<InferredTask> infer_task(SampleSource& source, const InferOptions& option
       if (!ok) return tl::unexpected(ok.error());
     }
     task.bandwidth = learner::median_bandwidth(scaled, task.scaled_features());
+    if (!(task.bandwidth > 0) && options.fallback_bandwidth > 0) task.bandwidth = options.fallback_bandwidth;
     if (!(task.bandwidth > 0) || !std::isfinite(task.bandwidth)) {
       return fail(
           ErrorCode::invalid_argument,
@@ -158,6 +163,7 @@ Result<InferredTask> infer_task(SampleSource& source, const InferOptions& option
     }
   }
   // Whatever is impossible is told here, not at the first start of a node.
+  if (!options.check_model) return out;
   if (auto model = learner::make_model(node::model_spec(task)); !model)
     return tl::unexpected(model.error());
   return out;

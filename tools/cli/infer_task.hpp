@@ -18,10 +18,12 @@ struct InferOptions {
   std::uint64_t seed = 1;
   std::uint32_t dimensions = 32;
   double bandwidth = 0;                    ///< 0: the median rule
+  double fallback_bandwidth = 0;           ///< where the rule finds all rows alike; 0: that is an error
   std::vector<std::string> classes = {};   ///< empty: those that occur
   std::set<std::string> categorical = {};  ///< columns that hold 0, 1, 2, ... as categories
   bool images = false;                     ///< one group of bytes instead of a group per column
   std::uint64_t rows = 0;                  ///< read at most so many; 0: all
+  bool check_model = true;                 ///< refuse what no model can be made of
 };
 
 struct InferredTask {

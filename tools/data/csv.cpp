@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <set>
 
@@ -25,43 +26,62 @@ bool is_missing(std::string_view text) {
   return std::find(std::begin(kMissing), std::end(kMissing), text) != std::end(kMissing);
 }
 
-/// Splits a line; quoted fields (RFC 4180) lose their quotes. False: a quote is not closed.
-bool split(const std::string& line, char separator, std::vector<std::string>& fields,
-           std::size_t& count) {
-  count = 0;
-  std::size_t at = 0;
-  while (true) {
-    if (count == fields.size()) fields.emplace_back();
-    std::string& field = fields[count++];
-    field.clear();
-    std::size_t first = at;
-    while (first < line.size() && line[first] == ' ' && separator != ' ') ++first;
-    if (first < line.size() && line[first] == '"') {
-      at = first + 1;
-      while (true) {
-        const auto quote = line.find('"', at);
-        if (quote == std::string::npos) return false;
-        field.append(line, at, quote - at);
-        at = quote + 1;
-        if (at < line.size() && line[at] == '"') {
-          field.push_back('"');
-          ++at;
-          continue;
-        }
-        break;
+/// The fields of a line, as views of it; quoted ones (RFC 4180) without their quotes.
+class Fields {
+ public:
+  /// False: a quote is not closed.
+  bool split(std::string_view line, char separator) {
+    fields_.clear();
+    unescaped_.clear();
+    std::size_t at = 0;
+    while (true) {
+      std::size_t first = at;
+      while (first < line.size() && line[first] == ' ' && separator != ' ') ++first;
+      if (first < line.size() && line[first] == '"') {
+        if (!quoted(line, first + 1, at)) return false;
+        const auto next = line.find(separator, at);
+        if (next == std::string_view::npos) return true;
+        at = next + 1;
+        continue;
       }
       const auto next = line.find(separator, at);
-      if (next == std::string::npos) return true;
-      at = next + 1;
-    } else {
-      const auto next = line.find(separator, at);
-      field.append(
-          trim(std::string_view(line).substr(at, next == std::string::npos ? next : next - at)));
-      if (next == std::string::npos) return true;
+      const bool last = next == std::string_view::npos;
+      fields_.push_back(trim(line.substr(at, last ? next : next - at)));
+      if (last) return true;
       at = next + 1;
     }
   }
-}
+  std::size_t size() const { return fields_.size(); }
+  std::string_view operator[](std::size_t i) const { return fields_[i]; }
+
+ private:
+  /// `from` is behind the opening quote; `at` comes to lie behind the closing one.
+  bool quoted(std::string_view line, std::size_t from, std::size_t& at) {
+    auto quote = line.find('"', from);
+    if (quote == std::string_view::npos) return false;
+    if (quote + 1 >= line.size() || line[quote + 1] != '"') {  // the usual case: nothing doubled
+      fields_.push_back(line.substr(from, quote - from));
+      at = quote + 1;
+      return true;
+    }
+    std::string& text = unescaped_.emplace_back();  // a deque: what is in it stays in its place
+    at = from;
+    while (true) {
+      quote = line.find('"', at);
+      if (quote == std::string_view::npos) return false;
+      text.append(line, at, quote - at);
+      at = quote + 1;
+      if (at >= line.size() || line[at] != '"') break;
+      text.push_back('"');
+      ++at;
+    }
+    fields_.push_back(text);
+    return true;
+  }
+
+  std::vector<std::string_view> fields_;
+  std::deque<std::string> unescaped_;
+};
 
 bool parse_number(std::string_view text, double& value, bool& too_large) {
   too_large = false;
@@ -80,41 +100,49 @@ bool parse_number(std::string_view text, double& value, bool& too_large) {
 
 class CsvSource final : public SampleSource {
  public:
+  enum class Role : std::uint8_t { feature, label, ignored };
+
   CsvSource(LineReader reader, char separator, std::vector<std::string> names,
-            std::size_t label_column)
+            std::vector<Role> roles, bool text)
       : reader_(std::move(reader)),
         separator_(separator),
         names_(std::move(names)),
-        label_column_(label_column) {}
+        roles_(std::move(roles)),
+        text_(text) {}
 
   Result<Got> next(Row& out) override {
-    const auto count = split_next();
-    if (!count) return tl::unexpected(count.error());
-    if (*count == 0) return Got::end;
+    const auto more = split_next();
+    if (!more) return tl::unexpected(more.error());
+    if (!*more) return Got::end;
     out.line = reader_.number();
     out.x.clear();
+    out.texts.clear();
     out.label.clear();
     out.labelled = false;
-    for (std::size_t i = 0; i < *count; ++i) {
-      const std::string& field = fields_[i];
-      if (i == label_column_) {
-        out.labelled = !field.empty();
-        out.label = field;
-        continue;
-      }
-      if (is_missing(field)) {
-        out.x.push_back(std::numeric_limits<float>::quiet_NaN());
+    for (std::size_t i = 0; i < fields_.size(); ++i) {
+      const std::string_view field = fields_[i];
+      if (roles_[i] != Role::feature) {
+        if (roles_[i] == Role::label) {
+          out.labelled = !field.empty();
+          out.label = field;
+        }
         continue;
       }
       double value = 0;
       bool too_large = false;
-      if (!parse_number(field, value, too_large)) {
-        return at_column(
-            i, fmt::format("\"{}\" is no number; code categories as 0, 1, 2, ... and leave "
-                           "missing values empty",
-                           field.substr(0, 64)));
+      const bool number = parse_number(field, value, too_large);
+      if (!number ? is_missing(field) : std::isnan(value)) {
+        out.x.push_back(std::numeric_limits<float>::quiet_NaN());
+        continue;
       }
-      if (std::isnan(value)) {
+      if (!number) {
+        if (!text_) {
+          return at_column(
+              i, fmt::format("\"{}\" is no number; code categories as 0, 1, 2, ... and leave "
+                             "missing values empty",
+                             field.substr(0, 64)));
+        }
+        out.texts.push_back({static_cast<std::uint32_t>(out.x.size()), std::string(field)});
         out.x.push_back(std::numeric_limits<float>::quiet_NaN());
         continue;
       }
@@ -130,35 +158,34 @@ class CsvSource final : public SampleSource {
 
   Result<std::uint64_t> skip(std::uint64_t rows) override {
     for (std::uint64_t done = 0; done < rows; ++done) {
-      const auto count = split_next();
-      if (!count) return tl::unexpected(count.error());
-      if (*count == 0) return done;
+      const auto more = split_next();
+      if (!more) return tl::unexpected(more.error());
+      if (!*more) return done;
     }
     return rows;
   }
 
   std::uint32_t features() const override {
-    return static_cast<std::uint32_t>(names_.size() - (label_column_ < names_.size() ? 1 : 0));
+    return static_cast<std::uint32_t>(std::count(roles_.begin(), roles_.end(), Role::feature));
   }
   std::vector<std::string> feature_names() const override {
     std::vector<std::string> out;
     for (std::size_t i = 0; i < names_.size(); ++i) {
-      if (i != label_column_) out.push_back(names_[i]);
+      if (roles_[i] == Role::feature) out.push_back(names_[i]);
     }
     return out;
   }
 
  private:
-  /// Number of fields of the next line that is not empty; 0 at the end.
-  Result<std::size_t> split_next() {
+  /// The fields of the next line that is not empty; false at the end.
+  Result<bool> split_next() {
     while (true) {
       const auto more = reader_.next(line_);
       if (!more) return tl::unexpected(more.error());
-      if (!*more) return std::size_t{0};
+      if (!*more) return false;
       if (!trim(line_).empty()) break;
     }
-    std::size_t count = 0;
-    if (!split(line_, separator_, fields_, count)) {
+    if (!fields_.split(line_, separator_)) {
       return fail(
           ErrorCode::malformed,
           fmt::format(
@@ -166,13 +193,13 @@ class CsvSource final : public SampleSource {
               "are not supported",
               reader_.path(), reader_.number()));
     }
-    if (count != names_.size()) {
+    if (fields_.size() != names_.size()) {
       return fail(
           ErrorCode::malformed,
           fmt::format("{}, line {}: {} fields where the header has {}; mend or remove the line",
-                      reader_.path(), reader_.number(), count, names_.size()));
+                      reader_.path(), reader_.number(), fields_.size(), names_.size()));
     }
-    return count;
+    return true;
   }
 
   tl::unexpected<Error> at_column(std::size_t column, const std::string& what) const {
@@ -184,9 +211,10 @@ class CsvSource final : public SampleSource {
   LineReader reader_;
   char separator_;
   std::vector<std::string> names_;
-  std::size_t label_column_;
+  std::vector<Role> roles_;
+  bool text_;
   std::string line_;
-  std::vector<std::string> fields_;
+  Fields fields_;
 };
 
 /// A header of numbers like 0.25 or with the same number twice is the first row of a file without a
@@ -233,14 +261,14 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
       separator = candidate;
     }
   }
-  std::vector<std::string> names;
-  std::size_t count = 0;
-  if (!split(header, separator, names, count)) {
+  Fields fields;
+  if (!fields.split(header, separator)) {
     return fail(ErrorCode::malformed,
                 fmt::format("{}, line {}: a quoted name in the header is not closed", options.path,
                             reader.number()));
   }
-  names.resize(count);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < fields.size(); ++i) names.emplace_back(fields[i]);
   if (looks_like_data(names)) {
     return fail(
         ErrorCode::malformed,
@@ -249,19 +277,30 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
             "columns",
             options.path, reader.number()));
   }
-  std::size_t label_column = options.unlabelled ? names.size() : names.size() - 1;
+  const auto find_column = [&](const std::string& wanted,
+                               const char* what) -> Result<std::size_t> {
+    const auto found = std::find(names.begin(), names.end(), wanted);
+    if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
+    std::string known;
+    for (std::size_t i = 0; i < names.size() && i < 20; ++i)
+      known += (i == 0 ? "" : ", ") + names[i];
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("{} has no column \"{}\" {}; its columns are {}{}", options.path, wanted, what,
+                    known, names.size() > 20 ? ", ..." : ""));
+  };
+  std::vector<CsvSource::Role> roles(names.size(), CsvSource::Role::feature);
+  for (const auto& wanted : options.ignore) {
+    const auto column = find_column(wanted, "to ignore");
+    if (!column) return tl::unexpected(column.error());
+    roles[*column] = CsvSource::Role::ignored;
+  }
   if (!options.label.empty()) {
-    const auto found = std::find(names.begin(), names.end(), options.label);
-    if (found == names.end()) {
-      std::string known;
-      for (std::size_t i = 0; i < names.size() && i < 20; ++i)
-        known += (i == 0 ? "" : ", ") + names[i];
-      return fail(
-          ErrorCode::invalid_argument,
-          fmt::format("{} has no column \"{}\" for the label; its columns are {}{}", options.path,
-                      options.label, known, names.size() > 20 ? ", ..." : ""));
-    }
-    label_column = static_cast<std::size_t>(found - names.begin());
+    const auto column = find_column(options.label, "for the label");
+    if (!column) return tl::unexpected(column.error());
+    roles[*column] = CsvSource::Role::label;
+  } else if (!options.unlabelled) {
+    roles.back() = CsvSource::Role::label;
   }
   if (names.size() < (options.unlabelled ? 1u : 2u)) {
     return fail(
@@ -269,13 +308,17 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
         fmt::format("{}, line {}: one column only; at least a feature and a label are needed",
                     options.path, reader.number()));
   }
+  if (std::count(roles.begin(), roles.end(), CsvSource::Role::feature) == 0) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{}: no column is left to learn from; ignore fewer", options.path));
+  }
   if (names.size() > (1u << 16)) {
     return fail(ErrorCode::limit_exceeded,
                 fmt::format("{}, line {}: {} columns; at most 65536 are supported", options.path,
                             reader.number(), names.size()));
   }
-  return std::unique_ptr<SampleSource>(
-      std::make_unique<CsvSource>(std::move(reader), separator, std::move(names), label_column));
+  return std::unique_ptr<SampleSource>(std::make_unique<CsvSource>(
+      std::move(reader), separator, std::move(names), std::move(roles), options.text));
 }
 
 }  // namespace p2p::tools

@@ -32,13 +32,14 @@ tl::unexpected<Error> bad(const ByteStream& stream, std::uint64_t offset, const 
                           stream.compressed() ? " (after inflating)" : "", what));
 }
 
-Result<void> read_exactly(ByteStream& stream, std::span<std::uint8_t> out,
-                          const std::string& what) {
+/// `what` is asked for its words only when they are needed.
+template <typename What>
+Result<void> read_exactly(ByteStream& stream, std::span<std::uint8_t> out, const What& what) {
   const auto n = stream.read(out);
   if (!n) return tl::unexpected(n.error());
   if (*n < out.size()) {
     return bad(stream, stream.offset(),
-               fmt::format("the file ends within {}; fetch it again", what));
+               fmt::format("the file ends within {}; fetch it again", what()));
   }
   return {};
 }
@@ -49,7 +50,7 @@ Result<IdxFile> open_file(const std::string& path, std::size_t least, std::size_
   if (!stream) return tl::unexpected(stream.error());
   IdxFile file{std::move(*stream), {}};
   std::array<std::uint8_t, 4> word{};
-  if (auto ok = read_exactly(file.stream, word, "its magic number"); !ok)
+  if (auto ok = read_exactly(file.stream, word, [] { return "its magic number"; }); !ok)
     return tl::unexpected(ok.error());
   const auto magic = static_cast<std::uint32_t>(word[0]) << 24 |
                      static_cast<std::uint32_t>(word[1]) << 16 |
@@ -66,7 +67,7 @@ Result<IdxFile> open_file(const std::string& path, std::size_t least, std::size_
   std::uint64_t record = 1;
   for (std::size_t i = 0; i < file.dimensions.size(); ++i) {
     const auto at = file.stream.offset();
-    if (auto ok = read_exactly(file.stream, word, "its header"); !ok)
+    if (auto ok = read_exactly(file.stream, word, [] { return "its header"; }); !ok)
       return tl::unexpected(ok.error());
     file.dimensions[i] = static_cast<std::uint32_t>(word[0]) << 24 |
                          static_cast<std::uint32_t>(word[1]) << 16 |
@@ -107,11 +108,12 @@ class IdxSource final : public SampleSource {
       return Got::end;
     }
     std::array<std::uint8_t, 1> label{};
-    const auto what = fmt::format("record {} of {}", done_ + 1, size());
+    const auto what = [this] { return fmt::format("record {} of {}", done_ + 1, size()); };
     if (auto ok = read_exactly(images_.stream, bytes_, what); !ok)
       return tl::unexpected(ok.error());
     if (auto ok = read_exactly(labels_.stream, label, what); !ok) return tl::unexpected(ok.error());
     out.x.assign(bytes_.begin(), bytes_.end());
+    out.texts.clear();
     out.label = fmt::format_int(static_cast<unsigned>(label[0])).str();
     out.labelled = true;
     out.line = ++done_;

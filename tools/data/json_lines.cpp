@@ -40,7 +40,7 @@ std::string without_bare_nan(const std::string& line) {
   return out;
 }
 
-Result<void> decode(const std::string& line, Row& out) {
+Result<void> decode(const std::string& line, bool text, Row& out) {
   json parsed = json::parse(line, nullptr, false);
   if (parsed.is_discarded() && line.find("NaN") != std::string::npos) {
     parsed = json::parse(without_bare_nan(line), nullptr, false);
@@ -63,7 +63,13 @@ Result<void> decode(const std::string& line, Row& out) {
     }
   }
   out.x.clear();
+  out.texts.clear();
   for (const auto& value : parsed["x"]) {
+    if (text && value.is_string()) {
+      out.texts.push_back({static_cast<std::uint32_t>(out.x.size()), value.get<std::string>()});
+      out.x.push_back(std::numeric_limits<float>::quiet_NaN());
+      continue;
+    }
     if (value.is_null()) {
       out.x.push_back(std::numeric_limits<float>::quiet_NaN());
       continue;
@@ -96,7 +102,7 @@ Result<void> decode(const std::string& line, Row& out) {
 
 class JsonLineSource final : public SampleSource {
  public:
-  explicit JsonLineSource(int fd) : fd_(fd) {}
+  JsonLineSource(int fd, bool text) : fd_(fd), text_(text) {}
 
   Result<Got> next(Row& out) override {
     while (true) {
@@ -131,7 +137,7 @@ class JsonLineSource final : public SampleSource {
       }
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
       out.line = line_;
-      if (auto ok = decode(line, out); !ok) {
+      if (auto ok = decode(line, text_, out); !ok) {
         Error error = ok.error();
         error.message = fmt::format("line {}: {}", line_, error.message);
         return tl::unexpected(std::move(error));
@@ -169,6 +175,7 @@ class JsonLineSource final : public SampleSource {
   }
 
   int fd_;
+  bool text_;
   std::string buffer_;
   std::size_t begin_ = 0, scanned_ = 0;
   std::uint64_t line_ = 0;
@@ -177,6 +184,8 @@ class JsonLineSource final : public SampleSource {
 
 }  // namespace
 
-std::unique_ptr<SampleSource> json_lines(int fd) { return std::make_unique<JsonLineSource>(fd); }
+std::unique_ptr<SampleSource> json_lines(int fd, bool text) {
+  return std::make_unique<JsonLineSource>(fd, text);
+}
 
 }  // namespace p2p::tools

@@ -12,9 +12,16 @@
 
 namespace p2p::tools {
 
+/// A cell that is no number: a category by its name.
+struct TextCell {
+  std::uint32_t column = 0;
+  std::string text;
+};
+
 /// One sample as its source has it: not scaled, its label still text. NaN stands for "missing".
 struct Row {
   std::vector<float> x;
+  std::vector<TextCell> texts;  ///< where x has NaN because the cell is text; by column
   std::string label;
   bool labelled = false;
   std::uint64_t line = 0;  ///< line of the text, or number of the record (1 is the first)
@@ -43,6 +50,10 @@ class SampleSource {
   virtual std::vector<std::string> feature_names() const { return {}; }
   /// Rows in all; 0 when unknown.
   virtual std::uint64_t size() const { return 0; }
+  /// Categories that the source itself declares, per column, empty for a numeric one; or nothing at all.
+  virtual std::vector<std::vector<std::string>> declared_categories() const { return {}; }
+  /// Classes that the source itself declares, in their order.
+  virtual std::vector<std::string> declared_classes() const { return {}; }
 };
 
 /// Index of the class that `text` means: by name first, then, if it is a whole number within range,
@@ -59,15 +70,18 @@ struct CsvOptions {
   std::string path = {};
   std::string label = {};   ///< name of the label's column; empty: the last one
   bool unlabelled = false;  ///< all columns are features
+  bool text = false;        ///< a cell may be text (Row::texts); else it is refused
+  std::vector<std::string> ignore = {};  ///< columns that are passed over
 };
 /// CSV with a header line, gzip or plain; comma, semicolon or tab, whichever the header has most
 /// of. Fields may be quoted; a quoted field ends on its line. Missing values: empty, NaN, NA, N/A,
 /// null, ?. An empty label means: predict only. Errors name file, line and column.
 Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options);
 
-/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's.
+/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's; with
+/// `text` an element of x may be text.
 /// Lines that do not parse are errors with their number; the next call goes on behind them. The
 /// descriptor should be non-blocking where the caller wants `wait`.
-std::unique_ptr<SampleSource> json_lines(int fd);
+std::unique_ptr<SampleSource> json_lines(int fd, bool text = false);
 
 }  // namespace p2p::tools
