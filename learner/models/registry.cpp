@@ -6,8 +6,11 @@
 #include <fmt/format.h>
 
 #include "learner/model.hpp"
+#include "learner/models/naive_bayes.hpp"
+#include "learner/models/nearest_mean.hpp"
 #include "learner/models/online_random_forest.hpp"
 #include "learner/models/rff_softmax.hpp"
+#include "learner/models/ridge.hpp"
 
 namespace p2p::learner {
 namespace {
@@ -56,6 +59,9 @@ constexpr Family family() {
 constexpr std::array kFamilies = {
     family<RffSoftmax>(),
     family<OnlineRandomForest>(),
+    family<NaiveBayes>(),
+    family<NearestMean>(),
+    family<Ridge>(),
 };
 
 constexpr auto kNames = [] {

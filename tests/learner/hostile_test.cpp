@@ -11,7 +11,7 @@ namespace p2p::learner::test {
 namespace {
 
 std::string_view family() {
-  const std::size_t index = GENERATE(0u, 1u);
+  const std::size_t index = GENERATE(range(std::size_t{0}, families().size()));
   return families()[index];
 }
 
@@ -141,7 +141,7 @@ TEST_CASE("A model or part of another spec is refused") {
       [](ModelSpec& s) { s.bandwidth *= 2; },
       [](ModelSpec& s) { s.features += 1; },
       [](ModelSpec& s) {
-        s.params[s.family == "rff" ? "learning_rate" : "min_gain"] = 0.07;
+        s.params[knob_of(s.family).name] = knob_of(s.family).other;
       },
   };
   for (const auto& change : changes) {
@@ -161,11 +161,7 @@ TEST_CASE("A model or part of another spec is refused") {
   refuses(*target, model->partition({}), ErrorCode::invalid_argument);
   // The defaults written out are the same spec in other words.
   other = model->spec();
-  if (name == "rff") {
-    other.params["raw"] = 1;
-  } else {
-    other.params["tests"] = 20;
-  }
+  other.params[knob_of(name).name] = knob_of(name).usual;
   CHECK(decode_model(other, model->encode()));
 }
 
@@ -175,7 +171,8 @@ TEST_CASE("Names, classes and evidence that cannot be are refused") {
   auto helper = trained(name, 12), model = trained(name, 13);
   const Part good = helper->partition({});
   REQUIRE(model->clone()->merge(good, {}));
-  const std::string prefix = name == "rff" ? "class/" : "tree/";
+  const std::string& first = good.blocks[0].name;
+  const std::string prefix = first.substr(0, first.rfind('/') + 1);
   for (const std::string& bad :
        {std::string(""), prefix, prefix + "-1", prefix + "01", prefix + "99999", prefix + "1x",
         std::string("leaf/1"), prefix + "4294967297", std::string(100000, 'a')}) {

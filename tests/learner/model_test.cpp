@@ -1,4 +1,4 @@
-// What every family must do: the Model contract, over both families.
+// What every family must do: the Model contract, over all families.
 #include "learner/model.hpp"
 
 #include <catch2/catch.hpp>
@@ -11,7 +11,7 @@ namespace p2p::learner::test {
 namespace {
 
 std::string_view family() {
-  const std::size_t index = GENERATE(0u, 1u);
+  const std::size_t index = GENERATE(range(std::size_t{0}, families().size()));
   return families()[index];
 }
 
@@ -26,8 +26,8 @@ TEST_CASE("A spec that cannot be is refused, and the field is named") {
     const ModelSpec good = spec_of(name);
     REQUIRE(make_model(good));
     ModelSpec bad = good;
-    bad.family = "perceptron";
-    refused(bad, "perceptron");
+    bad.family = "perzeptron";
+    refused(bad, "perzeptron");
     for (const std::uint32_t features : {0u, kMaxFeatures + 1}) {
       bad = good;
       bad.features = features;
@@ -83,11 +83,11 @@ TEST_CASE("A spec that cannot be is refused, and the field is named") {
   CHECK(huge.error().code == ErrorCode::limit_exceeded);
 }
 
-TEST_CASE("A learner gets far above the commonest class on a stream that is not linear") {
+TEST_CASE("A learner gets far above the commonest class, on curved borders if it has them") {
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(3, 6, 4);
+  Blobs stream = blobs_for(name, 3);
   Prequential metrics(4, 500);
   for (int i = 0; i < 3000; ++i) {
     const Sample s = stream.next();
@@ -102,7 +102,7 @@ TEST_CASE("predict_then_learn is predict and then learn, bit for bit") {
   const auto name = family();
   CAPTURE(name);
   auto together = make(spec_of(name)), apart = make(spec_of(name));
-  Blobs stream(4, 6, 4);
+  Blobs stream = blobs_for(name, 4);
   for (int i = 0; i < 800; ++i) {
     const Sample s = stream.next();
     const ClassIndex said = apart->predict(s.x);
@@ -116,7 +116,7 @@ TEST_CASE("Prediction is the largest score and changes nothing") {
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(5, 6, 4);
+  Blobs stream = blobs_for(name, 5);
   train(*model, stream, 500);
   const Bytes before = model->encode();
   std::vector<float> scores(4);
@@ -134,7 +134,7 @@ TEST_CASE("A model decoded at any point goes on bit-identically") {
   const int stop = GENERATE(0, 1, 37, 400, 1500);
   CAPTURE(name, stop);
   auto model = make(spec_of(name));
-  Blobs stream(6, 6, 4);
+  Blobs stream = blobs_for(name, 6);
   train(*model, stream, stop);
   const Bytes bytes = model->encode();
   auto decoded = decode_model(model->spec(), bytes);
@@ -155,7 +155,7 @@ TEST_CASE("A clone goes on exactly as its model would, and neither touches the o
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(7, 6, 4);
+  Blobs stream = blobs_for(name, 7);
   train(*model, stream, 600);
   const Bytes at_fork = model->encode();
   auto copy = model->clone();
@@ -173,7 +173,7 @@ TEST_CASE("A stream of one class is learnt and hurts nothing") {
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(8, 6, 4);
+  Blobs stream = blobs_for(name, 8);
   for (int i = 0; i < 2000; ++i) {
     const Sample s = stream.of(2);
     model->learn(s.x, s.y);
@@ -190,7 +190,8 @@ TEST_CASE("Features that never change leave only the priors to learn") {
   const std::vector<float> x(6, 0.25f);
   for (int i = 0; i < 2000; ++i)
     model->learn(x, random.uniform() < 0.8 ? 3 : static_cast<ClassIndex>(random.below(3)));
-  CHECK(model->predict(x) == 3);
+  // The nearest of equal means is any of them.
+  if (name != "ncm") CHECK(model->predict(x) == 3);
   REQUIRE(decode_model(model->spec(), model->encode()));
 }
 
@@ -198,7 +199,7 @@ TEST_CASE("A sample that is not finite trains nothing and is answered") {
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(10, 6, 4);
+  Blobs stream = blobs_for(name, 10);
   train(*model, stream, 300);
   const Bytes before = model->encode();
   for (const float bad :
@@ -217,7 +218,7 @@ TEST_CASE("The largest finite features leave a model that can be saved and goes 
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(11, 6, 4);
+  Blobs stream = blobs_for(name, 11);
   for (int i = 0; i < 300; ++i) {
     Sample s = stream.next();
     if (i % 3 == 0)
@@ -233,11 +234,12 @@ TEST_CASE("A part names its blocks, their classes and their evidence") {
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(12, 6, 4);
+  Blobs stream = blobs_for(name, 12);
   train(*model, stream, 500);
   const Part all = model->partition({});
   CHECK(all.family == name);
-  CHECK(all.blocks.size() == (name == "rff" ? 4 : 8));
+  if (is_by_class(name)) CHECK(all.blocks.size() == 4);
+  if (name == "orf") CHECK(all.blocks.size() == 8);
   std::size_t total = 0;
   std::vector<std::string> names;
   for (const Block& block : all.blocks) {
@@ -250,8 +252,13 @@ TEST_CASE("A part names its blocks, their classes and their evidence") {
   CHECK(all.bytes() == total);
   const std::vector<ClassIndex> two = {1, 3};
   const Part some = model->partition(two);
-  CHECK(some.blocks.size() == (name == "rff" ? 2 : 3));  // 0.3 of 8 trees, rounded up
-  CHECK(some.bytes() < all.bytes());
+  if (is_by_class(name)) CHECK(some.blocks.size() == 2);
+  if (name == "orf") CHECK(some.blocks.size() == 3);  // 0.3 of 8 trees, rounded up
+  if (is_whole(name)) {
+    CHECK(some.bytes() == all.bytes());
+  } else {
+    CHECK(some.bytes() < all.bytes());
+  }
   const std::vector<ClassIndex> foreign = {77, -5};
   CHECK(model->partition(foreign).blocks.empty());
 }
@@ -260,7 +267,7 @@ TEST_CASE("A fresh model with all of another's blocks says what that one says") 
   const auto name = family();
   CAPTURE(name);
   auto model = make(spec_of(name));
-  Blobs stream(13, 6, 4);
+  Blobs stream = blobs_for(name, 13);
   train(*model, stream, 1000);
   auto fresh = make(spec_of(name));
   REQUIRE(fresh->merge(model->partition({}), {}));
@@ -271,7 +278,8 @@ TEST_CASE("A fresh model with all of another's blocks says what that one says") 
   }
   // Trees vote with weights by what they were trained on, and a split keeps only part of that in
   // the leaves.
-  CHECK(same >= (name == "rff" ? 500 : 485));
+  // The rows of ridge were last solved for some samples ago; after a merge they are solved for at once.
+  CHECK(same >= (has_trees(name) || is_composed(name) ? 485 : name == "ridge" ? 495 : 500));
 }
 
 TEST_CASE("Blocks of new classes make these known at once and keep the old ones") {
@@ -282,7 +290,7 @@ TEST_CASE("Blocks of new classes make these known at once and keep the old ones"
     ModelSpec spec = spec_of(name);
     spec.params.erase("trees");
     auto helper = make(spec), target = make(spec);
-    Blobs helper_stream(100 + seed, 6, 4), stream(200 + seed, 6, 4);
+    Blobs helper_stream = blobs_for(name, 100 + seed), stream = blobs_for(name, 200 + seed);
     train(*helper, helper_stream, 3000);
     for (int i = 0; i < 1500; ++i) {
       const Sample s = stream.next(0, 2);
@@ -303,7 +311,8 @@ TEST_CASE("Blocks of new classes make these known at once and keep the old ones"
   }
   CAPTURE(name, isolated_new, merged_new, isolated_old, merged_old);
   CHECK(merged_new > 0.9);
-  CHECK(merged_new > isolated_new);
+  // A plain mean is as good after fifty samples as after a thousand.
+  CHECK(merged_new >= isolated_new);
   CHECK(merged_old > 0.9);
   CHECK(merged_old > isolated_old - 0.03);
 }
