@@ -232,6 +232,7 @@ TEST_CASE("A server that goes away hangs up on its clients, also from inside its
   RawClient bystander(path);
   CHECK(control_request(path, "stop", 20s).error().code == ErrorCode::closed);
   CHECK(bystander.line().empty());
+  loop.on([&] { CHECK(server == nullptr); });
   CHECK_FALSE(std::filesystem::exists(path));
 
   Echo echo(path);
