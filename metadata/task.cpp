@@ -16,7 +16,11 @@ namespace p2p::metadata {
 
 namespace {
 
-constexpr std::uint64_t kFormat = 1;
+// Tasks of format 1 have neither names of categories nor values for missing numbers. They keep that format, and
+// with it their ids.
+constexpr std::uint64_t kFirstFormat = 1, kFormat = 2;
+
+bool needs_second_format(const FeatureGroup& group) { return group.missing || !group.category_names.empty(); }
 
 /// "name", or "name[3]" in a group of several columns.
 std::string column_name(const FeatureGroup& group, std::uint32_t i) {
@@ -29,6 +33,21 @@ std::optional<std::string> name_problem(std::string_view text) {
   if (!is_utf8(text)) return "must be UTF-8";
   const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   if (std::any_of(text.begin(), text.end(), control)) return "must not have control characters";
+  return std::nullopt;
+}
+
+std::optional<TaskProblem> category_problem(const FeatureGroup& group) {
+  if (group.category_names.empty()) return std::nullopt;
+  P2P_ASSERT(group.category_names.size() == group.categories);
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < group.category_names.size(); ++i) {
+    const auto& category = group.category_names[i];
+    const auto where = fmt::format("categories[{}]", i);
+    if (auto problem = name_problem(category)) return TaskProblem{where, *problem};
+    if (!names.insert(category).second) {
+      return TaskProblem{where, fmt::format("is the second category named '{}'", category)};
+    }
+  }
   return std::nullopt;
 }
 
@@ -49,9 +68,11 @@ std::optional<TaskProblem> feature_problem(const Task& task) {
       return at("count", fmt::format("must be 1 to {}", kMaxTaskFeatures));
     }
     const bool categorical = group.kind == FeatureGroup::Kind::categorical;
-    if (categorical && (group.categories < 2 || group.categories > kMaxTaskFeatures)) {
-      return at("categories", fmt::format("must be 2 to {}", kMaxTaskFeatures));
+    const std::uint32_t least = group.category_names.empty() ? 2 : 1;
+    if (categorical && (group.categories < least || group.categories > kMaxTaskFeatures)) {
+      return at("categories", fmt::format("must be {} to {}", least, kMaxTaskFeatures));
     }
+    if (auto problem = category_problem(group)) return at(problem->where, std::move(problem->what));
     if (!categorical) {
       if (!std::isfinite(group.minimum)) return at("minimum", "must be a finite number");
       if (!std::isfinite(group.maximum)) return at("maximum", "must be a finite number");
@@ -65,12 +86,15 @@ std::optional<TaskProblem> feature_problem(const Task& task) {
       if (!std::isfinite(1 / (group.maximum - group.minimum))) {
         return at("maximum", "lies too near the minimum");
       }
+      if (group.missing && !(*group.missing >= group.minimum && *group.missing <= group.maximum)) {
+        return at("missing", fmt::format("must lie in the range, {} to {}", group.minimum, group.maximum));
+      }
     }
     raw += group.count;
-    scaled += std::uint64_t{group.count} * (categorical ? group.categories : 1);
+    scaled += std::uint64_t{group.count} * group.width();
     if (raw > kMaxTaskFeatures || scaled > kMaxTaskFeatures) {
       return at("count", fmt::format("makes more than {} scaled columns in all; each category of a "
-                                     "categorical column is one",
+                                     "categorical column is one, and a numeric column with 'missing' is two",
                                      kMaxTaskFeatures));
     }
   }
@@ -130,7 +154,7 @@ std::uint32_t Task::raw_features() const {
 std::uint32_t Task::scaled_features() const {
   std::uint32_t total = 0;
   for (const auto& group : features) {
-    total += group.count * (group.kind == FeatureGroup::Kind::categorical ? group.categories : 1);
+    total += group.count * group.width();
   }
   return total;
 }
@@ -146,10 +170,11 @@ Result<void> Task::scale(std::span<const float> raw, std::span<float> out) const
   for (const auto& group : features) {
     if (group.kind == FeatureGroup::Kind::numeric) {
       const double minimum = group.minimum, factor = 1 / (group.maximum - group.minimum);
+      const float neutral = group.missing ? static_cast<float>((*group.missing - minimum) * factor) : 0.f;
       int bad = 0;  // one test per group, so that the loop has no branch and is vectorised
       for (std::uint32_t i = 0; i < group.count; ++i) {
         const auto scaled = static_cast<float>((in[i] - minimum) * factor);
-        const float value = in[i] != in[i] ? 0.f : scaled;  // NaN: missing
+        const float value = in[i] != in[i] ? neutral : scaled;  // NaN: missing
         bad |= !(std::abs(value) <= std::numeric_limits<float>::max());
         to[i] = value;
       }
@@ -159,8 +184,12 @@ Result<void> Task::scale(std::span<const float> raw, std::span<float> out) const
         return fail(ErrorCode::invalid_argument,
                     fmt::format("column '{}' is {}, which is no usable number", column_name(group, i), in[i]));
       }
-      in += group.count;
       to += group.count;
+      if (group.missing) {
+        for (std::uint32_t i = 0; i < group.count; ++i) to[i] = in[i] != in[i] ? 1.f : 0.f;
+        to += group.count;
+      }
+      in += group.count;
       continue;
     }
     for (std::uint32_t i = 0; i < group.count; ++i, ++in, to += group.categories) {
@@ -184,16 +213,21 @@ std::int32_t Task::class_index(std::string_view class_name) const {
 
 Bytes canonical(const Task& task) {
   Encoder out;
-  out.array(9).unsigned_integer(kFormat).text(task.name);
+  const bool second = std::any_of(task.features.begin(), task.features.end(), needs_second_format);
+  out.array(9).unsigned_integer(second ? kFormat : kFirstFormat).text(task.name);
   out.array(static_cast<std::uint32_t>(task.features.size()));
   for (const auto& group : task.features) {
     const bool categorical = group.kind == FeatureGroup::Kind::categorical;
-    out.array(categorical ? 4 : 5).text(group.name).unsigned_integer(categorical ? 1 : 0);
+    out.array(categorical ? 4 : group.missing ? 6 : 5).text(group.name).unsigned_integer(categorical ? 1 : 0);
     out.unsigned_integer(group.count);
-    if (categorical) {
+    if (!categorical) {
+      out.real(group.minimum + 0.0).real(group.maximum + 0.0);  // -0 becomes 0: one number, one form
+      if (group.missing) out.real(*group.missing + 0.0);
+    } else if (group.category_names.empty()) {
       out.unsigned_integer(group.categories);
     } else {
-      out.real(group.minimum + 0.0).real(group.maximum + 0.0);  // -0 becomes 0: one number, one form
+      out.array(group.categories);
+      for (const auto& category : group.category_names) out.text(category);
     }
   }
   out.array(static_cast<std::uint32_t>(task.classes.size()));
@@ -234,8 +268,20 @@ bool read_group(Value value, FeatureGroup& out) {
     return false;
   }
   out.kind = static_cast<FeatureGroup::Kind>(kind);
-  if (out.kind == FeatureGroup::Kind::categorical) return value.size() == 4 && read_u32(value[3], out.categories);
-  return value.size() == 5 && read_number(value[3], out.minimum) && read_number(value[4], out.maximum);
+  if (out.kind == FeatureGroup::Kind::categorical) {
+    if (value.size() != 4) return false;
+    const Value categories = value[3];
+    if (categories.kind() != Value::Kind::array) return read_u32(categories, out.categories);
+    if (categories.size() == 0 || categories.size() > kMaxTaskFeatures) return false;
+    out.categories = static_cast<std::uint32_t>(categories.size());
+    for (std::size_t i = 0; i < categories.size(); ++i) {
+      if (!read_text(categories[i], out.category_names.emplace_back())) return false;
+    }
+    return true;
+  }
+  if (value.size() == 6 && !read_number(value[5], out.missing.emplace())) return false;
+  return (value.size() == 5 || value.size() == 6) && read_number(value[3], out.minimum) &&
+         read_number(value[4], out.maximum);
 }
 
 bool read_fields(Value root, Task& out) {
@@ -264,11 +310,11 @@ bool read_fields(Value root, Task& out) {
 }  // namespace
 
 Result<Task> decode_task(ByteView bytes) {
-  auto document = Document::parse(bytes, {.bytes = kMaxTaskBytes, .depth = 3, .elements = std::size_t{7} * kMaxTaskFeatures});
+  auto document = Document::parse(bytes, {.bytes = kMaxTaskBytes, .depth = 4, .elements = std::size_t{8} * kMaxTaskFeatures});
   if (!document) return tl::unexpected<Error>(std::move(document).error());
   const auto format = document->root()[0].unsigned_integer();
   if (!format) return fail(ErrorCode::malformed, "the task does not begin with its format");
-  if (*format != kFormat) {
+  if (*format < kFirstFormat || *format > kFormat) {
     return fail(ErrorCode::version, "the task is of a newer format; update this node");
   }
   Task out;

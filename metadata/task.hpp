@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,16 +16,28 @@ namespace p2p::metadata {
 /// SHA-256 of a task's canonical form: the namespace of everything that its nodes publish.
 using TaskId = Hash;
 
-/// `count` neighbouring columns of one kind. Numeric: value -> (value - minimum) / (maximum - minimum).
-/// Categorical: an integer 0 .. categories-1, one-hot.
+/// `count` neighbouring columns of one kind.
+///
+/// Numeric: value -> (value - minimum) / (maximum - minimum). NaN stands for a missing value and becomes 0
+/// after scaling; with `missing` it becomes that number instead, and behind the group's columns come as many
+/// more that are 1 where a value was missing and 0 elsewhere: 0 would pass for the minimum.
+///
+/// Categorical: an index 0 .. categories-1, one-hot. The categories may have names, by which readers of text
+/// find the index. NaN becomes all zeros: a missing category and, in text, an unknown name. A column for
+/// unknown names was not added: no sample of training has it set, so a model could not weigh it.
 struct FeatureGroup {
   enum class Kind : std::uint8_t { numeric, categorical };
   std::string name;
   Kind kind = Kind::numeric;
   std::uint32_t count = 1;
   double minimum = 0, maximum = 1;  ///< numeric: the range that is mapped to [0, 1]; not a clamp
-  std::uint32_t categories = 0;     ///< categorical: 2 .. 65536
+  std::optional<double> missing = {};  ///< numeric: what stands for a missing value, within the range
+  std::uint32_t categories = 0;        ///< categorical: 2 .. 65536; with names 1 .. 65536
+  std::vector<std::string> category_names = {};  ///< none, or one for each category
   bool operator==(const FeatureGroup&) const = default;
+
+  /// Scaled columns of one column.
+  std::uint32_t width() const { return kind == Kind::categorical ? categories : missing ? 2 : 1; }
 };
 
 /// A task; immutable once it is in use, for its hash names it.
@@ -43,10 +56,10 @@ struct Task {
 
   /// Columns as they come in.
   std::uint32_t raw_features() const;
-  /// Length of a scaled sample: categorical columns count once per category.
+  /// Length of a scaled sample: categorical columns count once per category, numeric ones with `missing` twice.
   std::uint32_t scaled_features() const;
-  /// raw: (raw_features x 1) -> out: (scaled_features x 1). NaN (missing) becomes 0 (numeric: after
-  /// scaling). `invalid_argument` names the column for an infinity or an unknown category.
+  /// raw: (raw_features x 1) -> out: (scaled_features x 1). NaN means missing. `invalid_argument` names the
+  /// column for an infinity or a number that is no category.
   Result<void> scale(std::span<const float> raw, std::span<float> out) const;
   /// Index of a class by name; -1 when the task does not have it.
   std::int32_t class_index(std::string_view class_name) const;

@@ -226,7 +226,7 @@ class TaskReader {
   }
 
   void read_group(const toml::table& table, const std::string& where) {
-    known_keys(table, where, {"name", "kind", "count", "minimum", "maximum", "categories"});
+    known_keys(table, where, {"name", "kind", "count", "minimum", "maximum", "missing", "categories"});
     FeatureGroup& group = task_.features.emplace_back();
     text(table, where, "name", group.name, Need::required);
     std::string kind = "numeric";
@@ -241,16 +241,48 @@ class TaskReader {
     small(table, where, "count", group.count);
     const bool minimum = number(table, where, "minimum", group.minimum, Need::optional);
     const bool maximum = number(table, where, "maximum", group.maximum, Need::optional);
-    const bool categories = small(table, where, "categories", group.categories);
+    double fill = 0;
+    const bool missing = number(table, where, "missing", fill, Need::optional);
+    if (missing) group.missing = fill;
+    const bool categories = read_categories(table, where, group);
     if (group.kind == FeatureGroup::Kind::categorical) {
       if (minimum || maximum) {
         refuse(line_of(where + (minimum ? ".minimum" : ".maximum")),
                "a categorical group has no minimum or maximum; give it 'categories'");
       }
+      if (missing) {
+        refuse(line_of(where + ".missing"), "a categorical group needs no 'missing'; without a category all its columns are 0");
+      }
       if (!categories) refuse(line_of(where), fmt::format("'{}.categories' is missing", where));
     } else if (categories) {
       refuse(line_of(where + ".categories"), "a numeric group has no categories; is kind = \"categorical\" meant?");
     }
+  }
+
+  /// How many, or their names.
+  bool read_categories(const toml::table& table, const std::string& where, FeatureGroup& group) {
+    const auto* node = table.get("categories");
+    if (node == nullptr || !node->is_array()) {
+      if (node != nullptr && !node->is_integer()) {
+        wrong_kind(*node, where + ".categories", "a whole number or an array of texts");
+        return true;
+      }
+      return small(table, where, "categories", group.categories);
+    }
+    find(table, where, "categories", Need::optional);
+    const auto& array = *node->as_array();
+    if (array.empty()) refuse(node->source().begin.line, fmt::format("'{}.categories' must not be empty", where));
+    for (std::size_t i = 0; i < array.size() && !error_; ++i) {
+      const auto at = fmt::format("{}.categories[{}]", where, i);
+      lines_[at] = array[i].source().begin.line;
+      if (!array[i].is_string()) {
+        wrong_kind(array[i], at, "a text in quotes");
+      } else {
+        group.category_names.push_back(array[i].as_string()->get());
+      }
+    }
+    group.categories = static_cast<std::uint32_t>(group.category_names.size());
+    return true;
   }
 
   std::string_view source_;
@@ -304,11 +336,20 @@ std::string to_toml(const Task& task) {
   for (const auto& group : task.features) {
     out += fmt::format("[[features]]\nname = {}\nkind = \"{}\"\ncount = {}\n", quoted(group.name),
                        name(group.kind), group.count);
-    if (group.kind == FeatureGroup::Kind::categorical) {
-      out += fmt::format("categories = {}\n\n", group.categories);
+    if (group.kind == FeatureGroup::Kind::numeric) {
+      out += fmt::format("minimum = {}\nmaximum = {}\n", decimal(group.minimum), decimal(group.maximum));
+      if (group.missing) {
+        out += fmt::format("missing = {}  # stands for a missing value; one more column tells 0 or 1\n",
+                           decimal(*group.missing));
+      }
+    } else if (group.category_names.empty()) {
+      out += fmt::format("categories = {}\n", group.categories);
     } else {
-      out += fmt::format("minimum = {}\nmaximum = {}\n\n", decimal(group.minimum), decimal(group.maximum));
+      out += "categories = [\n";
+      for (const auto& category : group.category_names) out += fmt::format("  {},\n", quoted(category));
+      out += "]\n";
     }
+    out += '\n';
   }
   out += fmt::format("[model]\nfamily = {}\nseed = {}\n", quoted(task.family), task.seed);
   out += "# gamma of the kernel exp(-gamma |x-y|^2 / 2) over scaled samples; 2 / median |x-y|^2 is a good one.\n";

@@ -27,11 +27,27 @@ inline Task example_task() {
   task.features = {{.name = "vibration", .kind = FeatureGroup::Kind::numeric, .count = 3, .maximum = 4},
                    {.name = "valve", .kind = FeatureGroup::Kind::categorical, .categories = 3}};
   task.classes = {"idle", "running", "worn"};
-  task.family = "rff-softmax";
+  task.family = "rff";
   task.params = {{"dimensions", 128}};
   task.seed = 1;
   task.bandwidth = 0.5;
   task.embedding_dimensions = 2;
+  return task;
+}
+
+/// The second worked example: names of categories, and a value for missing numbers.
+inline Task flow_task() {
+  Task task;
+  task.name = "flow";
+  task.features = {
+      {.name = "rate", .kind = FeatureGroup::Kind::numeric, .count = 2, .maximum = 8, .missing = 2},
+      {.name = "protocol",
+       .kind = FeatureGroup::Kind::categorical,
+       .categories = 3,
+       .category_names = {"icmp", "tcp", "udp"}}};
+  task.classes = {"normal", "scan"};
+  task.family = "rff";
+  task.bandwidth = 0.5;
   return task;
 }
 

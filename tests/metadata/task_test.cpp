@@ -11,6 +11,7 @@ using p2p::Bytes;
 using p2p::ErrorCode;
 using namespace p2p::metadata;
 using p2p::metadata::testing::example_task;
+using p2p::metadata::testing::flow_task;
 
 namespace {
 
@@ -29,7 +30,7 @@ kind = "categorical"
 categories = 3
 
 [model]
-family = "rff-softmax"
+family = "rff"
 seed = 1
 bandwidth = 0.5
 [model.params]
@@ -47,8 +48,8 @@ std::string pump(std::string_view from, std::string_view to) {
   return text.replace(at, from.size(), to);
 }
 
-std::string refusal(const std::string& toml) {
-  const auto task = parse_task(toml, "pump.toml");
+std::string refusal(const std::string& toml, const char* source = "pump.toml") {
+  const auto task = parse_task(toml, source);
   REQUIRE_FALSE(task);
   CHECK(task.error().code == ErrorCode::invalid_argument);
   return task.error().message;
@@ -76,7 +77,7 @@ classes = ["no", "yes"]
 [[features]]
 name = "x"
 [model]
-family = "online-random-forest"
+family = "orf"
 bandwidth = 1
 )",
                                "least.toml");
@@ -100,7 +101,7 @@ TEST_CASE("comments, order and layout of the file do not change the task's id; e
            {"minimum = 0", "minimum = 1e-300"},
            {"maximum = 4.0", "maximum = 4.0000000000000009"},
            {"categories = 3", "categories = 4"},
-           {"rff-softmax", "online-random-forest"},
+           {"\"rff\"", "\"orf\""},
            {"seed = 1", "seed = 2"},
            {"bandwidth = 0.5", "bandwidth = 0.25"},
            {"dimensions = 128", "dimensions = 129"},
@@ -126,7 +127,7 @@ TEST_CASE("an unknown key is refused with its line and the key that was probably
 
 TEST_CASE("a missing key is named, with the line of what it is missing from") {
   CHECK(refusal(pump("name = \"pump\"\n", "")) == "pump.toml:1: 'name' is missing");
-  CHECK(refusal(pump("family = \"rff-softmax\"\n", "")) == "pump.toml:15: 'model.family' is missing");
+  CHECK(refusal(pump("family = \"rff\"\n", "")) == "pump.toml:15: 'model.family' is missing");
   CHECK(refusal(pump("bandwidth = 0.5\n", "")) == "pump.toml:15: 'model.bandwidth' is missing");
   CHECK(refusal(pump("name = \"vibration\"\n", "")) == "pump.toml:4: 'features[0].name' is missing");
   CHECK(refusal(pump("categories = 3\n", "")) == "pump.toml:10: 'features[1].categories' is missing");
@@ -251,11 +252,32 @@ TEST_CASE("a task in any but its canonical form is refused, so that it has one i
 
 TEST_CASE("a task of a newer format is told from a damaged one") {
   Bytes bytes = canonical(example_task());
-  bytes[1] = 2;
+  bytes[1] = 3;
   REQUIRE_FALSE(decode_task(bytes));
   CHECK(decode_task(bytes).error().code == ErrorCode::version);
   bytes[1] = 0xc0;
   CHECK(decode_task(bytes).error().code == ErrorCode::malformed);
+}
+
+TEST_CASE("a task has the second format if and only if it needs it") {
+  Bytes plain = canonical(example_task()), named = canonical(flow_task());
+  CHECK(plain[1] == 1);
+  CHECK(named[1] == 2);
+  REQUIRE(decode_task(named));
+  CHECK(*decode_task(named) == flow_task());
+  plain[1] = 2;
+  named[1] = 1;
+  for (const auto& bytes : {plain, named}) {
+    REQUIRE_FALSE(decode_task(bytes));
+    CHECK(decode_task(bytes).error().code == ErrorCode::malformed);
+  }
+  Task only_missing = flow_task(), only_names = flow_task();
+  only_missing.features.pop_back();
+  only_names.features.erase(only_names.features.begin());
+  for (const auto& task : {only_missing, only_names}) {
+    CHECK(canonical(task)[1] == 2);
+    CHECK(decode_task(canonical(task)) == task);
+  }
 }
 
 TEST_CASE("scaling maps each numeric column's range to 0 .. 1, without a clamp, and categories to one-hot") {
@@ -300,4 +322,118 @@ TEST_CASE("a sample that cannot be is refused with the name of the column") {
   const auto result = narrow.scale(std::vector<float>{1e38f, 0, 0, 0}, out);
   REQUIRE_FALSE(result);
   CHECK_THAT(result.error().message, Contains("'vibration[0]'"));
+}
+
+namespace {
+
+constexpr const char* kFlow = R"(name = "flow"
+classes = ["normal", "scan"]
+
+[[features]]
+name = "rate"
+count = 2
+maximum = 8
+missing = 2
+
+[[features]]
+name = "protocol"
+kind = "categorical"
+categories = ["icmp", "tcp", "udp"]
+
+[model]
+family = "rff"
+bandwidth = 0.5
+)";
+
+std::string flow(std::string_view from, std::string_view to) {
+  std::string text = kFlow;
+  const auto at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+TEST_CASE("categories may have names, and a numeric group a value for what is missing") {
+  const auto task = parse_task(kFlow, "flow.toml");
+  REQUIRE(task);
+  CHECK(*task == flow_task());
+  CHECK(task->raw_features() == 3);
+  CHECK(task->scaled_features() == 2 * 2 + 3);
+  CHECK(*parse_task(to_toml(*task), "again") == *task);
+
+  Task odd = flow_task();
+  odd.features[0].missing = 1.0 / 3;
+  odd.features[1].category_names = {"a\"b", "\\", "ü"};
+  CHECK(*parse_task(to_toml(odd), "again") == odd);
+  odd.features[1].category_names = {"the only one"};
+  odd.features[1].categories = 1;
+  CHECK(*parse_task(to_toml(odd), "again") == odd);
+}
+
+TEST_CASE("names and order of categories, and the value for what is missing, are part of the task's id") {
+  const auto base = id(*parse_task(kFlow, "a"));
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"udp\"", "\"UDP\""},
+           {"\"icmp\", \"tcp\"", "\"tcp\", \"icmp\""},
+           {"[\"icmp\", \"tcp\", \"udp\"]", "3"},
+           {"missing = 2", "missing = 2.5"},
+           {"missing = 2\n", ""}}) {
+    INFO(from << " -> " << to);
+    const auto other = parse_task(flow(from, to), "b");
+    REQUIRE(other);
+    CHECK(id(*other) != base);
+  }
+  CHECK(id(*parse_task(flow("missing = 2", "missing = -0.0"), "c")) == id(*parse_task(flow("missing = 2", "missing = 0"), "d")));
+}
+
+TEST_CASE("impossible categories and values for what is missing are refused with their line") {
+  const struct {
+    const char *from, *to, *says;
+  } cases[] = {
+      {"\"udp\"", "\"tcp\"", "flow.toml:13: features[1].categories[2] is the second category named 'tcp'"},
+      {"\"udp\"", "\"\"", "flow.toml:13: features[1].categories[2] must not be empty"},
+      {"\"udp\"", "7", "flow.toml:13: 'features[1].categories[2]' must be a text in quotes, but is a whole number"},
+      {"[\"icmp\", \"tcp\", \"udp\"]", "[]", "flow.toml:13: 'features[1].categories' must not be empty"},
+      {"[\"icmp\", \"tcp\", \"udp\"]", "\"tcp\"",
+       "flow.toml:13: 'features[1].categories' must be a whole number or an array of texts, but is a text"},
+      {"missing = 2", "missing = 9", "flow.toml:8: features[0].missing must lie in the range, 0 to 8"},
+      {"missing = 2", "missing = nan", "flow.toml:8: features[0].missing must lie in the range, 0 to 8"},
+      {"missing = 2", "missing = \"2\"", "flow.toml:8: 'features[0].missing' must be a number, but is a text"},
+      {"\"udp\"]", "\"udp\"]\nmissing = 1", "flow.toml:14: a categorical group needs no 'missing'"},
+      {"count = 2", "count = 40000", "more than 65536 scaled columns"},
+  };
+  for (const auto& c : cases) {
+    INFO(c.from << " -> " << c.to);
+    CHECK_THAT(refusal(flow(c.from, c.to), "flow.toml"), Contains(c.says));
+  }
+}
+
+TEST_CASE("a missing number becomes the neutral value, and a column of its own tells that it was missing") {
+  const Task task = flow_task();
+  const float missing = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> out(7, 9.f);
+  REQUIRE(task.scale(std::vector<float>{4, missing, 1}, out));
+  CHECK(out == std::vector<float>{0.5f, 0.25f, 0, 1, 0, 1, 0});
+  REQUIRE(task.scale(std::vector<float>{missing, 8, missing}, out));
+  CHECK(out == std::vector<float>{0.25f, 1, 1, 0, 0, 0, 0});
+  REQUIRE(task.scale(std::vector<float>{missing, missing, 2}, out));
+  CHECK(out == std::vector<float>{0.25f, 0.25f, 1, 1, 0, 0, 1});
+}
+
+TEST_CASE("a hostile list of categories is refused before room is made for it") {
+  // A group that claims 2^32 - 1 categories, and one whose list is empty.
+  for (const bool empty : {true, false}) {
+    Encoder out;
+    out.array(9).integer(2).text("t").array(1).array(4).text("x").integer(1).integer(1);
+    if (empty) out.array(0);
+    Bytes bytes = out.take();
+    if (!empty) bytes.insert(bytes.end(), {0xdd, 0xff, 0xff, 0xff, 0xff});
+    Encoder rest;
+    rest.array(2).text("a").text("b").text("f").map(0).integer(1).real(1).integer(2);
+    const Bytes tail = rest.take();
+    bytes.insert(bytes.end(), tail.begin(), tail.end());
+    REQUIRE_FALSE(decode_task(bytes));
+    CHECK(decode_task(bytes).error().code == ErrorCode::malformed);
+  }
 }
