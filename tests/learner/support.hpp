@@ -94,6 +94,8 @@ inline ModelSpec spec_of(std::string_view family, std::uint32_t features = 6,
     spec.params = {{"dimensions", 16}};
   } else if (family == "orf") {
     spec.params = {{"trees", 8}, {"min_samples", 20}, {"max_leaves", 64}};
+  } else if (family == "arf") {
+    spec.params = {{"trees", 8}, {"max_leaves", 64}};
   }
   return spec;
 }
@@ -106,6 +108,7 @@ struct Knob {
 inline Knob knob_of(std::string_view family) {
   if (family == "rff") return {"learning_rate", 0.3, 0.07};
   if (family == "orf") return {"min_gain", 0.05, 0.07};
+  if (family == "arf") return {"lambda", 6, 5};
   return {"decay", 0.999, 0.98};
 }
 
