@@ -1,9 +1,12 @@
 #include "learner/drift/drift_monitor.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "learner/drift/adwin.hpp"
+#include "learner/drift/new_classes.hpp"
+#include "learner/drift/state.hpp"
 #include "learner/drift/threshold_test.hpp"
 #include "metadata/base/error.hpp"
 
@@ -12,9 +15,6 @@ namespace {
 
 /// Outcomes kept to say, once there is a drift, since when and in which classes.
 constexpr std::size_t kRecent = 1024;
-/// A class that was here is new again when it was away so many times its usual distance (e^-12 by
-/// chance).
-constexpr double kAbsence = 12;
 constexpr std::uint32_t kClassBatch = 12;
 constexpr std::uint32_t kClassStride = 2;
 
@@ -42,6 +42,31 @@ ThresholdTest::Options overall_test(const DriftMonitor::Options& o) {
   return out;
 }
 
+/// Everything that the state's meaning depends on; the number of classes first.
+std::array<double, 11> numbers_of(const DriftMonitor::Options& o) {
+  return {static_cast<double>(o.classes),
+          static_cast<double>(o.batch),
+          static_cast<double>(o.reference_batches),
+          static_cast<double>(o.minimum_batches),
+          o.permitted_loss,
+          o.chance,
+          static_cast<double>(o.minimum_class_count),
+          o.class_chance,
+          static_cast<double>(o.cooldown),
+          o.adwin_delta,
+          static_cast<double>(o.warmup)};
+}
+
+NewClasses::Options new_classes(const DriftMonitor::Options& o) {
+  NewClasses::Options out;
+  out.classes = o.classes;
+  out.reference = o.batch * o.reference_batches;
+  out.minimum_count = o.minimum_class_count;
+  out.chance = o.class_chance;
+  out.warmup = o.warmup;
+  return out;
+}
+
 }  // namespace
 
 std::string_view name(DriftCause cause) {
@@ -57,22 +82,6 @@ std::string_view name(DriftCause cause) {
 }
 
 struct DriftMonitor::State {
-  /// What is known of the appearances of one class. Sample numbers begin at 1.
-  struct Presence {
-    bool known = false;
-    bool due = false;         ///< new, and to be reported when the cooldown ends
-    std::uint64_t count = 0;  ///< appearances in all
-    std::uint64_t last = 0;   ///< the latest one
-    double distance = 0;      ///< usual number of samples from one to the next
-
-    // While it is new:
-    std::uint64_t first = 0;  ///< the appearance that ended its absence
-    std::uint32_t run = 0;    ///< appearances since, that one included
-    double absence = 0;       ///< samples without it before
-
-    /// The usual distance, with room for having been estimated from few.
-    double at_most() const { return distance * (1 + 2 / std::sqrt(static_cast<double>(count))); }
-  };
   struct Outcome {
     ClassIndex label;
     bool correct;
@@ -83,7 +92,7 @@ struct DriftMonitor::State {
         adwin({o.adwin_delta, std::max(o.adwin_delta, std::min(0.5, 25 * o.adwin_delta)), 8, 5}),
         overall(overall_test(o)),
         per_class(o.classes, ThresholdTest(class_test(o))),
-        presence(o.classes),
+        fresh(new_classes(o)),
         recent(kRecent) {}
 
   bool cooling() const { return samples < quiet_until; }
@@ -93,8 +102,6 @@ struct DriftMonitor::State {
     return static_cast<std::size_t>(std::min<std::uint64_t>(samples + 1 - errors_since, kRecent));
   }
 
-  /// Returns true when the class is new and has been seen often enough.
-  bool appeared(ClassIndex label);
   /// How many of the latest samples follow the likeliest rise of the error (of one class, or of
   /// all).
   std::size_t since_rise(ClassIndex only) const;
@@ -108,11 +115,10 @@ struct DriftMonitor::State {
   Adwin adwin;
   ThresholdTest overall;
   std::vector<ThresholdTest> per_class;
-  std::vector<Presence> presence;
+  NewClasses fresh;
   std::vector<Outcome> recent;  ///< ring; sample number s (from 1) lies at s % kRecent
   std::uint64_t samples = 0;
   std::uint64_t quiet_until = 0;
-  bool any_due = false;
   std::uint64_t errors_since = 1;  ///< outcomes before this sample number are no reference
 };
 
@@ -133,39 +139,6 @@ void DriftMonitor::State::forget_errors() {
 }
 
 void DriftMonitor::model_replaced() { state_->forget_errors(); }
-
-bool DriftMonitor::State::appeared(ClassIndex label) {
-  Presence& p = presence[static_cast<std::size_t>(label)];
-  const double gap = static_cast<double>(samples - p.last);
-  const bool never = p.count == 0;
-  const double reference = static_cast<double>(options.batch * options.reference_batches);
-  p.last = samples;
-  ++p.count;
-  if (samples <= options.warmup) {
-    p.known = true;
-  } else if (never || (p.known && gap >= reference && gap >= kAbsence * p.at_most())) {
-    p.known = false;
-    p.first = samples;
-    p.run = 0;
-    p.absence = gap;
-  }
-  if (p.known) {
-    if (!never)
-      p.distance += (gap - p.distance) * std::max(0.02, 1.0 / static_cast<double>(p.count - 1));
-    return false;
-  }
-  ++p.run;
-  // Were it only rare, its appearances would be spread evenly over absence and time since: the
-  // chance that all of them fall into the latter is (time / (absence + time))^run.
-  const double time = static_cast<double>(samples - p.first + 1);
-  const double chance = std::pow(time / (p.absence + time), p.run);
-  const bool fresh = p.run >= options.minimum_class_count && chance < options.class_chance;
-  if (fresh || time > p.absence) {
-    p.known = true;
-    p.distance = time / p.run;
-  }
-  return fresh;
-}
 
 std::size_t DriftMonitor::State::since_rise(ClassIndex only) const {
   // The split of what is kept into two rates that has the largest likelihood, the newer rate being
@@ -248,33 +221,16 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   const auto c = static_cast<std::size_t>(label);
   const double error = correct ? 0.0 : 1.0;
 
-  State::Presence& p = s.presence[c];
-  if (s.appeared(label)) p.due = s.any_due = true;
+  s.fresh.take(label);
   const DriftLevel by_adwin = s.adwin.update(error);
   const DriftLevel by_overall = s.overall.update(error);
   const DriftLevel by_class = s.per_class[c].update(error);
   if (s.samples <= s.options.warmup || s.cooling()) return {};
 
-  if (s.any_due) {
-    s.any_due = false;
-    std::vector<ClassIndex> fresh;
-    std::uint64_t earliest = s.samples;
-    for (std::size_t k = 0; k < s.presence.size(); ++k) {
-      State::Presence& other = s.presence[k];
-      // A class that came with the same change need not wait for a report of its own.
-      const double time = static_cast<double>(s.samples - other.first + 1);
-      const bool nearly = !other.known && other.run > 0 &&
-                          other.run + 1 >= s.options.minimum_class_count &&
-                          time < other.absence / 4;
-      if (!other.due && !nearly) continue;
-      fresh.push_back(static_cast<ClassIndex>(k));
-      earliest = std::min(earliest, other.first);
-      if (nearly) other.distance = time / other.run;
-      other.due = false;
-      other.known = true;
-    }
-    return s.report(DriftCause::new_class, std::move(fresh),
-                    static_cast<std::size_t>(s.samples - earliest) + 1);
+  if (s.fresh.due()) {
+    std::vector<ClassIndex> classes;
+    const std::size_t since = s.fresh.collect(classes);
+    return s.report(DriftCause::new_class, std::move(classes), since);
   }
   if (by_overall == DriftLevel::drift || by_adwin == DriftLevel::drift) {
     const std::size_t since = s.since_rise(kNoClass);
@@ -289,8 +245,7 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   }
 
   DriftSignal signal;
-  const bool new_soon = !p.known && p.run + 1 >= s.options.minimum_class_count;
-  if (new_soon) {
+  if (s.fresh.nearly(label)) {
     signal = {DriftLevel::warning, DriftCause::new_class, {label}, 1};
   } else if (by_overall == DriftLevel::warning || by_adwin == DriftLevel::warning) {
     signal.level = DriftLevel::warning;
@@ -299,6 +254,67 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
     signal = {DriftLevel::warning, DriftCause::class_error, {label}, 1};
   }
   return signal;
+}
+
+void DriftMonitor::grow(std::uint32_t classes) {
+  State& s = *state_;
+  s.options.classes = classes;
+  s.fresh.grow(classes);
+  s.per_class.resize(classes, ThresholdTest(class_test(s.options)));
+}
+
+Bytes DriftMonitor::encode() const {
+  const State& s = *state_;
+  ByteWriter out;
+  for (const double value : numbers_of(s.options)) out.put(value);
+  out.put(s.samples);
+  out.put(s.quiet_until);
+  out.put(s.errors_since);
+  s.fresh.encode(out);
+  s.adwin.encode(out);
+  s.overall.encode(out);
+  for (const ThresholdTest& test : s.per_class) test.encode(out);
+  for (std::size_t age = std::min<std::uint64_t>(s.samples, kRecent); age-- > 0;) {
+    const auto& [label, correct] = s.back(age);
+    out.put(static_cast<std::uint16_t>(2 * label + (correct ? 1 : 0)));
+  }
+  return out.take();
+}
+
+Result<DriftMonitor> DriftMonitor::decode(const Options& options, ByteView bytes) {
+  ByteReader in(bytes);
+  const auto wanted = numbers_of(options);
+  auto found = wanted;
+  for (double& value : found) value = in.get<double>();
+  // The number of classes is first, and may have grown.
+  if (in.ok() && (found[0] > wanted[0] || !std::equal(found.begin() + 1, found.end(), wanted.begin() + 1)))
+    return fail(ErrorCode::invalid_argument,
+                "the drift monitor was saved with other options; start it anew, or go back to those");
+  DriftMonitor out(options);
+  State& s = *out.state_;
+  StateReader state(in);
+  state.check(found[0] >= 1 && found[0] == std::floor(found[0]));
+  s.samples = state.count();
+  s.quiet_until = state.count(s.samples + options.cooldown);
+  s.errors_since = state.count(s.samples + 1);
+  state.check(s.errors_since >= 1);
+  if (!state.ok()) return tl::unexpected(state.result("the drift monitor").error());
+  if (auto read = s.fresh.decode(in); !read) return tl::unexpected(read.error());
+  if (auto read = s.adwin.decode(in); !read) return tl::unexpected(read.error());
+  if (auto read = s.overall.decode(in); !read) return tl::unexpected(read.error());
+  const auto classes = static_cast<std::size_t>(found[0]);
+  for (std::size_t c = 0; c < classes; ++c) {
+    if (auto read = s.per_class[c].decode(in); !read) return tl::unexpected(read.error());
+  }
+  state.check(s.fresh.labels() == s.samples);
+  for (std::uint64_t age = std::min<std::uint64_t>(s.samples, kRecent); state.ok() && age-- > 0;) {
+    const auto outcome = in.get<std::uint16_t>();
+    state.check(outcome / 2u < classes);
+    s.recent[(s.samples - age) % kRecent] = {static_cast<ClassIndex>(outcome / 2), outcome % 2 == 1};
+  }
+  state.check(in.at_end());
+  if (!state.ok()) return tl::unexpected(state.result("the drift monitor").error());
+  return out;
 }
 
 }  // namespace p2p::learner

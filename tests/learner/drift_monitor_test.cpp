@@ -1,0 +1,216 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "learner/drift/drift_monitor.hpp"
+#include "metadata/base/random.hpp"
+
+namespace p2p::learner {
+namespace {
+
+/// A stream of (label, correct) with an error rate per class and a mix of classes.
+struct Stream {
+  DriftMonitor monitor;
+  Random random;
+  std::vector<double> mix, error;
+  std::size_t count = 0;
+
+  Stream(std::uint64_t seed, std::vector<double> m, double e, DriftMonitor::Options options = {})
+      : monitor([&] {
+          options.classes = static_cast<std::uint32_t>(m.size());
+          return options;
+        }()),
+        random(seed),
+        mix(std::move(m)),
+        error(mix.size(), e) {}
+
+  DriftSignal step() {
+    double total = 0;
+    for (const double m : mix) total += m;
+    double u = random.uniform() * total;
+    std::size_t c = 0;
+    while (c + 1 < mix.size() && u >= mix[c]) u -= mix[c++];
+    ++count;
+    return monitor.update(static_cast<ClassIndex>(c), random.uniform() >= error[c]);
+  }
+  std::size_t drifts(int samples) {
+    std::size_t n = 0;
+    for (int i = 0; i < samples; ++i) n += step().level == DriftLevel::drift;
+    return n;
+  }
+  /// The first drift within so many samples, and how many it took.
+  std::pair<DriftSignal, std::size_t> first(std::size_t most) {
+    for (std::size_t i = 1; i <= most; ++i) {
+      auto signal = step();
+      if (signal.level == DriftLevel::drift) return {signal, i};
+    }
+    return {{}, 0};
+  }
+};
+
+const std::vector<double> kEven(10, 0.1);
+
+TEST_CASE("The monitor is silent on stationary streams of 10,000 samples") {
+  std::size_t total = 0;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    // Even, skewed, and two-class mixes, at errors from 0.05 to 0.4.
+    std::vector<double> mix = kEven;
+    if (seed % 3 == 1) mix = {0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.01};
+    if (seed % 3 == 2) mix = {0.7, 0.3};
+    Stream stream(seed, mix, 0.05 + 0.05 * static_cast<double>(seed % 8));
+    total += stream.drifts(10000);
+  }
+  // 600,000 samples; a rare class that is met late for the first time is rightly new.
+  CHECK(total <= 1);
+}
+
+TEST_CASE("A class that was never there is signalled as new after its third appearance") {
+  Stream stream(1, {0.5, 0.5, 0.0}, 0.1);
+  REQUIRE(stream.drifts(1000) == 0);
+  CHECK(stream.monitor.update(2, false).level != DriftLevel::drift);
+  for (int i = 0; i < 10; ++i) CHECK(stream.step().level != DriftLevel::drift);
+  CHECK(stream.monitor.update(2, false).level == DriftLevel::warning);
+  const DriftSignal signal = stream.monitor.update(2, false);
+  CHECK(signal.level == DriftLevel::drift);
+  CHECK(signal.cause == DriftCause::new_class);
+  CHECK(signal.classes == std::vector<ClassIndex>{2});
+  CHECK(signal.since == 13);
+}
+
+TEST_CASE("A new class with a share of five in a hundred is signalled within the promised time") {
+  std::vector<double> delays;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    auto mix = kEven;
+    mix[9] = 0;
+    Stream stream(seed, mix, 0.2);
+    REQUIRE(stream.drifts(2000) == 0);
+    stream.mix[9] = 0.9 * 0.05 / 0.95;
+    const auto [signal, n] = stream.first(1000);
+    REQUIRE(n > 0);
+    CHECK(signal.cause == DriftCause::new_class);
+    CHECK(signal.classes == std::vector<ClassIndex>{9});
+    CHECK(signal.since <= n);
+    delays.push_back(static_cast<double>(n));
+  }
+  std::sort(delays.begin(), delays.end());
+  // The third appearance comes after 60 samples in the mean; nothing can be said before it.
+  CHECK(delays[50] <= 75);
+  CHECK(delays[90] <= 150);
+}
+
+TEST_CASE("A class that went away and comes back is new again") {
+  int found = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Stream stream(seed, kEven, 0.2);
+    REQUIRE(stream.drifts(1500) == 0);
+    stream.mix[4] = 0;
+    REQUIRE(stream.drifts(500) == 0);
+    stream.mix[4] = 0.1;
+    const auto [signal, n] = stream.first(150);
+    found += n > 0 && signal.cause == DriftCause::new_class &&
+             signal.classes == std::vector<ClassIndex>{4};
+  }
+  CHECK(found >= 38);
+}
+
+TEST_CASE("A class that is rare is not new each time it shows up") {
+  std::size_t total = 0;
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    Stream stream(seed, {0.5, 0.48, 0.02}, 0.2);
+    total += stream.drifts(10000);
+  }
+  CHECK(total <= 1);
+}
+
+TEST_CASE("Two classes that come together are reported together") {
+  Stream stream(2, {0.5, 0.5, 0, 0}, 0.1);
+  REQUIRE(stream.drifts(1000) == 0);
+  for (const ClassIndex c : {2, 3, 2, 3})
+    REQUIRE(stream.monitor.update(c, false).level != DriftLevel::drift);
+  const DriftSignal signal = stream.monitor.update(2, false);
+  CHECK(signal.level == DriftLevel::drift);
+  CHECK(signal.classes == std::vector<ClassIndex>{2, 3});
+  CHECK(signal.since == 5);
+  stream.mix = {0.25, 0.25, 0.25, 0.25};
+  CHECK(stream.drifts(500) == 0);
+}
+
+TEST_CASE("A class that is due in the cooldown is reported when it ends, not lost") {
+  Stream stream(3, {0.5, 0.5, 0, 0}, 0.1);
+  REQUIRE(stream.drifts(1000) == 0);
+  for (int i = 0; i < 3; ++i) stream.monitor.update(2, false);
+  for (int i = 0; i < 10; ++i) REQUIRE(stream.step().level != DriftLevel::drift);
+  for (int i = 0; i < 3; ++i) CHECK(stream.monitor.update(3, false).level != DriftLevel::drift);
+  const auto [signal, n] = stream.first(100);
+  CHECK(n > 40);
+  CHECK(n <= 60);
+  CHECK(signal.classes == std::vector<ClassIndex>{3});
+}
+
+TEST_CASE("A change of the input is signalled for all classes within 50 samples") {
+  for (const double before : {0.15, 0.25}) {
+    for (std::uint64_t seed = 0; seed < 60; ++seed) {
+      Stream stream(seed, kEven, before);
+      REQUIRE(stream.drifts(2000) == 0);
+      std::fill(stream.error.begin(), stream.error.end(), 0.85);
+      const auto [signal, n] = stream.first(60);
+      CAPTURE(before, seed, n);
+      REQUIRE(n > 0);
+      CHECK(n <= 50);
+      CHECK(signal.cause == DriftCause::overall_error);
+      CHECK(signal.classes.empty());
+      CHECK(signal.since >= n / 2);
+      CHECK(signal.since <= n + 15);
+    }
+  }
+}
+
+TEST_CASE("A change in one class names that class") {
+  int named = 0, detected = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Stream stream(seed, {0.2, 0.2, 0.2, 0.2, 0.2}, 0.1);
+    REQUIRE(stream.drifts(2000) == 0);
+    stream.error[3] = 0.95;
+    const auto [signal, n] = stream.first(400);
+    detected += n > 0;
+    named += signal.classes == std::vector<ClassIndex>{3};
+  }
+  CHECK(detected == 40);
+  CHECK(named >= 36);
+}
+
+TEST_CASE("Nothing is signalled in the warm-up, nor twice for one change") {
+  Stream fresh(4, kEven, 0.9);
+  CHECK(fresh.drifts(200) == 0);
+  int twice = 0;
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    Stream stream(seed, kEven, 0.1);
+    REQUIRE(stream.drifts(1500) == 0);
+    std::fill(stream.error.begin(), stream.error.end(), 0.7);
+    twice += stream.drifts(3000) != 1;
+  }
+  CHECK(twice <= 1);
+}
+
+TEST_CASE("After a model was replaced its own errors are the reference") {
+  Stream stream(5, kEven, 0.05);
+  REQUIRE(stream.drifts(1000) == 0);
+  stream.monitor.model_replaced();
+  std::fill(stream.error.begin(), stream.error.end(), 0.5);
+  CHECK(stream.drifts(2000) == 0);
+}
+
+TEST_CASE("An improvement is no drift") {
+  Stream stream(6, kEven, 0.6);
+  REQUIRE(stream.drifts(1000) == 0);
+  std::fill(stream.error.begin(), stream.error.end(), 0.05);
+  CHECK(stream.drifts(2000) == 0);
+}
+
+TEST_CASE("Causes have names") {
+  CHECK(name(DriftCause::new_class) == "new_class");
+  CHECK(name(DriftCause::class_error) == "class_error");
+  CHECK(name(DriftCause::overall_error) == "overall_error");
+}
+
+}  // namespace
+}  // namespace p2p::learner
