@@ -117,15 +117,9 @@ Serving::Step Serving::learn(learner::Features x, learner::ClassIndex label) {
   window_.push(x, label, step.predicted);
   basis_->map(x, phi_);
   fingerprint_.add(phi_, label, correct);
-  step.signal = watch(label, correct);
+  step.signal = monitor_.update(label, correct);
   if (options_.checkpoint_every > 0) checkpoints_.after_sample(*model_, samples_);
   return step;
-}
-
-learner::DriftSignal Serving::watch(learner::ClassIndex label, bool correct) {
-  remembered_.push_back({label, correct});
-  if (remembered_.size() > kRemembered) remembered_.pop_front();
-  return monitor_.update(label, correct);
 }
 
 std::unique_ptr<learner::Model> Serving::replace(std::unique_ptr<learner::Model> next) {
@@ -208,15 +202,11 @@ Serving::Stretch Serving::since(std::uint64_t from) const {
 void Serving::save(learner::Snapshot& snapshot) const {
   ByteWriter seen;
   seen.put(samples_);
-  seen.put(static_cast<std::uint32_t>(remembered_.size()));
-  for (const auto& each : remembered_) {
-    seen.put(each.label);
-    seen.put(static_cast<std::uint8_t>(each.correct));
-  }
   snapshot.sections.push_back({"model", model_->encode()});
   snapshot.sections.push_back({"metrics", metrics_.encode()});
   snapshot.sections.push_back({"fingerprint", metadata::encode(fingerprint_.build())});
   snapshot.sections.push_back({"seen", seen.take()});
+  snapshot.sections.push_back({"drift", monitor_.encode()});
 }
 
 Result<void> Serving::load(const learner::Snapshot& snapshot) {
@@ -224,10 +214,12 @@ Result<void> Serving::load(const learner::Snapshot& snapshot) {
   const Bytes* metrics_bytes = snapshot.find("metrics");
   const Bytes* fingerprint_bytes = snapshot.find("fingerprint");
   const Bytes* seen_bytes = snapshot.find("seen");
+  const Bytes* drift_bytes = snapshot.find("drift");
   if (!model_bytes) return tl::unexpected(damaged("model"));
   if (!metrics_bytes) return tl::unexpected(damaged("metrics"));
   if (!fingerprint_bytes) return tl::unexpected(damaged("fingerprint"));
   if (!seen_bytes) return tl::unexpected(damaged("seen"));
+  if (!drift_bytes) return tl::unexpected(damaged("drift"));
 
   auto model = learner::decode_model(spec(), *model_bytes);
   if (!model) return tl::unexpected(model.error());
@@ -240,18 +232,10 @@ Result<void> Serving::load(const learner::Snapshot& snapshot) {
   }
   ByteReader reader(*seen_bytes);
   const auto samples = reader.get<std::uint64_t>();
-  const auto count = reader.get<std::uint32_t>();
-  if (!reader.ok() || count > kRemembered || count > samples) return tl::unexpected(damaged("seen"));
-  std::deque<Seen> remembered;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const auto label = reader.get<learner::ClassIndex>();
-    const auto correct = reader.get<std::uint8_t>();
-    if (label < 0 || static_cast<std::uint32_t>(label) >= spec().classes || correct > 1) {
-      return tl::unexpected(damaged("seen"));
-    }
-    remembered.push_back({label, correct == 1});
-  }
   if (!reader.ok() || !reader.at_end()) return tl::unexpected(damaged("seen"));
+  const auto options = monitor_options(task_, options_.drift);
+  auto monitor = learner::DriftMonitor::decode(options, *drift_bytes);
+  if (!monitor && monitor.error().code != ErrorCode::invalid_argument) return tl::unexpected(damaged("drift"));
 
   model_ = std::move(*model);
   metrics_ = std::move(*metrics);
@@ -262,10 +246,8 @@ Result<void> Serving::load(const learner::Snapshot& snapshot) {
   ++generation_;
   window_.clear();
   if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, samples_);
-  // The monitor has no bytes of its own: it is shown again what it saw last.
-  monitor_ = learner::DriftMonitor(monitor_options(task_, options_.drift));
-  remembered_.clear();
-  for (const auto& each : remembered) watch(each.label, each.correct);
+  // Under other options than those it was saved with it begins anew.
+  monitor_ = monitor ? std::move(*monitor) : learner::DriftMonitor(options);
   return {};
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -95,13 +94,7 @@ class Serving {
   Result<void> load(const learner::Snapshot& snapshot);
 
  private:
-  struct Seen {
-    learner::ClassIndex label;
-    bool correct;
-  };
   Serving(const metadata::Task& task, const Options& options, std::unique_ptr<learner::Model> model);
-  learner::DriftSignal watch(learner::ClassIndex label, bool correct);
-  static constexpr std::size_t kRemembered = 512;  // labels and hits that a restarted monitor is shown again
 
   const metadata::Task& task_;
   Options options_;
@@ -112,7 +105,6 @@ class Serving {
   learner::DriftMonitor monitor_;
   Checkpoints checkpoints_;
   std::shared_ptr<const learner::FourierBasis> basis_;
-  std::deque<Seen> remembered_;
   std::uint64_t samples_ = 0;
   std::uint64_t generation_ = 0;
   mutable std::vector<float> scaled_;

@@ -33,9 +33,10 @@ TEST_CASE("A former model that is clearly better comes back long before the watc
   CHECK(samples < 60);
 }
 
-TEST_CASE("Of two equal models the one in force stays") {
+TEST_CASE("Of two models that are as good as each other the one in force nearly always stays") {
   const auto task = make_task(kWorld);
-  for (std::uint64_t place = 1; place <= 10; ++place) {
+  int undone = 0;
+  for (std::uint64_t place = 1; place <= 40; ++place) {
     CAPTURE(place);
     Stream a(kWorld, place), b(kWorld, place + 100), stream(kWorld, place + 200);
     Watch watch(trained(task, a, 1500), {.samples = 200});
@@ -43,8 +44,9 @@ TEST_CASE("Of two equal models the one in force stays") {
     int samples = 0;
     const auto verdict = decide(watch, *now, task, stream, &samples);
     CHECK(samples <= 200);
-    CHECK(verdict == Watch::Verdict::keep);
+    undone += verdict == Watch::Verdict::roll_back;
   }
+  CHECK(undone <= 10);  // more than alpha, for they are as good only on average over the places
 }
 
 TEST_CASE(
