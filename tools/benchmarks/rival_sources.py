@@ -27,9 +27,9 @@ def _run(command, what, timeout=600, cwd=None):
     return done.stdout
 
 
-def python_package(folder, package, module, say):
-    """The interpreter of a venv below `folder` that can import `module`."""
-    venv = os.path.join(folder, "python")
+def python_package(folder, package, module, say, venv=""):
+    """The interpreter of a venv below `folder` that can import `module`; packages share one unless it is named."""
+    venv = os.path.join(folder, venv or "python")
     python = os.path.join(venv, "bin", "python")
     if not os.path.exists(python):
         say(f"making {venv}")
