@@ -7,7 +7,6 @@
 #include "tests/tools/files.hpp"
 #include "tools/cli/control_protocol.hpp"
 #include "tools/cli/exit_codes.hpp"
-#include "tools/cli/infer_task.hpp"
 #include "tools/cli/table.hpp"
 #include "tools/cli/toml_reader.hpp"
 
@@ -221,51 +220,6 @@ TEST_CASE("columns line up, counted in characters", "[tools]") {
   CHECK(bytes_text(999) == "999 B");
   CHECK(bytes_text(1500) == "1.5 KB");
   CHECK(bytes_text(2.5e6) == "2.5 MB");
-}
-
-TEST_CASE("a task is inferred with ranges, sorted classes and a bandwidth of the median rule",
-          "[tools]") {
-  const test::TemporaryDirectory dir;
-  // Two points, eight apart in the first column: scaled distance 1, so the median squared distance
-  // is 1 or 0.
-  std::string text = "a,b,y\n";
-  for (int i = 0; i < 10; ++i) text += i % 2 == 0 ? "0,5,10\n" : "8,5,9\n";
-  auto source = open_csv({.path = dir.write("d.csv", text)});
-  REQUIRE(source);
-  const auto inferred = infer_task(**source, {.name = "t"});
-  REQUIRE(inferred);
-  const auto& task = inferred->task;
-  CHECK(inferred->rows == 10);
-  CHECK(task.classes == std::vector<std::string>{"9", "10"});
-  REQUIRE(task.features.size() == 2);
-  CHECK(task.features[0].minimum == 0);
-  CHECK(task.features[0].maximum == 8);
-  CHECK(task.features[1].maximum == 6);  // a constant column still has a range
-  CHECK(task.bandwidth == Approx(2.0));
-  const auto back = metadata::parse_task(metadata::to_toml(task), "t");
-  REQUIRE(back);
-  CHECK(metadata::id(*back) == metadata::id(task));
-}
-
-TEST_CASE("what makes no task is refused with what would", "[tools]") {
-  const test::TemporaryDirectory dir;
-  const auto infer = [&](const std::string& text, const InferOptions& options) {
-    auto source = open_csv({.path = dir.write("d.csv", text)});
-    REQUIRE(source);
-    const auto task = infer_task(**source, options);
-    return task ? std::string("none") : task.error().text();
-  };
-  CHECK_THAT(infer("a,y\n1,u\n2,u\n", {}), Contains("at least two classes"));
-  CHECK_THAT(infer("a,y\n1,u\n1,v\n", {}), Contains("--bandwidth"));
-  CHECK(infer("a,y\n1,u\n1,v\n", {.bandwidth = 1}) == "none");
-  CHECK_THAT(infer("a,y\n1.5,u\n1,v\n", {.categorical = {"a"}}), Contains("column \"a\""));
-  CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.family = "oracle"}), Contains("oracle"));
-  CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.params = {{"zeal", 3}}}), Contains("zeal"));
-  CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.classes = {"u", "w"}}),
-             Contains("record 3") && Contains("\"v\""));
-  std::string many = "a,y\n";
-  for (int i = 0; i < 1100; ++i) many += std::to_string(i) + "," + std::to_string(i) + "\n";
-  CHECK_THAT(infer(many, {}), Contains("really a class"));
 }
 
 }  // namespace

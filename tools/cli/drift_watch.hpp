@@ -1,4 +1,4 @@
-// The drift detectors, by name, on the losses of one learner.
+// The drift detectors, by name, each with what it watches of one learner's stream.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "learner/drift/detector.hpp"
 #include "learner/model.hpp"
+#include "metadata/task.hpp"
 
 namespace p2p::tools {
 
@@ -22,12 +23,12 @@ class DriftWatch {
  public:
   virtual ~DriftWatch() = default;
   /// The level after this sample; on drift `kind` says more.
-  virtual learner::DriftLevel update(learner::ClassIndex label, bool correct, std::string& kind) = 0;
+  virtual learner::DriftLevel update(learner::Features x, learner::ClassIndex label, bool correct,
+                                     std::string& kind) = 0;
 };
 
 /// Names that make_drift_watch takes: learner's detectors, and "monitor", the node's own combination.
 std::vector<std::string> drift_watches();
-Result<std::unique_ptr<DriftWatch>> make_drift_watch(const std::string& name,
-                                                     const std::vector<std::string>& classes);
+Result<std::unique_ptr<DriftWatch>> make_drift_watch(const std::string& name, const metadata::Task& task);
 
 }  // namespace p2p::tools

@@ -69,8 +69,8 @@ struct SampleBlocks::State {
       const auto at = to.x.size();
       to.x.resize(at + width);
       if (auto ok = task.scale(row.x, std::span(to.x).subspan(at)); !ok) return refuse(ok.error());
-      counts.missing += static_cast<std::uint64_t>(
-          std::count_if(row.x.begin(), row.x.end(), [](float v) { return v != v; }));
+      counts.missing = coder.missing();
+      counts.unknown = coder.unknown();
       to.labels.push_back(*label);
       --samples_left;
       return true;
@@ -171,7 +171,7 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
     if (watch != nullptr) {
       const auto detect_from = Clock::now();
       for (std::size_t i = 0; i < block.rows(); ++i) {
-        const auto level = watch->update(block.labels[i], predicted[i] == block.labels[i], kind);
+        const auto level = watch->update(block.row(i), block.labels[i], predicted[i] == block.labels[i], kind);
         out.warnings += level == learner::DriftLevel::warning;
         if (level != learner::DriftLevel::drift) continue;
         if (out.alarms.size() == kMaxAlarms) {

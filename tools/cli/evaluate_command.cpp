@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "overlay/net/files.hpp"
@@ -103,6 +104,13 @@ Result<std::map<std::string, double>> parse_params(const std::vector<std::string
   return out;
 }
 
+/// The file's name up to its first point; a task's name is bounded.
+std::string task_name(const std::string& path) {
+  auto out = std::filesystem::path(path).filename().string();
+  out = out.substr(0, std::min(out.find('.'), metadata::kMaxNameBytes));
+  return out.empty() ? "data" : out;
+}
+
 /// What the run needs to know before it starts, and how many samples to expect (0: unknown).
 struct Prepared {
   metadata::Task task;
@@ -124,6 +132,9 @@ tl::unexpected<Refusal> refused(Error error, Context context) {
 Outcome<Prepared> prepare(const Options& options) {
   const auto params = parse_params(options.params);
   if (!params) return refused(params.error(), Context::config);
+  if (auto ok = check_options(options.data); !ok) {
+    return refused(ok.error(), ok.error().code == ErrorCode::invalid_argument ? Context::config : Context::data);
+  }
   Prepared out;
   if (!options.task.empty()) {
     const auto bytes = net::read_file(options.task, metadata::kMaxTaskBytes);
@@ -156,17 +167,16 @@ Outcome<Prepared> prepare(const Options& options) {
   }
   auto file = open_data(options.data);
   if (!file) return refused(file.error(), Context::data);
-  InferOptions infer{.name = "evaluate",
+  InferOptions infer{.name = task_name(file->path),
                      .family = options.model,
                      .params = *params,
                      .seed = options.seed,
                      .bandwidth = options.bandwidth,
                      .fallback_bandwidth = 1,
                      .categorical = {options.categorical.begin(), options.categorical.end()},
-                     .images = file->format == DataFormat::idx,
                      .rows = options.samples,
                      .check_model = false};
-  auto inferred = infer_task(*file->source, infer);
+  auto inferred = infer_task(*file, infer);
   if (!inferred) return refused(inferred.error(), Context::data);
   out.task = std::move(inferred->task);
   out.expected = inferred->rows - inferred->unlabelled;
@@ -191,14 +201,16 @@ Outcome<ExitCode> run(const Options& options) {
   if (!model) return refused(model.error(), Context::config);
   std::unique_ptr<DriftWatch> watch;
   if (options.detector != "none") {
-    auto made = make_drift_watch(options.detector, task.classes);
+    auto made = make_drift_watch(options.detector, task);
     if (!made) return refused(made.error(), Context::config);
     watch = std::move(*made);
   }
   if (!options.write_task.empty()) {
     if (auto ok = write_text(options.write_task, metadata::to_toml(task)); !ok) return refused(ok.error(), Context::run);
   }
-  auto file = open_data(options.data);
+  DataOptions data = options.data;
+  if (data.features == 0) data.features = task.raw_features();
+  auto file = open_data(data);
   if (!file) return refused(file.error(), Context::data);
   const auto opened_path = file->path;
   SampleBlocks blocks(std::move(*file), task, options.samples);
@@ -229,6 +241,7 @@ Outcome<ExitCode> run(const Options& options) {
     test.path = options.test;
     test.labels.clear();
     test.test_set = true;
+    test.features = task.raw_features();
     auto test_file = open_data(test);
     if (!test_file) return refused(test_file.error(), Context::data);
     report.test_data = test_file->path;
@@ -264,7 +277,7 @@ void add_evaluate_command(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("evaluate", "Measure a model on a data set: test each sample, then train on it");
   command
       ->add_option("--data", options->data.path,
-                   "CSV file, idx file of images, or a folder with an idx set; gzip or plain")
+                   "CSV, libsvm, ARFF or JSON lines, an idx file of images or its folder; gzip or plain")
       ->required();
   command->add_option("--model", options->model,
                       fmt::format("Model: {} (default: the task's)", fmt::join(learner::families(), ", ")));
@@ -277,6 +290,8 @@ void add_evaluate_command(CLI::App& app, Action& action) {
   command->add_option("--params", options->params, "Parameters of the model, NAME=NUMBER ...");
   command->add_option("--label", options->data.label, "Name of the label's column (default: the last one)");
   command->add_option("--labels", options->data.labels, "idx: the file of labels (default: found by name)");
+  command->add_flag("!--no-header", options->data.header, "CSV: the first line is data; columns are x1, x2, ...");
+  command->add_option("--features", options->data.features, "libsvm: how many (default: the largest index)");
   command->add_option("--ignore", options->data.ignore, "Columns that are passed over")->delimiter(',');
   command->add_option("--categorical", options->categorical, "Columns of numbers that are categories")->delimiter(',');
   command->add_option("--samples", options->samples, "Stop after so many (default: all)");

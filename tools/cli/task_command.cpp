@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -10,28 +9,18 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/infer_task.hpp"
 #include "tools/cli/output.hpp"
-#include "tools/data/byte_stream.hpp"
 
 namespace p2p::tools {
 
 namespace {
 
 struct Options {
-  std::string data, labels, label, out = "task.toml";
+  DataOptions data;
+  std::string out = "task.toml";
   std::vector<std::string> params, categorical;
   InferOptions infer;
   bool force = false, json = false;
 };
-
-/// Does the (inflated) file start as an IDX file does?
-Result<bool> is_idx(const std::string& path) {
-  auto stream = ByteStream::open(path);
-  if (!stream) return tl::unexpected(stream.error());
-  std::array<std::uint8_t, 3> start{};
-  const auto n = stream->read(start);
-  if (!n) return tl::unexpected(n.error());
-  return *n == 3 && start[0] == 0 && start[1] == 0 && start[2] == 8;
-}
 
 Result<void> parse_params(Options& options) {
   for (const auto& text : options.params) {
@@ -61,29 +50,16 @@ ExitCode make_task(Options& options) {
               {}},
         Context::config);
   }
-  const auto idx = is_idx(options.data);
-  if (!idx) return refuse(idx.error(), Context::data);
-  if (*idx != !options.labels.empty()) {
-    return refuse(
-        Error{ErrorCode::invalid_argument,
-              *idx ? fmt::format("{} is an idx file of images; name its labels with --labels",
-                                 options.data)
-                   : fmt::format(
-                         "--labels is for idx files; {} is none. For CSV name the label's column "
-                         "with --label",
-                         options.data),
-              {}},
-        Context::config);
+  if (auto ok = check_options(options.data); !ok) {
+    return refuse(ok.error(), ok.error().code == ErrorCode::invalid_argument ? Context::config : Context::data);
   }
-  options.infer.images = *idx;
+  auto data = open_data(options.data);
+  if (!data) return refuse(data.error(), Context::data);
   if (options.infer.name.empty()) {
-    options.infer.name = std::filesystem::path(options.data).filename().string();
+    options.infer.name = std::filesystem::path(data->path).filename().string();
     options.infer.name = options.infer.name.substr(0, options.infer.name.find('.'));
   }
-  auto source = *idx ? open_idx(options.data, options.labels)
-                     : open_csv({.path = options.data, .label = options.label});
-  if (!source) return refuse(source.error(), Context::data);
-  const auto inferred = infer_task(**source, options.infer);
+  const auto inferred = infer_task(*data, options.infer);
   if (!inferred) return refuse(inferred.error(), Context::data);
   // What is written must read back to the same task, or nodes would disagree about it.
   const auto text = metadata::to_toml(inferred->task);
@@ -100,6 +76,7 @@ ExitCode make_task(Options& options) {
                            {"name", task.name},
                            {"rows", inferred->rows},
                            {"features", task.raw_features()},
+                           {"scaled_features", task.scaled_features()},
                            {"classes", task.classes},
                            {"bandwidth", task.bandwidth},
                            {"missing_values", inferred->missing},
@@ -123,11 +100,16 @@ void add_task_command(CLI::App& app, Action& action) {
   options->infer.name.clear();
   auto* command = app.add_subcommand(
       "task", "Infer a task from a data set: features, ranges, classes, bandwidth");
-  command->add_option("--data", options->data, "CSV file, or idx file of images; gzip or plain")
+  command
+      ->add_option("--data", options->data.path,
+                   "CSV, libsvm, ARFF or JSON lines, an idx file of images or its folder; gzip or plain")
       ->required();
-  command->add_option("--labels", options->labels, "idx: the file of labels");
-  command->add_option("--label", options->label,
-                      "CSV: name of the label's column (default: the last one)");
+  command->add_option("--labels", options->data.labels, "idx: the file of labels (default: found by name)");
+  command->add_option("--label", options->data.label,
+                      "CSV, ARFF: name of the label's column (default: the last one)");
+  command->add_option("--ignore", options->data.ignore, "CSV, ARFF: columns that are passed over")->delimiter(',');
+  command->add_flag("!--no-header", options->data.header, "CSV: the first line is data; columns are x1, x2, ...");
+  command->add_option("--features", options->data.features, "libsvm: how many (default: the largest index)");
   command->add_option("--out", options->out, "Task file to write")->capture_default_str();
   command->add_option("--name", options->infer.name, "Name for people (default: from the file's)");
   command
@@ -136,7 +118,7 @@ void add_task_command(CLI::App& app, Action& action) {
       ->delimiter(',');
   command
       ->add_option("--categorical", options->categorical,
-                   "CSV: columns that hold categories 0, 1, 2, ...")
+                   "Columns of numbers that are categories; columns of text are anyway")
       ->delimiter(',');
   command->add_option("--family", options->infer.family, "Model family")->capture_default_str();
   command->add_option("--param", options->params,

@@ -1,24 +1,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <deque>
 #include <limits>
 #include <set>
 
 #include "tools/data/byte_stream.hpp"
+#include "tools/data/numbers.hpp"
 #include "tools/data/sample_source.hpp"
 
 namespace p2p::tools {
 
 namespace {
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 bool is_missing(std::string_view text) {
   static constexpr std::string_view kMissing[] = {"",    "NaN",  "nan",  "NAN", "NA",
@@ -83,32 +77,19 @@ class Fields {
   std::deque<std::string> unescaped_;
 };
 
-bool parse_number(std::string_view text, double& value, bool& too_large) {
-  too_large = false;
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end != text.data() + text.size() || text.empty()) return false;
-  if (status == std::errc::result_out_of_range) {
-    // Too small is 0, near enough; too large is no number that a model could take.
-    const auto e = text.find_first_of("eE");
-    too_large = e == std::string_view::npos || text.substr(e + 1, 1) != "-";
-    value = 0;
-    return true;
-  }
-  return status == std::errc{};
-}
-
 class CsvSource final : public SampleSource {
  public:
   enum class Role : std::uint8_t { feature, label, ignored };
 
+  /// `first_row`: a line that was read already, but is data; or empty.
   CsvSource(LineReader reader, char separator, std::vector<std::string> names,
-            std::vector<Role> roles, bool text)
+            std::vector<Role> roles, bool text, std::string first_row)
       : reader_(std::move(reader)),
         separator_(separator),
         names_(std::move(names)),
         roles_(std::move(roles)),
-        text_(text) {}
+        text_(text),
+        line_(std::move(first_row)) {}
 
   Result<Got> next(Row& out) override {
     const auto more = split_next();
@@ -179,12 +160,14 @@ class CsvSource final : public SampleSource {
  private:
   /// The fields of the next line that is not empty; false at the end.
   Result<bool> split_next() {
-    while (true) {
+    while (started_ || trim(line_).empty()) {
+      started_ = true;
       const auto more = reader_.next(line_);
       if (!more) return tl::unexpected(more.error());
       if (!*more) return false;
       if (!trim(line_).empty()) break;
     }
+    started_ = true;
     if (!fields_.split(line_, separator_)) {
       return fail(
           ErrorCode::malformed,
@@ -213,23 +196,24 @@ class CsvSource final : public SampleSource {
   std::vector<std::string> names_;
   std::vector<Role> roles_;
   bool text_;
+  bool started_ = false;
   std::string line_;
   Fields fields_;
 };
 
-/// A header of numbers like 0.25 or with the same number twice is the first row of a file without a
-/// header.
+/// Numbers like 0.25, or a number twice, are the first row of a file without a header.
 bool looks_like_data(const std::vector<std::string>& names) {
-  std::set<std::string> distinct;
-  bool fraction = false;
+  std::set<std::string_view> distinct;
+  bool fraction = false, all_numbers = true, repeated = false;
   for (const auto& name : names) {
     double value = 0;
     bool too_large = false;
-    if (!parse_number(name, value, too_large)) return false;
-    fraction = fraction || value != std::floor(value);
-    distinct.insert(name);
+    const bool number = parse_number(name, value, too_large);
+    all_numbers = all_numbers && number;
+    fraction = fraction || (number && value != std::floor(value));
+    repeated = repeated || (!distinct.insert(name).second && number);
   }
-  return fraction || distinct.size() < names.size();
+  return repeated || (fraction && all_numbers);
 }
 
 }  // namespace
@@ -269,12 +253,14 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
   }
   std::vector<std::string> names;
   for (std::size_t i = 0; i < fields.size(); ++i) names.emplace_back(fields[i]);
-  if (looks_like_data(names)) {
+  if (!options.header) {
+    for (std::size_t i = 0; i < names.size(); ++i) names[i] = fmt::format("x{}", i + 1);
+  } else if (looks_like_data(names)) {
     return fail(
         ErrorCode::malformed,
         fmt::format(
             "{}, line {}: this is data where a header is needed; add a first line that names the "
-            "columns",
+            "columns, or use --no-header",
             options.path, reader.number()));
   }
   const auto find_column = [&](const std::string& wanted,
@@ -318,7 +304,8 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
                             reader.number(), names.size()));
   }
   return std::unique_ptr<SampleSource>(std::make_unique<CsvSource>(
-      std::move(reader), separator, std::move(names), std::move(roles), options.text));
+      std::move(reader), separator, std::move(names), std::move(roles), options.text,
+      options.header ? std::string{} : std::move(header)));
 }
 
 }  // namespace p2p::tools

@@ -182,7 +182,36 @@ class JsonLineSource final : public SampleSource {
   bool ended_ = false, overlong_ = false, broken_ = false;
 };
 
+class JsonFileSource final : public SampleSource {
+ public:
+  explicit JsonFileSource(LineReader reader) : reader_(std::move(reader)) {}
+
+  Result<Got> next(Row& out) override {
+    do {
+      const auto more = reader_.next(line_);
+      if (!more) return tl::unexpected(more.error());
+      if (!*more) return Got::end;
+    } while (line_.find_first_not_of(" \t") == std::string::npos);
+    out.line = reader_.number();
+    if (auto ok = decode(line_, true, out); !ok) {
+      return fail(ok.error().code, fmt::format("{}, line {}: {}", reader_.path(), out.line, ok.error().message));
+    }
+    return Got::row;
+  }
+  std::uint32_t features() const override { return 0; }
+
+ private:
+  LineReader reader_;
+  std::string line_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<SampleSource>> open_json(const std::string& path) {
+  auto stream = ByteStream::open(path);
+  if (!stream) return tl::unexpected(stream.error());
+  return std::unique_ptr<SampleSource>(std::make_unique<JsonFileSource>(LineReader(std::move(*stream))));
+}
 
 std::unique_ptr<SampleSource> json_lines(int fd, bool text) {
   return std::make_unique<JsonLineSource>(fd, text);

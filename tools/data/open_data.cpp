@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "tools/data/byte_stream.hpp"
+#include "tools/data/numbers.hpp"
 
 namespace p2p::tools {
 
@@ -56,13 +57,58 @@ Result<std::string> images_in(const std::string& folder, bool test_set) {
   return *std::min_element(found.begin(), found.end());  // the plain one before the packed one
 }
 
+/// What the name says; csv for anything else.
+DataFormat format_by_name(std::string path) {
+  if (path.ends_with(".gz")) path.resize(path.size() - 3);
+  const auto ends = [&](std::initializer_list<std::string_view> endings) {
+    return std::any_of(endings.begin(), endings.end(), [&](auto ending) { return path.ends_with(ending); });
+  };
+  if (ends({".arff"})) return DataFormat::arff;
+  if (ends({".libsvm", ".svmlight", ".svm"})) return DataFormat::libsvm;
+  if (ends({".jsonl", ".ndjson", ".json"})) return DataFormat::json;
+  return DataFormat::csv;
+}
+
+/// "label 3:0.5 ...": is the second word, or the first of an unlabelled line, INDEX:NUMBER?
+bool looks_like_libsvm(std::string_view line) {
+  for (int i = 0; i < 2 && !line.empty(); ++i) {
+    const auto end = std::min(line.find_first_of(" \t"), line.size());
+    const auto word = line.substr(0, end);
+    const auto colon = word.find(':');
+    double value = 0;
+    bool too_large = false;
+    if (colon != std::string_view::npos && colon > 0 &&
+        std::all_of(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(colon),
+                    [](char c) { return c >= '0' && c <= '9'; }) &&
+        parse_number(word.substr(colon + 1), value, too_large)) {
+      return true;
+    }
+    line = trim(line.substr(end));
+  }
+  return false;
+}
+
+/// The content decides where it can: idx by its magic, the others by their first line that is no comment.
 Result<DataFormat> format_of(const std::string& path) {
   auto stream = ByteStream::open(path);
   if (!stream) return tl::unexpected(stream.error());
-  std::array<std::uint8_t, 3> start{};
+  std::array<std::uint8_t, 4096> start{};
   const auto n = stream->read(start);
   if (!n) return tl::unexpected(n.error());
-  if (*n == 3 && start[0] == 0 && start[1] == 0 && start[2] == 8) return DataFormat::idx;
+  if (*n >= 3 && start[0] == 0 && start[1] == 0 && start[2] == 8) return DataFormat::idx;
+  const auto by_name = format_by_name(path);
+  if (by_name != DataFormat::csv) return by_name;
+  std::string_view text(reinterpret_cast<const char*>(start.data()), *n);
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  while (!text.empty()) {
+    const auto end = std::min(text.find_first_of("\r\n"), text.size());
+    const auto line = trim(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.empty() || line.front() == '%' || line.front() == '#') continue;
+    if (line.front() == '@') return DataFormat::arff;
+    if (line.front() == '{') return DataFormat::json;
+    return looks_like_libsvm(line) ? DataFormat::libsvm : DataFormat::csv;
+  }
   return DataFormat::csv;
 }
 
@@ -72,6 +118,9 @@ std::string_view name(DataFormat format) {
   switch (format) {
     case DataFormat::csv: return "CSV";
     case DataFormat::idx: return "idx";
+    case DataFormat::libsvm: return "libsvm";
+    case DataFormat::arff: return "ARFF";
+    case DataFormat::json: return "JSON lines";
   }
   return "";
 }
@@ -80,7 +129,10 @@ std::string DataFile::place(std::uint64_t line) const {
   return fmt::format("{}, {} {}", path, format == DataFormat::idx ? "record" : "line", line);
 }
 
-Result<DataFile> open_data(const DataOptions& options) {
+namespace {
+
+/// The file that the options mean, and what it is; the source is not opened.
+Result<DataFile> find_file(const DataOptions& options) {
   DataFile out;
   out.path = options.path;
   std::error_code ignored;
@@ -92,30 +144,60 @@ Result<DataFile> open_data(const DataOptions& options) {
   const auto format = format_of(out.path);
   if (!format) return tl::unexpected(format.error());
   out.format = *format;
-  if (out.format != DataFormat::idx && !options.labels.empty()) {
+  return out;
+}
+
+}  // namespace
+
+Result<void> check_options(const DataOptions& options) {
+  const auto file = find_file(options);
+  if (!file) return tl::unexpected(file.error());
+  const bool has_columns = file->format == DataFormat::csv || file->format == DataFormat::arff;
+  if (!has_columns && (!options.label.empty() || !options.ignore.empty())) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("--labels is for idx files; {} is none. Name the label's column with --label", out.path));
+                fmt::format("--label and --ignore are for CSV and ARFF; {} is {}, whose columns have no names",
+                            file->path, name(file->format)));
   }
+  if (file->format != DataFormat::idx && !options.labels.empty()) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("--labels is for idx files; {} is {}. Name the label's column with --label", file->path,
+                            name(file->format)));
+  }
+  if (file->format == DataFormat::idx && options.labels.empty() && labels_beside(file->path).empty()) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{} is an idx file of images, and no file beside it has its labels; name it with --labels",
+                            file->path));
+  }
+  return {};
+}
+
+Result<DataFile> open_data(const DataOptions& options) {
+  if (auto ok = check_options(options); !ok) return tl::unexpected(ok.error());
+  auto file = find_file(options);
+  if (!file) return file;
+  const auto& path = file->path;
   Result<std::unique_ptr<SampleSource>> source;
-  switch (out.format) {
-    case DataFormat::idx: {
-      const auto labels = options.labels.empty() ? labels_beside(out.path) : options.labels;
-      if (labels.empty()) {
-        return fail(ErrorCode::invalid_argument,
-                    fmt::format("{} is an idx file of images, and no file beside it has its labels; name it "
-                                "with --labels",
-                                out.path));
-      }
-      source = open_idx(out.path, labels);
+  switch (file->format) {
+    case DataFormat::idx:
+      source = open_idx(path, options.labels.empty() ? labels_beside(path) : options.labels);
       break;
-    }
     case DataFormat::csv:
-      source = open_csv({.path = out.path, .label = options.label, .text = true, .ignore = options.ignore});
+      source = open_csv({.path = path, .label = options.label, .text = true, .ignore = options.ignore,
+                         .header = options.header});
+      break;
+    case DataFormat::libsvm:
+      source = open_libsvm(path, options.features);
+      break;
+    case DataFormat::arff:
+      source = open_arff({.path = path, .label = options.label, .ignore = options.ignore});
+      break;
+    case DataFormat::json:
+      source = open_json(path);
       break;
   }
   if (!source) return tl::unexpected(source.error());
-  out.source = std::move(*source);
-  return out;
+  file->source = std::move(*source);
+  return file;
 }
 
 }  // namespace p2p::tools

@@ -72,11 +72,30 @@ struct CsvOptions {
   bool unlabelled = false;  ///< all columns are features
   bool text = false;        ///< a cell may be text (Row::texts); else it is refused
   std::vector<std::string> ignore = {};  ///< columns that are passed over
+  bool header = true;       ///< false: the first line is data, and the columns are named x1, x2, ...
 };
-/// CSV with a header line, gzip or plain; comma, semicolon or tab, whichever the header has most
+/// CSV with a header line (or without), gzip or plain; comma, semicolon or tab, whichever the header has most
 /// of. Fields may be quoted; a quoted field ends on its line. Missing values: empty, NaN, NA, N/A,
 /// null, ?. An empty label means: predict only. Errors name file, line and column.
 Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options);
+
+/// LIBSVM / svmlight, gzip or plain: "label index:value ...", indices from 1, increasing, all others 0; "# ..."
+/// is a comment, "qid:..." is passed over. `features`: how many there are; 0: the largest index of the file,
+/// which is read once more for it. Rows are given dense. Errors name file and line.
+Result<std::unique_ptr<SampleSource>> open_libsvm(const std::string& path, std::uint32_t features = 0);
+
+struct ArffOptions {
+  std::string path = {};
+  std::string label = {};  ///< name of the class attribute; empty: the last one
+  std::vector<std::string> ignore = {};
+};
+/// ARFF (Weka), gzip or plain, dense rows or sparse ones {index value, ...}: numeric, nominal and string
+/// attributes; nominal values come as text, and what the file declares of them is told. "?" is missing.
+/// Refused: date and relational attributes, weights of instances. Errors name file, line and attribute.
+Result<std::unique_ptr<SampleSource>> open_arff(const ArffOptions& options);
+
+/// JSON lines from a file, gzip or plain; a line that does not parse ends it.
+Result<std::unique_ptr<SampleSource>> open_json(const std::string& path);
 
 /// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's; with
 /// `text` an element of x may be text.
