@@ -12,10 +12,12 @@ namespace p2p::learner {
 namespace {
 
 constexpr std::uint32_t kMaxTrees = 512;
+/// Samples that a tree's accuracy is taken over when it votes.
+constexpr float kRecent = 33;
 /// Of the record per class: about the latest 100 samples of the class count.
 constexpr float kJudgeDecay = 0.99f;
 /// Weight of a class after which a tree half knows it.
-constexpr float kHalfKnown = 200;
+constexpr float kHalfKnown = 1200;
 /// Two trees are told apart by the samples that only one of them gets right: at least so many, and a
 /// difference of two standard deviations. After kPatience samples without that the one behind goes.
 constexpr double kLeastApart = 10, kCertain = 4;
@@ -28,8 +30,8 @@ Result<std::unique_ptr<AdaptiveRandomForest>> AdaptiveRandomForest::make(const M
   Config config;
   config.trees = params.whole("trees", 10, 1, kMaxTrees);
   config.lambda = params.number("lambda", 6, 0.1, 20);
-  config.delta_warning = params.number("delta_warning", 0.01, 1e-12, 0.5);
-  config.delta_drift = params.number("delta_drift", 0.001, 1e-12, 0.5);
+  config.delta_warning = params.number("delta_warning", 0.02, 1e-12, 0.5);
+  config.delta_drift = params.number("delta_drift", 0.005, 1e-12, 0.5);
   config.share = params.number("share", 0.3, 0.01, 1);
   HoeffdingShape& shape = config.shape;
   shape.features = spec.features;
@@ -40,8 +42,8 @@ Result<std::unique_ptr<AdaptiveRandomForest>> AdaptiveRandomForest::make(const M
   shape.grace = static_cast<float>(params.number("grace", 50, 1, 1e6));
   shape.log_inverse_delta =
       static_cast<float>(std::log(1 / params.number("delta_split", 0.01, 1e-12, 0.5)));
-  shape.tie = static_cast<float>(params.number("tie", 0.05, 0.001, 1));
-  shape.patience = static_cast<float>(params.number("patience", 0.25, 0, 1));
+  shape.tie = static_cast<float>(params.number("tie", 0.08, 0.001, 1));
+  shape.persistence = static_cast<float>(params.number("persistence", 6, 0, 1e6));
   shape.max_depth = params.whole("max_depth", 60, 1, 200);
   shape.max_leaves = params.whole("max_leaves", 2048, 1, 1u << 16);
   const double memory = params.number("memory", 64, 1, 4096);
@@ -120,8 +122,7 @@ void AdaptiveRandomForest::scores(Features x, std::span<float> out) const {
   std::fill(out.begin(), out.end(), 0.0f);
   for (const Member& member : members_) {
     const Grown& front = member.front;
-    const auto accuracy = static_cast<float>((front.right + 1) / (front.seen + 1));
-    front.tree.guess(x, accuracy, out, scratch_);
+    front.tree.guess(x, front.say(), out, scratch_);
   }
   for (std::size_t c = 0; c < out.size(); ++c) out[c] *= weight_[c];
 }
@@ -136,8 +137,9 @@ void AdaptiveRandomForest::learn(Features x, ClassIndex y) { predict_then_learn(
 
 void AdaptiveRandomForest::judge(Grown& grown, bool hit, ClassIndex y, unsigned weight) const {
   grown.trained += weight > 0;
-  grown.seen += 1;
-  grown.right += hit;
+  // A plain mean at first.
+  grown.seen = std::min(grown.seen + 1, kRecent);
+  grown.accuracy += ((hit ? 1.0f : 0.0f) - grown.accuracy) / grown.seen;
   Record& record = grown.classes[static_cast<std::size_t>(y)];
   record.seen = record.seen * kJudgeDecay + 1;
   record.hit = record.hit * kJudgeDecay + (hit ? 1.0f : 0.0f);
@@ -159,10 +161,10 @@ ClassIndex AdaptiveRandomForest::predict_then_learn(Features x, ClassIndex y) {
     personal_ = true;
   }
   std::fill(scores_.begin(), scores_.end(), 0.0f);
+  bool changed = false;  // the set of trees
   for (Member& member : members_) {
     Grown& front = member.front;
-    const auto accuracy = static_cast<float>((front.right + 1) / (front.seen + 1));
-    const auto guess = front.tree.guess(x, accuracy, scores_, scratch_);
+    const auto guess = front.tree.guess(x, front.say(), scores_, scratch_);
     const bool hit = guess.said == y;
     const unsigned k = draw_weight();
     if (k > 0) front.tree.train(guess, y, static_cast<float>(k), scratch_, random_);
@@ -172,7 +174,7 @@ ClassIndex AdaptiveRandomForest::predict_then_learn(Features x, ClassIndex y) {
       const auto other = back.tree.guess(x, 0, {}, scratch_);
       if (k > 0) back.tree.train(other, y, static_cast<float>(k), scratch_, random_);
       judge(back, other.said == y, y, k);
-      if (member.guest) compare(member, hit, other.said == y);
+      if (member.guest) changed |= compare(member, hit, other.said == y);
     }
     const double miss = hit ? 0 : 1;
     if (member.warning.update(miss) == DriftLevel::drift && !member.guest) {
@@ -183,10 +185,15 @@ ClassIndex AdaptiveRandomForest::predict_then_learn(Features x, ClassIndex y) {
     if (member.drift.update(miss) == DriftLevel::drift) {
       ++events_.drifts;
       promote(member);
+      changed = true;
     }
   }
-  weigh(static_cast<std::size_t>(y));
   for (std::size_t c = 0; c < scores_.size(); ++c) scores_[c] *= weight_[c];
+  if (changed) {
+    weigh_all();
+  } else {
+    weigh(static_cast<std::size_t>(y));
+  }
   return static_cast<ClassIndex>(std::max_element(scores_.begin(), scores_.end()) -
                                  scores_.begin());
 }
@@ -202,10 +209,9 @@ void AdaptiveRandomForest::promote(Member& member) {
   member.guest = false;
   member.warning.reset();
   member.drift.reset();
-  weigh_all();
 }
 
-void AdaptiveRandomForest::compare(Member& member, bool front_hit, bool back_hit) {
+bool AdaptiveRandomForest::compare(Member& member, bool front_hit, bool back_hit) {
   ++member.together;
   member.only_front += front_hit && !back_hit;
   member.only_back += back_hit && !front_hit;
@@ -214,14 +220,16 @@ void AdaptiveRandomForest::compare(Member& member, bool front_hit, bool back_hit
   if (apart >= kLeastApart && ahead * ahead > kCertain * apart) {
     if (ahead > 0) {
       ++events_.promoted;
-      return promote(member);
+      promote(member);
+      return true;
     }
   } else if (member.together < kPatience) {
-    return;
+    return false;
   }
   ++events_.dismissed;
   member.back.reset();
   member.guest = false;
+  return false;
 }
 
 std::unique_ptr<Model> AdaptiveRandomForest::clone() const {
@@ -233,7 +241,7 @@ std::vector<AdaptiveRandomForest::TreeReport> AdaptiveRandomForest::report() con
   for (const Member& member : members_) {
     const Grown& front = member.front;
     out.push_back({front.tree.leaves(), front.tree.depth(), front.tree.active(), front.trained,
-                   (front.right + 1) / (front.seen + 1), member.back != nullptr});
+                   static_cast<double>(front.accuracy), member.back != nullptr});
   }
   return out;
 }

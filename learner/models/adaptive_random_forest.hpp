@@ -16,9 +16,9 @@ namespace p2p::learner {
 /// `delta_warning` a background tree starts to grow beside it, at `delta_drift` it gives its place to
 /// that one, or to an empty tree.
 ///
-/// score_c(x) = sum_t a_t p_t(c | x) / n_c, with p_t the answer of tree t, a_t its accuracy since it
-/// was planted, and n_c the number of trees that know class c. A tree knows a class by mass / (mass +
-/// 200) of the weight it was trained on, relative to the tree that knows it best: where all trees have
+/// score_c(x) = sum_t a_t^4 p_t(c | x) / n_c, with p_t the answer of tree t, a_t its accuracy over
+/// about the latest 33 samples, and n_c the number of trees that know class c. A tree knows a class by mass / (mass +
+/// 1200) of the weight it was trained on, relative to the tree that knows it best: where all trees have
 /// seen the same stream this is the paper's vote; after a merge it keeps the trees that never met a
 /// class from outvoting those that did.
 ///
@@ -34,7 +34,8 @@ namespace p2p::learner {
 /// References: Gomes et al., "Adaptive random forests for evolving data stream classification",
 /// Machine Learning 106, 2017; partition after Daga et al., "Cartel", SoCC 2019.
 ///
-/// Deviations: see HoeffdingTree and Adwin; the class weights n_c.
+/// Deviations: see HoeffdingTree and Adwin; the class weights n_c; a_t^4 (the paper: the accuracy since
+/// the tree was planted, not raised), because what a tree was worth before a change says little.
 ///
 /// Cost per sample: trees x (depth + features of a leaf x classes in it). Bounds: 2 trees x max_leaves
 /// leaves, and `memory` MiB of statistics.
@@ -63,7 +64,7 @@ class AdaptiveRandomForest final : public Model {
   struct TreeReport {
     std::uint32_t leaves, depth, observing;
     double trained;   ///< samples since it was planted
-    double accuracy;  ///< over these
+    double accuracy;  ///< of late
     bool background;  ///< whether another tree grows beside it
   };
   std::vector<TreeReport> report() const;
@@ -88,8 +89,11 @@ class AdaptiveRandomForest final : public Model {
   /// A tree with its record.
   struct Grown {
     HoeffdingTree tree;
-    double trained = 0, seen = 0, right = 0;
+    double trained = 0;
+    float seen = 0;      ///< samples that it answered, up to kRecent
+    float accuracy = 0;  ///< over about the latest kRecent of them
     std::vector<Record> classes;
+    float say() const { return accuracy * accuracy * accuracy * accuracy + 1e-6f; }
   };
   struct Member {
     Grown front;
@@ -114,7 +118,8 @@ class AdaptiveRandomForest final : public Model {
   void judge(Grown& grown, bool hit, ClassIndex y, unsigned weight) const;
   /// The back takes the place of the front, or an empty tree does.
   void promote(Member& member);
-  void compare(Member& member, bool front_hit, bool back_hit);
+  /// Whether the back took the place of the front.
+  bool compare(Member& member, bool front_hit, bool back_hit);
   double merit(std::span<const Record> records, std::span<const ClassIndex> classes) const;
   void weigh(std::size_t c);
   void weigh_all();

@@ -15,7 +15,7 @@ constexpr std::uint32_t kStateMagic = 0x31465241;  // "ARF1"
 constexpr std::uint32_t kMaxTrees = 512;
 constexpr double kMaxEvidence = 1e12;
 /// As if a tree that took a place had answered this many samples as well as the others do.
-constexpr double kTrust = 20;
+constexpr float kTrust = 20;
 
 tl::unexpected<Error> damaged(std::string_view what) {
   return fail(ErrorCode::malformed, fmt::format("the bytes of the model are damaged: {}", what));
@@ -173,21 +173,19 @@ Result<void> AdaptiveRandomForest::merge(const Part& part, const MergeOptions& o
                    [](const Incoming& a, const Incoming& b) { return a.merit > b.merit; });
   if (incoming.size() > room)
     incoming.erase(incoming.begin() + static_cast<std::ptrdiff_t>(room), incoming.end());
-  double seen = 0, right = 0;
+  float usual = 0;
   std::vector<std::pair<double, std::uint32_t>> worst;
   for (std::uint32_t i = 0; i < config_.trees; ++i) {
     const Grown& front = members_[i].front;
     worst.emplace_back(merit(front.classes, options.classes), i);
-    seen += front.seen;
-    right += front.right;
+    usual += front.accuracy / static_cast<float>(config_.trees);
   }
   std::sort(worst.begin(), worst.end());
-  const double usual = (right + 1) / (seen + 1);
   for (std::size_t i = 0; i < incoming.size(); ++i) {
     Member& member = members_[worst[i].second];
     Grown& grown = incoming[i].grown;
     grown.seen = kTrust;
-    grown.right = kTrust * usual;
+    grown.accuracy = usual;
     const bool empty = member.front.trained == 0;
     if (replace || empty) std::swap(member.front, grown);
     member.back = empty ? nullptr : std::make_unique<Grown>(std::move(grown));
@@ -204,7 +202,7 @@ Result<void> AdaptiveRandomForest::merge(const Part& part, const MergeOptions& o
 void AdaptiveRandomForest::write(ByteWriter& out, const Grown& grown) const {
   out.put(grown.trained);
   out.put(grown.seen);
-  out.put(grown.right);
+  out.put(grown.accuracy);
   for (const Record& record : grown.classes) {
     out.put(record.seen);
     out.put(record.hit);
@@ -215,11 +213,11 @@ void AdaptiveRandomForest::write(ByteWriter& out, const Grown& grown) const {
 
 Result<void> AdaptiveRandomForest::read(ByteReader& in, Grown& grown) const {
   grown.trained = in.get<double>();
-  grown.seen = in.get<double>();
-  grown.right = in.get<double>();
+  grown.seen = in.get<float>();
+  grown.accuracy = in.get<float>();
   if (!in.ok() || !(grown.trained >= 0 && grown.trained <= 2 * kMaxEvidence) ||
-      !(grown.seen >= 0 && grown.seen <= kMaxEvidence) ||
-      !(grown.right >= 0 && grown.right <= grown.seen)) {
+      !(grown.seen >= 0 && grown.seen <= 1e6f) ||
+      !(grown.accuracy >= 0 && grown.accuracy <= 1)) {
     return damaged("a tree's record is out of range");
   }
   for (Record& record : grown.classes) {

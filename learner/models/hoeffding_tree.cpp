@@ -91,6 +91,13 @@ HoeffdingTree::Guess HoeffdingTree::guess(Features x, float weight, std::span<fl
     }
   }
   if (guess.common == kNoClass) return guess;
+  guess.latest = leaf.latest;
+  const float shares_right = std::max(leaf.common_right, leaf.bayes_right);
+  if (guess.latest != kNoClass && leaf.latest_right > shares_right + shape_.persistence) {
+    guess.said = guess.latest;
+    if (!out.empty()) out[static_cast<std::size_t>(guess.latest)] += weight;
+    return guess;
+  }
   const bool by_bayes = guess.bayes != kNoClass && leaf.bayes_right > leaf.common_right;
   guess.said = by_bayes ? guess.bayes : guess.common;
   if (out.empty()) return guess;
@@ -147,6 +154,8 @@ void HoeffdingTree::train(const Guess& guess, ClassIndex y, float weight, const 
   Leaf& leaf = leaves_[guess.leaf];
   if (guess.common == y) leaf.common_right += weight;
   if (guess.bayes == y) leaf.bayes_right += weight;
+  if (guess.latest == y) leaf.latest_right += weight;
+  leaf.latest = y;
   Entry& entry = entry_of(guess.leaf, static_cast<std::uint32_t>(y));
   add_count(entry, weight);
   leaf.total += weight;
@@ -218,13 +227,9 @@ void HoeffdingTree::consider_split(std::uint32_t at, Random& random) {
   const SplitChoice choice = choose_split(rows_, {classes, seen}, shape_.subset);
   if (choice.best <= 0) return;
   const float range = std::log2(static_cast<float>(present));
-  const float square = range * range * shape_.log_inverse_delta * 0.5f;
-  const float bound = std::sqrt(square / leaf.total);
+  const float bound = std::sqrt(range * range * shape_.log_inverse_delta / (2 * leaf.total));
   const float gap = choice.best - std::max(0.0f, choice.second);
-  if (gap > bound || bound < shape_.tie) return split(at, choice, random);
-  const float deciding = std::max(gap, shape_.tie);
-  const float needed = square / (deciding * deciding);
-  leaf.next = std::max(leaf.next, leaf.total + shape_.patience * (needed - leaf.total));
+  if (gap > bound || bound < shape_.tie) split(at, choice, random);
 }
 
 void HoeffdingTree::split(std::uint32_t at, const SplitChoice& choice, Random& random) {

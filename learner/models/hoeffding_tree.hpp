@@ -22,7 +22,7 @@ struct HoeffdingShape {
   float grace = 0;             ///< weight in a leaf between two looks for a split
   float log_inverse_delta = 0; ///< ln(1 / delta) of the Hoeffding bound
   float tie = 0;               ///< a bound below this decides whatever the second best is
-  float patience = 0;          ///< share of the weight that a decision seems to lack to wait for
+  float persistence = 0;       ///< weight by which the latest class must have been right more often
 
   std::size_t stride() const { return lanes::padded(subset); }
 };
@@ -33,18 +33,19 @@ struct HoeffdingShape {
 ///     gain1 - gain2 > sqrt(R^2 ln(1/delta) / 2n),   or the right side is below `tie`.
 ///
 /// A leaf looks at `subset` features, drawn when it is made. It answers with its class shares or with
-/// naive Bayes over its Gaussians, whichever has been right for more weight so far.
+/// naive Bayes over its Gaussians, whichever has been right for more weight so far; or with the class
+/// that it saw last, where that has been right for `persistence` more than either (streams whose
+/// labels come in runs).
 ///
 /// When the forest has no row left for a leaf, the leaf with the least to gain (weight outside its
 /// commonest class) gives up its rows; it goes on counting classes.
 ///
 /// References: Domingos, Hulten, "Mining High-Speed Data Streams", KDD 2000; Gama, Rocha, Medas,
 /// "Accurate Decision Trees for Mining High-speed Data Streams", KDD 2003; Pfahringer, Holmes,
-/// Kirkby, "Handling Numeric Attributes in Hoeffding Trees", PAKDD 2008; Garcia-Martin et al.,
-/// "Hoeffding Trees with nmin adaptation", DSAA 2018 (`patience`).
+/// Kirkby, "Handling Numeric Attributes in Hoeffding Trees", PAKDD 2008.
 ///
-/// Deviations: what a split puts into a child is a class only where it has at least the weight of one
-/// unit; a feature that never varied has density 1 at its value and 0 elsewhere.
+/// Deviations: the latest class as an answer; a split puts a class into a child only with at least the
+/// weight of one; a feature that never varied has density 1 at its value and 0 elsewhere.
 ///
 /// Nodes lie in one array; children are neighbours and come after their parent. Copying is deep.
 /// Allocates when a leaf splits or meets a class that is new to it, and nothing otherwise.
@@ -58,6 +59,7 @@ class HoeffdingTree {
     ClassIndex said = kNoClass;      ///< the tree's answer; kNoClass where nothing was learned
     ClassIndex common = kNoClass;    ///< by class shares
     ClassIndex bayes = kNoClass;     ///< by naive Bayes
+    ClassIndex latest = kNoClass;    ///< the class that the leaf saw last
   };
   /// Room that a forest lends its trees for one call: (stride x 1) and (classes x 1).
   struct Scratch {
@@ -106,7 +108,8 @@ class HoeffdingTree {
     std::uint32_t first = kNone;  ///< of its classes, in the order they came
     float total = 0;              ///< weight of all classes
     float next = 0;               ///< total at which a split is looked for
-    float common_right = 0, bayes_right = 0;
+    float common_right = 0, bayes_right = 0, latest_right = 0;
+    ClassIndex latest = kNoClass;
     bool observes = true;
   };
   /// A class in a leaf.

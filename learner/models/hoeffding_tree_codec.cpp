@@ -86,6 +86,7 @@ void HoeffdingTree::write_part(ByteWriter& out, Precision precision) const {
     seeds.push_back(leaf.seed);
     right.push_back(leaf.common_right);
     right.push_back(leaf.bayes_right);
+    right.push_back(leaf.latest_right);
     known.push_back(0);
     for (std::uint32_t i = leaf.first; i != kNone; i = entries_[i].next) {
       const Entry& entry = entries_[i];
@@ -214,11 +215,12 @@ Result<void> HoeffdingTree::read_part(ByteReader& in, Precision precision, Rando
     leaves_[leaf].seed = in.get<std::uint32_t>();
     draw_features(leaf);
   }
-  std::vector<float> right(2 * std::size_t{count});
+  std::vector<float> right(3 * std::size_t{count});
   if (auto ok = get_levels(in, right, precision, kMaxCount); !ok) return ok;
   for (std::uint32_t leaf = 0; leaf < count; ++leaf) {
-    leaves_[leaf].common_right = right[2 * leaf];
-    leaves_[leaf].bayes_right = right[2 * leaf + 1];
+    leaves_[leaf].common_right = right[3 * leaf];
+    leaves_[leaf].bayes_right = right[3 * leaf + 1];
+    leaves_[leaf].latest_right = right[3 * leaf + 2];
   }
   if (in.remaining() < (total + 7) / 8) return refuse("it ends early");
   const std::vector<bool> has_row = get_bits(in, total);
@@ -292,6 +294,7 @@ void HoeffdingTree::write_state(ByteWriter& out) const {
     const Leaf& leaf = leaves_[node.next];
     out.put(leaf.total);
     out.put(leaf.next);
+    out.put(leaf.latest);
     out.put(static_cast<std::uint8_t>(leaf.observes));
   }
 }
@@ -302,10 +305,12 @@ Result<void> HoeffdingTree::read_state(ByteReader& in) {
   for (Leaf& leaf : leaves_) {
     leaf.total = in.get<float>();
     leaf.next = in.get<float>();
+    leaf.latest = in.get<ClassIndex>();
     leaf.observes = in.get<std::uint8_t>() != 0;
     const bool empty = leaf.first == kNone;
     if (!in.ok() || !(leaf.total >= 0 && leaf.total <= kMaxCount * 2) || !std::isfinite(leaf.next) ||
-        (leaf.total > 0) == empty) {
+        (leaf.total > 0) == empty || leaf.latest < kNoClass ||
+        leaf.latest >= static_cast<ClassIndex>(shape_.classes)) {
       return refuse("the state of a leaf is out of range");
     }
     for (std::uint32_t i = leaf.first; i != kNone; i = entries_[i].next) {
