@@ -20,6 +20,8 @@ constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 constexpr float kMaxWeight = 1e6f;
 constexpr float kMaxSquare = 1e12f;
 constexpr double kMaxEvidence = 1e12;
+/// What a class scores that was never seen.
+constexpr float kUnknown = -1e30f;
 /// Of a class that was first seen in the batch being filled.
 constexpr std::uint8_t kNew = 2;
 
@@ -151,14 +153,14 @@ void PerceptronLayers::scores(Features x, std::span<float> out) const {
   forward(x);
   for (std::size_t c = 0; c < out.size(); ++c) {
     // Written so that NaN becomes the lowest score.
-    out[c] = known_[c] != 0 && scores_[c] > kUnseen ? scores_[c] : kUnseen;
+    out[c] = known_[c] != 0 && scores_[c] > kUnknown ? scores_[c] : kUnknown;
   }
 }
 
 ClassIndex PerceptronLayers::predict(Features x) const {
   forward(x);
   ClassIndex best = 0;
-  float top = kUnseen;
+  float top = kUnknown;
   for (std::size_t c = 0; c < spec_.classes; ++c) {
     if (known_[c] == 0 || !(scores_[c] > top)) continue;
     top = scores_[c];

@@ -31,9 +31,10 @@ class Blobs {
 
   Sample of(ClassIndex y) {
     Sample s{std::vector<float>(features_), y};
-    const bool opposite = random_.uniform() >= 0.5 && curved_;
+    const bool opposite = random_.uniform() >= 0.5;
     const double blob =
-        static_cast<double>(y) + (opposite ? static_cast<double>(classes_) : 0.0);
+        curved_ ? static_cast<double>(y) + (opposite ? static_cast<double>(classes_) : 0.0)
+                : 2.0 * static_cast<double>(y);
     const double angle = 3.14159265358979 * blob / static_cast<double>(classes_);
     for (float& v : s.x) v = static_cast<float>(0.5 + 0.05 * random_.normal());
     s.x[0] = static_cast<float>(0.5 + 0.4 * std::cos(angle) + 0.04 * random_.normal());
@@ -88,10 +89,19 @@ inline ModelSpec spec_of(std::string_view family, std::uint32_t features = 6,
   spec.classes = classes;
   spec.seed = 42;
   spec.bandwidth = 8;
-  if (family == "rff") {
+  if (one_of(family, {"perceptron", "pa", "svm", "arow", "softmax", "ftrl"})) spec.bandwidth = 1;
+  if (one_of(family, {"svm", "softmax", "ftrl"})) {
+    spec.params = {{family == "ftrl" ? "alpha" : "learning_rate", 1}};
+  } else if (family == "pa") {
+    spec.params = {{"C", 1}};
+  } else if (family == "rff") {
     spec.params = {{"dimensions", 64}};
   } else if (family == "ridge") {
     spec.params = {{"dimensions", 16}};
+  } else if (family == "auto") {
+    spec.params = {{"trees", 2}, {"dimensions", 32}, {"hidden", 16}};
+  } else if (family == "mlp") {
+    spec.params = {{"hidden", 32}};
   } else if (family == "orf") {
     spec.params = {{"trees", 8}, {"min_samples", 20}, {"max_leaves", 64}};
   } else if (family == "arf") {
@@ -106,9 +116,13 @@ struct Knob {
   double usual, other;
 };
 inline Knob knob_of(std::string_view family) {
-  if (family == "rff") return {"learning_rate", 0.3, 0.07};
+  if (family == "rff") return {"learning_rate", 0.5, 0.07};
+  if (one_of(family, {"perceptron", "pa", "arow", "svm", "softmax"})) return {"decay", 0.99998, 0.98};
+  if (family == "ftrl") return {"beta", 0.1, 0.07};
   if (family == "orf") return {"min_gain", 0.05, 0.07};
   if (family == "arf") return {"lambda", 6, 5};
+  if (family == "auto") return {"window", 500, 400};
+  if (family == "mlp") return {"learning_rate", 0.1, 0.07};
   return {"decay", 0.999, 0.98};
 }
 
