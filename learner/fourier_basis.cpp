@@ -15,12 +15,18 @@
 
 namespace p2p::learner {
 
-/// W lies feature by feature, (dimensions x features) column-major: a feature that is zero costs
-/// nothing, and every output is summed in the same order whatever `dimensions` is, so a prefix is a
-/// prefix.
+namespace {
+
+constexpr std::size_t kTile = Kernels::kTile;
+
+}  // namespace
+
+/// Directions lie in tiles of kTile, each feature by feature (features x kTile): a tile's sums stay
+/// in registers while the features go by, and a feature that is zero costs nothing. Every output is
+/// summed in the order of the features whatever `dimensions` is, so a prefix is a prefix.
 struct FourierBasis::State {
   Options options;
-  std::vector<float> directions;
+  std::vector<float> tiles;
   std::vector<float> phases;
 };
 
@@ -28,16 +34,16 @@ FourierBasis::FourierBasis(const Options& options) : state_(std::make_unique<Sta
   P2P_ASSERT(options.features > 0 && options.dimensions > 0);
   P2P_ASSERT(options.bandwidth > 0 && std::isfinite(options.bandwidth));
   state_->options = options;
-  const std::size_t rows = options.dimensions;
-  state_->directions.resize(rows * options.features);
-  state_->phases.resize(rows);
+  const std::size_t tiles = (options.dimensions + kTile - 1) / kTile;
+  state_->tiles.resize(tiles * options.features * kTile);
+  state_->phases.resize(options.dimensions);
   Random random(options.seed);
-  const double deviation = std::sqrt(options.bandwidth);
-  for (std::size_t row = 0; row < rows; ++row) {
-    for (std::size_t feature = 0; feature < options.features; ++feature) {
-      state_->directions[feature * rows + row] = static_cast<float>(deviation * random.normal());
-    }
-    state_->phases[row] = static_cast<float>(2.0 * std::numbers::pi * random.uniform());
+  const double deviation = std::sqrt(options.bandwidth) / (2.0 * std::numbers::pi);
+  for (std::size_t row = 0; row < options.dimensions; ++row) {
+    float* tile = state_->tiles.data() + (row / kTile) * options.features * kTile + row % kTile;
+    for (std::size_t feature = 0; feature < options.features; ++feature)
+      tile[feature * kTile] = static_cast<float>(deviation * random.normal());
+    state_->phases[row] = static_cast<float>(random.uniform());
   }
 }
 
@@ -45,28 +51,46 @@ FourierBasis::~FourierBasis() = default;
 
 const FourierBasis::Options& FourierBasis::options() const { return state_->options; }
 
+void FourierBasis::project(const Sparse& x, std::span<float> sums) const {
+  const Kernels& k = kernels();
+  const float* tile = state_->tiles.data();
+  for (; sums.size() >= kTile; sums = sums.subspan(kTile)) {
+    k.project(tile, x, sums.data());
+    tile += state_->options.features * kTile;
+  }
+  if (sums.empty()) return;
+  float last[kTile] = {};
+  std::copy(sums.begin(), sums.end(), last);
+  k.project(tile, x, last);
+  std::copy_n(last, sums.size(), sums.begin());
+}
+
+void FourierBasis::map(const Sparse& x, std::span<float> out) const {
+  const Options& o = state_->options;
+  P2P_ASSERT(out.size() == o.dimensions);
+  std::copy(state_->phases.begin(), state_->phases.end(), out.begin());
+  project(x, out);
+  kernels().cosine(out.data(), out.size(), std::sqrt(2.0f / static_cast<float>(o.dimensions)));
+}
+
 void FourierBasis::map(Features x, std::span<float> out) const {
   const Options& o = state_->options;
   P2P_ASSERT(x.size() == o.features && out.size() == o.dimensions);
-  using Column = Eigen::Map<const Eigen::ArrayXf>;
-  const auto column = [&](std::size_t feature) {
-    return Column(state_->directions.data() + feature * o.dimensions, o.dimensions);
-  };
-  Eigen::Map<Eigen::ArrayXf> y(out.data(), o.dimensions);
-  y = Column(state_->phases.data(), o.dimensions);
-  // Four columns at a time, so that y is read and written once for four products.
-  std::size_t chosen[4];
-  std::size_t count = 0;
-  for (std::size_t feature = 0; feature < x.size(); ++feature) {
-    if (x[feature] == 0.0f) continue;
-    chosen[count++] = feature;
-    if (count < 4) continue;
-    count = 0;
-    y += (column(chosen[0]) * x[chosen[0]] + column(chosen[1]) * x[chosen[1]]) +
-         (column(chosen[2]) * x[chosen[2]] + column(chosen[3]) * x[chosen[3]]);
+  constexpr std::size_t kAtOnce = 256;
+  std::uint32_t index[kAtOnce + 16];
+  float value[kAtOnce + 16];
+  std::copy(state_->phases.begin(), state_->phases.end(), out.begin());
+  for (std::size_t from = 0; from < x.size(); from += kAtOnce) {
+    const auto part = x.subspan(from, std::min(kAtOnce, x.size() - from));
+    const std::size_t count = kernels().gather(part.data(), part.size(), index, value);
+    if (count == Kernels::kNotFinite) {
+      std::fill(out.begin(), out.end(), 0.0f);
+      return;
+    }
+    for (std::size_t i = 0; i < count; ++i) index[i] += static_cast<std::uint32_t>(from);
+    project({index, value, count}, out);
   }
-  for (std::size_t i = 0; i < count; ++i) y += column(chosen[i]) * x[chosen[i]];
-  y = y.cos() * std::sqrt(2.0f / static_cast<float>(o.dimensions));
+  kernels().cosine(out.data(), out.size(), std::sqrt(2.0f / static_cast<float>(o.dimensions)));
 }
 
 std::shared_ptr<const FourierBasis> FourierBasis::shared(const Options& options) {

@@ -6,10 +6,13 @@
 #include <fmt/format.h>
 
 #include "learner/model.hpp"
+#include "learner/models/adaptive_random_forest.hpp"
+#include "learner/models/auto_model.hpp"
+#include "learner/models/linear/families.hpp"
 #include "learner/models/naive_bayes.hpp"
 #include "learner/models/nearest_mean.hpp"
 #include "learner/models/online_random_forest.hpp"
-#include "learner/models/rff_softmax.hpp"
+#include "learner/models/perceptron_layers.hpp"
 #include "learner/models/ridge.hpp"
 
 namespace p2p::learner {
@@ -57,11 +60,20 @@ constexpr Family family() {
 }
 
 constexpr std::array kFamilies = {
-    family<RffSoftmax>(),
+    family<Perceptron>(),
+    family<PassiveAggressive>(),
+    family<LinearSvm>(),
+    family<Arow>(),
+    family<Softmax>(),
+    family<Ftrl>(),
+    family<Rff>(),
     family<OnlineRandomForest>(),
+    family<AdaptiveRandomForest>(),
     family<NaiveBayes>(),
     family<NearestMean>(),
     family<Ridge>(),
+    family<PerceptronLayers>(),
+    family<Auto>(),
 };
 
 constexpr auto kNames = [] {

@@ -18,6 +18,7 @@
 #include "learner/drift/threshold_test.hpp"
 #include "learner/fourier_basis.hpp"
 #include "learner/metrics.hpp"
+#include "learner/transfer/quantise.hpp"
 #include "metadata/base/random.hpp"
 
 namespace p2p::learner::bench {
@@ -26,8 +27,28 @@ namespace {
 /// Processor time of this process: other jobs on the machine count for less than on the wall.
 double seconds_used() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-ModelSpec spec_for(const DataSet& data, const std::string& family,
-                   const std::map<std::string, double>& params) {
+/// What name=value said on the command line. "only" names a family; other values are parameters of the families
+/// that have them.
+struct Settings {
+  std::map<std::string, double> params;
+  std::string only;
+
+  /// A setting of the benchmark itself.
+  std::size_t count(const std::string& name, std::size_t otherwise) const {
+    const auto found = params.find(name);
+    return found == params.end() ? otherwise : static_cast<std::size_t>(found->second);
+  }
+  /// The families to run.
+  std::vector<std::string> families() const {
+    std::vector<std::string> out;
+    for (const std::string_view name : learner::families()) {
+      if (only.empty() || only == name) out.emplace_back(name);
+    }
+    return out;
+  }
+};
+
+ModelSpec spec_for(const DataSet& data, const std::string& family, const Settings& settings) {
   ModelSpec spec;
   spec.family = family;
   spec.features = data.features;
@@ -35,16 +56,16 @@ ModelSpec spec_for(const DataSet& data, const std::string& family,
   spec.seed = 1;
   spec.bandwidth =
       median_bandwidth({data.x.data(), std::size_t{300} * data.features}, data.features);
-  for (const auto& [name, value] : params) {
-    const bool forest = name == "trees" || name == "tests" || name == "min_samples" ||
-                        name == "min_gain" || name == "max_depth" || name == "memory" ||
-                        name == "discard_margin" || name == "share";
+  for (const auto& [name, value] : settings.params) {
     if (name == "bandwidth") {
       spec.bandwidth *= value;
     } else if (name == "seed") {
       spec.seed = static_cast<std::uint64_t>(value);
-    } else if (forest == (family == "orf")) {
-      spec.params[name] = value;
+    } else {
+      ModelSpec with = spec;
+      with.params[name] = value;
+      const auto made = make_model(with);
+      if (made || made.error().message.find("has no parameter") == std::string::npos) spec = with;
     }
   }
   return spec;
@@ -59,17 +80,12 @@ std::unique_ptr<Model> make(const ModelSpec& spec) {
   return std::move(*made);
 }
 
-void accuracy(const std::string& folder, const std::map<std::string, double>& params) {
+void accuracy(const std::string& folder, const Settings& settings) {
   const DataSet train = read_idx(folder, "train"), test = read_idx(folder, "t10k");
   fmt::print("{}: {} + {} rows, bandwidth {:.5f}\n", folder, train.rows(), test.rows(),
              spec_for(train, "rff", {}).bandwidth);
-  for (const std::string_view family : families()) {
-    if (params.contains("only") &&
-        family != families()[static_cast<std::size_t>(params.at("only"))])
-      continue;
-    auto p = params;
-    p.erase("only");
-    auto model = make(spec_for(train, std::string(family), p));
+  for (const std::string& family : settings.families()) {
+    auto model = make(spec_for(train, family, settings));
     Prequential metrics(train.classes, 6000);
     const double start = seconds_used();
     for (std::size_t i = 0; i < train.rows(); ++i) {
@@ -80,7 +96,7 @@ void accuracy(const std::string& folder, const std::map<std::string, double>& pa
     std::size_t hits = 0;
     for (std::size_t i = 0; i < test.rows(); ++i) hits += model->predict(test.row(i)) == test.y[i];
     fmt::print(
-        "  {:<22} prequential {:.4f}  last 10 % {:.4f}  test {:.4f}  {:.1f} us/row  {} KiB (no "
+        "  {:<22} prequential {:.4f}  last 10 % {:.4f}  test {:.4f}  {:.2f} us/row  {} KiB (no "
         "change {:.3f})\n",
         family, metrics.accuracy(), metrics.windowed_accuracy(),
         static_cast<double>(hits) / static_cast<double>(test.rows()),
@@ -89,22 +105,18 @@ void accuracy(const std::string& folder, const std::map<std::string, double>& pa
   }
 }
 
-/// LEARNING.md 4.2: the target saw 5000 samples of classes 0-4, then all; the helper 20000 of all;
-/// the rows of the five new classes move 50 samples after the switch.
-void transfer(const std::string& folder, const std::map<std::string, double>& params) {
+/// LEARNING.md 4.2: the target saw 5000 (target=N) samples of classes 0-4, then all; the helper 20000 (helper=N)
+/// of all; the rows of the five new classes move 50 samples after the switch, at 32 bits (bits=N).
+void transfer(const std::string& folder, const Settings& settings) {
   const DataSet data = read_idx(folder, "train");
-  for (const std::string_view family : families()) {
-    if (params.contains("only") &&
-        family != families()[static_cast<std::size_t>(params.at("only"))])
-      continue;
-    auto p = params;
-    p.erase("only");
-    const ModelSpec spec = spec_for(data, std::string(family), p);
+  for (const std::string& family : settings.families()) {
+    const ModelSpec spec = spec_for(data, family, settings);
     auto helper = make(spec);
-    for (std::size_t i = 30000; i < 50000; ++i) helper->learn(data.row(i), data.y[i]);
+    for (std::size_t i = 30000; i < 30000 + settings.count("helper", 20000); ++i)
+      helper->learn(data.row(i), data.y[i]);
     auto target = make(spec);
     std::size_t at = 0;
-    for (std::size_t n = 0; n < 5000; ++at) {
+    for (std::size_t n = 0; n < settings.count("target", 5000); ++at) {
       if (data.y[at] > 4) continue;
       target->learn(data.row(at), data.y[at]);
       ++n;
@@ -128,9 +140,11 @@ void transfer(const std::string& folder, const std::map<std::string, double>& pa
       fmt::print("  to .85: {}  {} bytes\n", recovered, part ? part->bytes() : 0);
     };
     run("isolated", std::nullopt, {});
-    run("new", helper->partition(fresh), {fresh, MergeOptions::Mode::replace});
-    run("new,blend", helper->partition(fresh), {fresh, MergeOptions::Mode::blend});
-    run("full", helper->partition({}), {});
+    const auto bits = precision_of(static_cast<unsigned>(settings.count("bits", 32)));
+    if (!bits) return;
+    run("new", helper->partition(fresh, *bits), {fresh, MergeOptions::Mode::replace});
+    run("new,blend", helper->partition(fresh, *bits), {fresh, MergeOptions::Mode::blend});
+    run("full", helper->partition({}, *bits), {});
   }
 }
 
@@ -159,18 +173,13 @@ Sample changed(const DataSet& data, std::size_t i, Change change) {
 }
 
 /// How fast a learner alone follows: 6000 samples, the change, 3000 more.
-void adapt(const std::string& folder, const std::map<std::string, double>& params) {
+void adapt(const std::string& folder, const Settings& settings) {
   const DataSet data = read_idx(folder, "train");
-  for (const std::string_view family : families()) {
-    if (params.contains("only") &&
-        family != families()[static_cast<std::size_t>(params.at("only"))])
-      continue;
-    auto p = params;
-    p.erase("only");
+  for (const std::string& family : settings.families()) {
     for (const auto& [name, change] :
          {std::pair{"inverted", Change::inverted}, std::pair{"rotated", Change::rotated},
           std::pair{"labels", Change::labels}}) {
-      auto model = make(spec_for(data, std::string(family), p));
+      auto model = make(spec_for(data, family, settings));
       Prequential before(data.classes, 1000), after(data.classes, 200);
       for (std::size_t i = 0; i < 6000; ++i)
         before.add(data.y[i], model->predict_then_learn(data.row(i), data.y[i]));
@@ -252,15 +261,12 @@ void detectors() {
 
 /// The monitor on a real learner's errors: each seed is another order of the data and another class
 /// mix.
-void drift(const std::string& folder, const std::map<std::string, double>& params) {
+void drift(const std::string& folder, const Settings& settings) {
   const DataSet data = read_idx(folder, "train");
-  const auto seeds = params.contains("seeds") ? static_cast<std::uint64_t>(params.at("seeds")) : 20;
-  auto p = params;
-  p.erase("seeds");
-  p.erase("only");
-  const std::string family(
-      families()[params.contains("only") ? static_cast<std::size_t>(params.at("only")) : 0]);
-  const ModelSpec spec = spec_for(data, family, p);
+  const std::uint64_t seeds = settings.params.contains("seeds")
+                                  ? static_cast<std::uint64_t>(settings.params.at("seeds"))
+                                  : 20;
+  const ModelSpec spec = spec_for(data, settings.only.empty() ? "rff" : settings.only, settings);
   std::vector<std::vector<std::size_t>> by_class(data.classes);
   for (std::size_t i = 0; i < data.rows(); ++i)
     by_class[static_cast<std::size_t>(data.y[i])].push_back(i);
@@ -368,23 +374,27 @@ void drift(const std::string& folder, const std::map<std::string, double>& param
 int main(int argc, char** argv) {
   using namespace p2p::learner::bench;
   const std::string what = argc > 1 ? argv[1] : "";
-  std::map<std::string, double> params;
+  Settings settings;
   for (int i = 3; i < argc; ++i) {
     const std::string arg = argv[i];
     const auto equal = arg.find('=');
-    if (equal != std::string::npos)
-      params[arg.substr(0, equal)] = std::atof(arg.c_str() + equal + 1);
+    if (equal == std::string::npos) continue;
+    if (arg.starts_with("only=")) {
+      settings.only = arg.substr(equal + 1);
+    } else {
+      settings.params[arg.substr(0, equal)] = std::atof(arg.c_str() + equal + 1);
+    }
   }
   if (what == "accuracy" && argc > 2) {
-    accuracy(argv[2], params);
+    accuracy(argv[2], settings);
   } else if (what == "transfer" && argc > 2) {
-    transfer(argv[2], params);
+    transfer(argv[2], settings);
   } else if (what == "drift" && argc > 2) {
-    drift(argv[2], params);
+    drift(argv[2], settings);
   } else if (what == "detectors") {
     detectors();
   } else if (what == "adapt" && argc > 2) {
-    adapt(argv[2], params);
+    adapt(argv[2], settings);
   } else {
     fmt::print(
         stderr,

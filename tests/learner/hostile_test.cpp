@@ -202,27 +202,6 @@ TEST_CASE("Names, classes and evidence that cannot be are refused") {
   CHECK(model->merge({std::string(name), {}}, {}));  // an empty part is nothing, and no error
 }
 
-TEST_CASE("Rows with a number that is not finite or absurdly large are refused") {
-  auto helper = trained("rff", 14), model = trained("rff", 15);
-  const Part good = helper->partition({});
-  const std::size_t floats = (good.blocks[0].content.size() - 12) / 4;
-  for (const float bad :
-       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
-        -std::numeric_limits<float>::infinity(), 1e30f}) {
-    for (const std::size_t i : {std::size_t{0}, floats / 2 - 1, floats / 2, floats - 1}) {
-      Part part = good;
-      put_at(part.blocks[2].content, 12 + 4 * i, bad);
-      refuses(*model, part, ErrorCode::malformed);
-    }
-  }
-  Part part = good;
-  put_at(part.blocks[2].content, 12 + 4 * (floats - 1), -1.0f);  // an accumulator below zero
-  refuses(*model, part, ErrorCode::malformed);
-  part = good;
-  put_at(part.blocks[2].content, 8, std::uint32_t{3});  // another class inside than in the name
-  refuses(*model, part, ErrorCode::malformed);
-}
-
 /// A tree's content, written by hand.
 struct Forged {
   struct Node {

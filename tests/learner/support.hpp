@@ -123,6 +123,7 @@ inline Knob knob_of(std::string_view family) {
   if (family == "arf") return {"lambda", 6, 5};
   if (family == "auto") return {"window", 500, 400};
   if (family == "mlp") return {"learning_rate", 0.1, 0.07};
+  if (family == "nb") return {"decay", 0.997, 0.98};
   return {"decay", 0.999, 0.98};
 }
 

@@ -1,0 +1,56 @@
+// The families of linear rows, for the registry: which input and which rule each has, and its
+// parameters.
+#pragma once
+
+#include <memory>
+
+#include "learner/models/linear/gradient_rules.hpp"
+#include "learner/models/linear/linear_model.hpp"
+#include "learner/models/linear/margin_rules.hpp"
+
+namespace p2p::learner {
+
+/// Raw features under a rule that reads its parameters by itself: perceptron, pa, arow.
+template <typename R>
+struct LinearFamily {
+  static constexpr std::string_view kFamily = R::kFamily;
+  static Result<std::unique_ptr<LinearModel>> make(const ModelSpec& spec) {
+    Params params(spec);
+    auto rule = std::make_shared<const R>(params);
+    if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
+    return std::make_unique<LinearModel>(
+        spec, params.fingerprint(), Inputs::raw(spec.features, spec.bandwidth), std::move(rule));
+  }
+};
+using Perceptron = LinearFamily<PerceptronRule>;
+using PassiveAggressive = LinearFamily<PassiveAggressiveRule>;
+using Arow = LinearFamily<ArowRule>;
+
+/// Linear support vector machines, one against the rest: hinge losses by AdaGrad.
+struct LinearSvm {
+  static constexpr std::string_view kFamily = "svm";
+  static Result<std::unique_ptr<LinearModel>> make(const ModelSpec& spec);
+};
+
+/// Multinomial logistic regression over the raw features; with one_vs_rest = 1 a logistic
+/// regression per class.
+struct Softmax {
+  static constexpr std::string_view kFamily = "softmax";
+  static Result<std::unique_ptr<LinearModel>> make(const ModelSpec& spec);
+};
+
+/// FTRL-Proximal over hashed features; parameter bits (2 .. 16): 2^bits places per class.
+struct Ftrl {
+  static constexpr std::string_view kFamily = FtrlRule::kFamily;
+  static Result<std::unique_ptr<LinearModel>> make(const ModelSpec& spec);
+};
+
+/// Softmax rows over random Fourier and raw features; parameters dimensions and raw.
+///
+/// Reference: Rahimi, Recht, "Random Features for Large-Scale Kernel Machines", NIPS 2007.
+struct Rff {
+  static constexpr std::string_view kFamily = "rff";
+  static Result<std::unique_ptr<LinearModel>> make(const ModelSpec& spec);
+};
+
+}  // namespace p2p::learner
