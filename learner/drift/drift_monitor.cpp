@@ -6,6 +6,7 @@
 
 #include "learner/drift/adwin.hpp"
 #include "learner/drift/new_classes.hpp"
+#include "learner/drift/shiryaev_roberts.hpp"
 #include "learner/drift/state.hpp"
 #include "learner/drift/threshold_test.hpp"
 #include "metadata/base/error.hpp"
@@ -114,6 +115,7 @@ struct DriftMonitor::State {
   Options options;
   Adwin adwin;
   ThresholdTest overall;
+  ShiryaevRoberts rise;
   std::vector<ThresholdTest> per_class;
   NewClasses fresh;
   std::vector<Outcome> recent;  ///< ring; sample number s (from 1) lies at s % kRecent
@@ -135,6 +137,7 @@ void DriftMonitor::State::forget_errors() {
   adwin.reset();
   overall.reset();
   for (ThresholdTest& test : per_class) test.reset();
+  rise.reset();
   errors_since = samples + 1;
 }
 
@@ -222,8 +225,8 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   const double error = correct ? 0.0 : 1.0;
 
   s.fresh.take(label);
-  const DriftLevel by_adwin = s.adwin.update(error);
-  const DriftLevel by_overall = s.overall.update(error);
+  const DriftLevel overall =
+      std::max({s.adwin.update(error), s.rise.update(error), s.overall.update(error)});
   const DriftLevel by_class = s.per_class[c].update(error);
   if (s.samples <= s.options.warmup || s.cooling()) return {};
 
@@ -232,7 +235,7 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
     const std::size_t since = s.fresh.collect(classes);
     return s.report(DriftCause::new_class, std::move(classes), since);
   }
-  if (by_overall == DriftLevel::drift || by_adwin == DriftLevel::drift) {
+  if (overall == DriftLevel::drift) {
     const std::size_t since = s.since_rise(kNoClass);
     auto classes = s.responsible(since);
     return s.report(DriftCause::overall_error, std::move(classes), since);
@@ -247,7 +250,7 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   DriftSignal signal;
   if (s.fresh.nearly(label)) {
     signal = {DriftLevel::warning, DriftCause::new_class, {label}, 1};
-  } else if (by_overall == DriftLevel::warning || by_adwin == DriftLevel::warning) {
+  } else if (overall == DriftLevel::warning) {
     signal.level = DriftLevel::warning;
     signal.since = s.options.batch;
   } else if (by_class == DriftLevel::warning) {
@@ -272,6 +275,7 @@ Bytes DriftMonitor::encode() const {
   out.put(s.errors_since);
   s.fresh.encode(out);
   s.adwin.encode(out);
+  s.rise.encode(out);
   s.overall.encode(out);
   for (const ThresholdTest& test : s.per_class) test.encode(out);
   for (std::size_t age = std::min<std::uint64_t>(s.samples, kRecent); age-- > 0;) {
@@ -301,6 +305,7 @@ Result<DriftMonitor> DriftMonitor::decode(const Options& options, ByteView bytes
   if (!state.ok()) return tl::unexpected(state.result("the drift monitor").error());
   if (auto read = s.fresh.decode(in); !read) return tl::unexpected(read.error());
   if (auto read = s.adwin.decode(in); !read) return tl::unexpected(read.error());
+  if (auto read = s.rise.decode(in); !read) return tl::unexpected(read.error());
   if (auto read = s.overall.decode(in); !read) return tl::unexpected(read.error());
   const auto classes = static_cast<std::size_t>(found[0]);
   for (std::size_t c = 0; c < classes; ++c) {

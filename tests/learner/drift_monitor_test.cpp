@@ -206,6 +206,178 @@ TEST_CASE("An improvement is no drift") {
   CHECK(stream.drifts(2000) == 0);
 }
 
+TEST_CASE("A class that comes in runs is not new each time its run begins") {
+  // Labels in runs of 20 on average, as most recorded streams have them.
+  std::size_t drifts = 0;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    DriftMonitor monitor({.classes = 4});
+    Random random(seed);
+    ClassIndex label = 0;
+    for (int i = 0; i < 20000; ++i) {
+      if (random.uniform() < 0.05) label = static_cast<ClassIndex>(random.below(4));
+      const bool drift = monitor.update(label, random.uniform() < 0.9).level == DriftLevel::drift;
+      drifts += drift && i >= 2000;  // before that a class may rightly be new
+    }
+  }
+  CHECK(drifts <= 1);
+}
+
+TEST_CASE("A warning comes before most drifts that are not abrupt, early enough to fetch something, and seldom else") {
+  int warned = 0, drifted = 0;
+  std::size_t stable_warnings = 0, lead = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Stream stream(seed, kEven, 0.1);
+    bool before = false;
+    for (int i = 0; i < 5000; ++i) {
+      const bool warning = stream.step().level == DriftLevel::warning;
+      stable_warnings += warning && !before;
+      before = warning;
+    }
+    std::size_t first = 0;
+    for (std::size_t i = 1; i <= 4000; ++i) {
+      std::fill(stream.error.begin(), stream.error.end(), 0.1 + 0.25 * std::min(1.0, static_cast<double>(i) / 1000));
+      const DriftSignal signal = stream.step();
+      if (signal.level == DriftLevel::warning && first == 0) first = i;
+      if (signal.level != DriftLevel::drift) continue;
+      ++drifted;
+      warned += first > 0;
+      if (first > 0) lead += i - first;
+      break;
+    }
+  }
+  CAPTURE(warned, drifted, stable_warnings, lead);
+  CHECK(drifted == 40);
+  CHECK(warned >= 36);
+  CHECK(lead >= 30u * static_cast<std::size_t>(warned));
+  CHECK(stable_warnings <= 40);  // in 200,000 stable samples
+}
+
+bool same(const DriftSignal& a, const DriftSignal& b) {
+  return a.level == b.level && a.cause == b.cause && a.classes == b.classes && a.since == b.since;
+}
+
+TEST_CASE("A monitor goes on bit-identically from its bytes, before, in and after a drift") {
+  DriftMonitor::Options options;
+  options.classes = 10;
+  Stream stream(11, kEven, 0.15);
+  stream.mix[7] = 0;
+  for (int round = 0; round < 40; ++round) {
+    if (round == 12) stream.mix[7] = 0.1;                                       // a new class
+    if (round == 20) std::fill(stream.error.begin(), stream.error.end(), 0.8);  // all inputs
+    if (round == 28) stream.error[3] = 0.95;
+    if (round == 33) stream.monitor.model_replaced();
+    for (int i = 0; i < 67; ++i) stream.step();
+    const Bytes bytes = stream.monitor.encode();
+    auto decoded = DriftMonitor::decode(options, bytes);
+    REQUIRE(decoded);
+    CHECK(decoded->encode() == bytes);
+    // Both see the same samples from here on.
+    Stream fork(0, kEven, 0);
+    fork.random = stream.random;
+    fork.mix = stream.mix;
+    fork.error = stream.error;
+    fork.monitor = std::move(*decoded);
+    Stream original(0, kEven, 0);
+    original.random = stream.random;
+    original.mix = stream.mix;
+    original.error = stream.error;
+    std::swap(original.monitor, stream.monitor);
+    for (int i = 0; i < 150; ++i) {
+      CAPTURE(round, i);
+      REQUIRE(same(fork.step(), original.step()));
+    }
+    CHECK(fork.monitor.encode() == original.monitor.encode());
+    std::swap(original.monitor, stream.monitor);
+    stream.random = original.random;
+  }
+}
+
+TEST_CASE("A monitor's class set grows, while it runs and between saving and loading") {
+  Stream stream(12, {0.5, 0.5}, 0.1);
+  REQUIRE(stream.drifts(1000) == 0);
+  const Bytes bytes = stream.monitor.encode();
+  DriftMonitor::Options options;
+  options.classes = 4;
+  auto decoded = DriftMonitor::decode(options, bytes);
+  REQUIRE(decoded);
+  stream.monitor.grow(4);
+  CHECK(stream.monitor.encode() == decoded->encode());
+  for (DriftMonitor* monitor : {&stream.monitor, &*decoded}) {
+    CHECK(monitor->update(3, false).level != DriftLevel::drift);
+    CHECK(monitor->update(3, false).level == DriftLevel::warning);
+    const DriftSignal signal = monitor->update(3, false);
+    CHECK(signal.level == DriftLevel::drift);
+    CHECK(signal.classes == std::vector<ClassIndex>{3});
+  }
+  // The other way round it does not fit.
+  options.classes = 2;
+  const auto shrunk = DriftMonitor::decode(options, stream.monitor.encode());
+  REQUIRE(!shrunk);
+  CHECK(shrunk.error().code == ErrorCode::invalid_argument);
+}
+
+TEST_CASE("A monitor saved with other options, or cut short anywhere, is refused with a reason") {
+  Stream stream(13, {0.4, 0.3, 0.3}, 0.2);
+  stream.drifts(1500);
+  const Bytes bytes = stream.monitor.encode();
+  DriftMonitor::Options options;
+  options.classes = 3;
+  options.batch = 70;
+  const auto other = DriftMonitor::decode(options, bytes);
+  REQUIRE(!other);
+  CHECK(other.error().code == ErrorCode::invalid_argument);
+  options.batch = 35;
+  REQUIRE(DriftMonitor::decode(options, bytes));
+  for (std::size_t length = 0; length < bytes.size(); length += length < 300 ? 1 : 37) {
+    CAPTURE(length);
+    const auto cut = DriftMonitor::decode(options, ByteView(bytes).first(length));
+    REQUIRE(!cut);
+    CHECK(cut.error().code == ErrorCode::malformed);
+  }
+  Bytes longer = bytes;
+  longer.push_back(0);
+  CHECK(!DriftMonitor::decode(options, longer));
+}
+
+TEST_CASE("A monitor made from damaged bytes is refused or works, whatever the bytes say") {
+  Stream stream(14, {0.4, 0.3, 0.3, 0}, 0.2);
+  stream.drifts(1200);
+  stream.monitor.update(3, false);
+  stream.monitor.update(3, false);
+  const Bytes bytes = stream.monitor.encode();
+  DriftMonitor::Options options;
+  options.classes = 4;
+  Random random(15);
+  int refused = 0;
+  for (int trial = 0; trial < 3000; ++trial) {
+    Bytes damaged = bytes;
+    for (std::uint64_t k = random.below(4); k < 4; ++k) {
+      // Most of the bytes are outcomes: half of the damage goes to what comes before them.
+      const std::size_t reach = random.uniform() < 0.5 ? 1200 : damaged.size();
+      auto& byte = damaged[random.below(std::min(reach, damaged.size()))];
+      byte = random.uniform() < 0.3 ? 0xFF : static_cast<std::uint8_t>(random.next());
+    }
+    auto decoded = DriftMonitor::decode(options, damaged);
+    refused += !decoded;
+    if (!decoded) continue;
+    for (int i = 0; i < 200; ++i) {
+      const DriftSignal signal =
+          decoded->update(static_cast<ClassIndex>(random.below(4)), random.uniform() < (i < 100 ? 0.8 : 0.1));
+      REQUIRE(signal.classes.size() <= 4);
+      if (signal.level != DriftLevel::stable) REQUIRE(signal.since >= 1);
+    }
+    REQUIRE(decoded->encode().size() <= bytes.size() + 8192);
+  }
+  CHECK(refused > 1000);
+}
+
+TEST_CASE("Degenerate streams: one class only, always right, always wrong") {
+  for (const double error : {0.0, 1.0}) {
+    Stream stream(16, {1.0}, error);
+    CHECK(stream.drifts(20000) == 0);
+  }
+}
+
 TEST_CASE("Causes have names") {
   CHECK(name(DriftCause::new_class) == "new_class");
   CHECK(name(DriftCause::class_error) == "class_error");
