@@ -92,7 +92,7 @@ class Refusals(Case):
         header = "a,b,c,d,class\n"
         for text, words in ((header + "1,2,3,4,north\n1,2,3,north\n", ["bad.csv, line 3", "4 fields"]),
                             (header + "1,2,inf,4,north\n", ["line 2, column 3 (c)", "not finite"]),
-                            (header + "1,2,x,4,north\n", ["line 2, column 3 (c)", "no number"]),
+                            (header + "1,2,x,4,north\n", ["line 2", "\"c\"", "no number"]),
                             (header + "1,2,3,4,up\n", ["bad.csv", "2", "unknown class \"up\"", "east, north"]),
                             ("a,b,class\n1,2,north\n", ["2 features", "task has 4"]),
                             ("", ["is empty"])):

@@ -20,6 +20,7 @@
 #include "tools/cli/config.hpp"
 #include "tools/cli/control_protocol.hpp"
 #include "tools/cli/table.hpp"
+#include "tools/data/row_coder.hpp"
 #include "tools/data/sample_source.hpp"
 
 namespace p2p::tools {
@@ -67,7 +68,7 @@ void check_source(Report& report, const NodeConfig& config, const metadata::Task
   const auto& from = config.source;
   if (!from.finite()) return report.ok("source", "nothing to open beforehand");
   auto source = from.kind == SourceConfig::Kind::csv
-                    ? open_csv({.path = from.path, .label = from.label})
+                    ? open_csv({.path = from.path, .label = from.label, .text = true})
                     : open_idx(from.images, from.labels);
   if (!source) return report.bad("source", source.error(), Context::data);
   const auto& file = from.kind == SourceConfig::Kind::csv ? from.path : from.images;
@@ -81,6 +82,11 @@ void check_source(Report& report, const NodeConfig& config, const metadata::Task
   Row row;
   const auto got = (*source)->next(row);
   if (!got) return report.bad("source", got.error(), Context::data);
+  if (*got == SampleSource::Got::row) {
+    if (auto ok = RowCoder(task).code(row); !ok) {
+      return report.bad("source", fmt::format("{}, line {}: {}", file, row.line, ok.error().text()), ExitCode::data);
+    }
+  }
   if (*got == SampleSource::Got::row && row.labelled) {
     if (auto label = resolve_label(task.classes, row.label); !label) {
       return report.bad("source", fmt::format("{}: {}", file, label.error().text()),

@@ -40,7 +40,7 @@ void WakeUp::clear() const {
 }
 
 Runner::Runner(NodeConfig config, metadata::Task task, LineWriter& out)
-    : config_(std::move(config)), task_(std::move(task)), out_(out) {}
+    : config_(std::move(config)), task_(std::move(task)), coder_(task_), out_(out) {}
 
 Runner::~Runner() {
   if (control_loop_) {

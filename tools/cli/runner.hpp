@@ -15,6 +15,7 @@
 #include "tools/cli/config.hpp"
 #include "tools/cli/exit_codes.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/data/row_coder.hpp"
 #include "tools/data/sample_source.hpp"
 
 namespace p2p::net {
@@ -97,6 +98,7 @@ class Runner {
 
   NodeConfig config_;
   metadata::Task task_;
+  RowCoder coder_;
   LineWriter& out_;
   WakeUp wake_;
   int signals_ = -1;

@@ -18,13 +18,13 @@ Result<void> Runner::open_source() {
       if (flags < 0)
         return fail(ErrorCode::io, "standard input is closed; use source.kind = \"none\"");
       ::fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK);
-      source_ = json_lines(STDIN_FILENO);
+      source_ = json_lines(STDIN_FILENO, true);
       break;
     }
     case SourceConfig::Kind::csv:
     case SourceConfig::Kind::idx: {
       auto opened = from.kind == SourceConfig::Kind::csv
-                        ? open_csv({.path = from.path, .label = from.label})
+                        ? open_csv({.path = from.path, .label = from.label, .text = true})
                         : open_idx(from.images, from.labels);
       if (!opened) return tl::unexpected(opened.error());
       source_ = std::move(*opened);
@@ -127,20 +127,18 @@ bool Runner::take_row() {
   if (*got != SampleSource::Got::row) return false;
   ++rows_;
   ++paced_;
-  const Row& row = pending.row;
+  Row& row = pending.row;
   const bool goes_on = source_->goes_on_after_error();
   const auto refuse = [&](const std::string& what) {
     process_batch();
     return refuse_row(
         Error{ErrorCode::malformed,
-              fmt::format("{}{} {}: {}", place(), goes_on ? "line" : "record", row.line, what),
+              fmt::format("{}{} {}: {}", place(),
+                          config_.source.kind == SourceConfig::Kind::idx ? "record" : "line", row.line, what),
               {}},
         row.line, goes_on);
   };
-  if (row.x.size() != task_.raw_features()) {
-    return refuse(
-        fmt::format("{} features where the task has {}", row.x.size(), task_.raw_features()));
-  }
+  if (auto ok = coder_.code(row); !ok) return refuse(ok.error().text());
   if (row.labelled) {
     auto label = resolve_label(task_.classes, row.label);
     if (!label) return refuse(label.error().text());
