@@ -6,6 +6,11 @@
 #include "learner/drift/state.hpp"
 
 namespace p2p::learner {
+namespace {
+
+constexpr double kBoldest = 0.9;  ///< share of the stake that one value can lose at most
+
+}  // namespace
 
 EmbeddingTest::EmbeddingTest(const Options& options)
     : options_(options), values_(std::size_t{3} * options.dimensions) {
@@ -29,7 +34,7 @@ void EmbeddingTest::restart() {
 void EmbeddingTest::reset() {
   std::fill(values_.begin(), values_.end(), 0.0);
   restart();
-  reference_n_ = apart_ = 0;
+  reference_n_ = apart_ = passed_ = 0;
   skipped_ = 0;
 }
 
@@ -82,15 +87,17 @@ DriftLevel EmbeddingTest::update_vector(std::span<const float> phi) {
   // |phi| <= sqrt(2), |m0| <= sqrt(2): no loss is larger than this.
   const double worst = std::sqrt(apart) * 2 * std::sqrt(2.0) + 3 / reference_n_ + options_.slack * apart;
   const double best = gain_squares_ > 0 ? gain_ / gain_squares_ : 0;
-  const double bet = worst > 0 ? std::clamp(best, 0.0, 0.5 / worst) : 0;
+  const double bet = worst > 0 ? std::clamp(best, 0.0, kBoldest / worst) : 0;
   const double factor = std::max(0.0, 1 + bet * v);
   gain_ += fade * (v - gain_);
   gain_squares_ += fade * (v * v - gain_squares_);
   evidence_ = (1 + evidence_) * factor;
   page_ = std::max(1.0, page_) * factor;
   if (evidence_ >= options_.run_length) {
-    for (std::size_t k = 0; k < reference.size(); ++k) reference[k] = held[k] / held_n_;
-    reference_n_ = std::min(held_n_, static_cast<double>(options_.most));
+    // Of those held apart the first may come from before the change: the fading mean is the cleaner start.
+    std::copy(latest.begin(), latest.end(), reference.begin());
+    reference_n_ = std::min(held_n_, options_.latest);
+    passed_ = held_n_ - reference_n_;
     restart();
     return DriftLevel::drift;
   }
@@ -105,7 +112,7 @@ DriftLevel EmbeddingTest::update_vector(std::span<const float> phi) {
 void EmbeddingTest::encode(ByteWriter& out) const {
   out.put(options_.dimensions);
   out.put(skipped_);
-  for (const double value : {reference_n_, held_n_, gain_, gain_squares_, evidence_, page_, apart_})
+  for (const double value : {reference_n_, held_n_, passed_, gain_, gain_squares_, evidence_, page_, apart_})
     out.put(value);
   out.put_array(std::span<const double>(values_));
 }
@@ -117,6 +124,7 @@ Result<void> EmbeddingTest::decode(ByteReader& in) {
   skipped_ = state.whole(options_.stride - 1);
   reference_n_ = state.number(0, options_.most);
   held_n_ = state.number(0, 1e15);
+  passed_ = state.number(0, 1e15);
   gain_ = state.number(-1e3, 1e3);
   gain_squares_ = state.number(0, 1e6);
   evidence_ = state.number(0, options_.run_length);

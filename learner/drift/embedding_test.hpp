@@ -18,9 +18,10 @@ namespace p2p::learner {
 /// While nothing has changed E v <= 0 (the second term covers that m0 is itself a mean of n0 values, the third
 /// that streams are not quite steady), so E R is at most the number of values and a false alarm of an independent
 /// stream takes `run_length` values on average. After a change E v is nearly the squared discrepancy. b is
-/// the bet that would have won most on the latest values, at most 1/2 of what could be lost.
+/// the bet that would have won most on the latest values, so that no value can lose more than 0.9 of the stake.
 ///
-/// As in ShiryaevRoberts values are held apart while there is evidence, and are the reference after an alarm.
+/// As in ShiryaevRoberts values are held apart while there is evidence; width() then says since when. After an alarm
+/// the latest ones are the new reference.
 /// There is no direction "worse" without labels: any change of the inputs counts, one for the better too, so a
 /// node should take it for a warning. Inputs that depend on those before them (seasons, runs) ring more often;
 /// `stride` takes only every so manieth.
@@ -50,7 +51,7 @@ class EmbeddingTest final : public DriftDetector {
   DriftLevel update(double value) override;
   DriftLevel update_vector(std::span<const float> values) override;
   std::size_t arity() const override { return options_.dimensions; }
-  std::size_t width() const override { return static_cast<std::size_t>(reference_n_ + held_n_); }
+  std::size_t width() const override { return static_cast<std::size_t>(passed_ + reference_n_ + held_n_); }
   /// The latest |m - m0|^2: an estimate of the squared discrepancy, and what chance adds to it.
   double mean() const override { return apart_; }
   void reset() override;
@@ -67,6 +68,7 @@ class EmbeddingTest final : public DriftDetector {
   Options options_;
   std::vector<double> values_;  ///< reference mean, mean of the latest, sum of those held apart
   double reference_n_ = 0, held_n_ = 0;
+  double passed_ = 0;  ///< since the latest change, but not in the reference
   std::uint32_t skipped_ = 0;
   double gain_ = 0, gain_squares_ = 0;  ///< fading means of v and v^2
   double evidence_ = 0, page_ = 1;

@@ -1,7 +1,9 @@
 // Prints what the drift detectors reach on streams of Bernoulli errors: false alarms, delays, misses, cost.
 //   bench_detectors [detector=NAME ...] [runs=100] [stable=1000000] [NAME=VALUE ...] [--json]
+//   bench_detectors inputs [DIR] [runs=100] [stable=1000000]       DIR has MNIST or Fashion-MNIST as idx .gz
 // Other NAME=VALUE are parameters of the one detector that is named. Each run: 10,000 stable values, then an abrupt
-// change (or a ramp over 2000), then up to 5000 more; a miss has no alarm in these.
+// change (or a ramp over 2000), then up to 5000 more; a miss has no alarm in these. `inputs` measures the two that do
+// not watch errors: "labels" on class indices, "embedding" on random Fourier features of Gaussians and of images.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -14,7 +16,9 @@
 
 #include <fmt/core.h>
 
+#include "idx.hpp"
 #include "learner/drift/detector.hpp"
+#include "learner/fourier_basis.hpp"
 #include "metadata/base/random.hpp"
 
 namespace p2p::learner::bench {
@@ -139,13 +143,118 @@ void measure(const Row& row, int runs, std::uint64_t stable, bool json) {
   std::fflush(stdout);
 }
 
+/// Alarms in `stable` values, then the mean delay over `runs` after 2000 stable values. `next(random, changed)` gives
+/// the detector its next value and returns the level.
+template <typename Next>
+void measure_inputs(const std::string& name, const Row& row, int runs, std::uint64_t stable, const Next& next) {
+  auto detector = make(row);
+  Random random(1);
+  std::size_t alarms = 0;
+  const std::clock_t start = std::clock();
+  for (std::uint64_t i = 0; i < stable; ++i) alarms += next(*detector, random, false) == DriftLevel::drift;
+  const double ns = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC / static_cast<double>(stable) * 1e9;
+  std::vector<double> delays;
+  std::size_t early = 0;
+  for (int run = 0; run < runs; ++run) {
+    auto fresh = make(row);
+    Random other(static_cast<std::uint64_t>(run) + 2);
+    for (int i = 0; i < 2000; ++i) early += next(*fresh, other, false) == DriftLevel::drift;
+    for (int i = 1; i <= 2000; ++i) {
+      if (next(*fresh, other, true) != DriftLevel::drift) continue;
+      delays.push_back(i);
+      break;
+    }
+  }
+  std::sort(delays.begin(), delays.end());
+  fmt::print("{:<44} {} alarms in {} stable values; {} early; delay", name, alarms, stable, early);
+  if (!delays.empty())
+    fmt::print(" median {:.0f}, 90 % {:.0f}", delays[delays.size() / 2], delays[delays.size() * 9 / 10]);
+  fmt::print(", missed {} of {}; {:.0f} ns with the making of the value, {} bytes\n",
+             static_cast<std::size_t>(runs) - delays.size(), runs, ns, detector->bytes());
+  std::fflush(stdout);
+}
+
+void inputs(const std::string& folder, int runs, std::uint64_t stable) {
+  const Row labels{"labels", "labels", {{"classes", 10}}};
+  for (const double share : {.05, .1, .2}) {
+    measure_inputs(fmt::format("labels, new class of ten, share {}", share), labels, runs, stable,
+                   [&](DriftDetector& d, Random& random, bool changed) {
+                     if (changed && random.uniform() < share) return d.update(9);
+                     return d.update(static_cast<double>(random.below(9)));
+                   });
+  }
+  for (const double share : {.3, .5, .8}) {
+    measure_inputs(fmt::format("labels, one of ten rises from .1 to {}", share), labels, runs, stable,
+                   [&](DriftDetector& d, Random& random, bool changed) {
+                     if (changed && random.uniform() < (share - 0.1) / 0.9) return d.update(3);
+                     return d.update(static_cast<double>(random.below(10)));
+                   });
+  }
+  constexpr std::uint32_t kDimensions = 128;
+  const Row embedding{"embedding", "embedding", {{"dimensions", kDimensions}}};
+  std::vector<float> phi(kDimensions);
+  {
+    constexpr std::uint32_t kFeatures = 8;
+    const auto basis = FourierBasis::shared(
+        {.seed = 1, .features = kFeatures, .dimensions = kDimensions, .bandwidth = 1.0 / kFeatures});
+    std::vector<float> x(kFeatures);
+    for (const auto& [shift, scale] : {std::pair{.5, 1.}, {1., 1.}, {0., 1.5}, {0., .5}}) {
+      measure_inputs(fmt::format("embedding, 8 Gaussians, shift {}, scale {}", shift, scale), embedding, runs, stable,
+                     [&](DriftDetector& d, Random& random, bool changed) {
+                       for (float& v : x)
+                         v = static_cast<float>((changed ? shift : 0) + (changed ? scale : 1) * random.normal());
+                       basis->map(x, phi);
+                       return d.update_vector(phi);
+                     });
+    }
+  }
+  if (folder.empty()) return;
+  const DataSet data = read_idx(folder, "train");
+  const auto basis = FourierBasis::shared(
+      {.seed = 1,
+       .features = data.features,
+       .dimensions = kDimensions,
+       .bandwidth = median_bandwidth({data.x.data(), std::size_t{300} * data.features}, data.features)});
+  const auto side = static_cast<std::size_t>(std::lround(std::sqrt(data.features)));
+  // The embeddings of all images and of all changed ones, once: a run only draws from them.
+  const std::size_t rows = std::min<std::size_t>(data.rows(), 20000);
+  const char* names[] = {"inverted", "rotated", "half of the classes gone"};
+  for (int change = 0; change < 3; ++change) {
+    std::vector<float> before(rows * kDimensions), after(rows * kDimensions), turned(data.features);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const Features x = data.row(i);
+      basis->map(x, {before.data() + i * kDimensions, kDimensions});
+      std::size_t source = i;
+      for (std::size_t r = 0; r < side; ++r) {
+        for (std::size_t c = 0; c < side; ++c) {
+          const float v = x[r * side + c];
+          if (change == 0) turned[r * side + c] = 1 - v;
+          if (change == 1) turned[c * side + (side - 1 - r)] = v;
+        }
+      }
+      if (change == 2) {
+        while (data.y[source] >= 5) source = (source + 1) % rows;
+        std::copy(data.row(source).begin(), data.row(source).end(), turned.begin());
+      }
+      basis->map(turned, {after.data() + i * kDimensions, kDimensions});
+    }
+    measure_inputs(fmt::format("embedding, images, {}", names[change]), embedding, runs, stable,
+                   [&](DriftDetector& d, Random& random, bool changed) {
+                     const auto& from = changed ? after : before;
+                     return d.update_vector({from.data() + random.below(rows) * kDimensions, kDimensions});
+                   });
+  }
+}
+
 int run(int argc, char** argv) {
   int runs = 100;
   std::uint64_t stable = 1000000;
   bool json = false;
   std::vector<std::string> wanted;
   Params params;
-  for (int i = 1; i < argc; ++i) {
+  const bool by_inputs = argc > 1 && std::string(argv[1]) == "inputs";
+  std::string folder;
+  for (int i = by_inputs ? 2 : 1; i < argc; ++i) {
     const std::string arg = argv[i];
     const auto equal = arg.find('=');
     const std::string key = arg.substr(0, equal), value = equal == std::string::npos ? "" : arg.substr(equal + 1);
@@ -157,12 +266,19 @@ int run(int argc, char** argv) {
       runs = std::max(1, std::atoi(value.c_str()));
     } else if (key == "stable") {
       stable = static_cast<std::uint64_t>(std::atof(value.c_str()));
+    } else if (by_inputs && equal == std::string::npos) {
+      folder = arg;
     } else if (equal != std::string::npos) {
       params[key] = std::atof(value.c_str());
     } else {
-      fmt::print(stderr, "usage: bench_detectors [detector=NAME ...] [runs=N] [stable=N] [NAME=VALUE ...] [--json]\n");
+      fmt::print(stderr, "usage: bench_detectors [detector=NAME ...] [runs=N] [stable=N] [NAME=VALUE ...] [--json]\n"
+                 "       bench_detectors inputs [DIR] [runs=N] [stable=N]\n");
       return 1;
     }
+  }
+  if (by_inputs) {
+    inputs(folder, runs, stable);
+    return 0;
   }
   if (!params.empty() && wanted.size() != 1) {
     fmt::print(stderr, "parameters go with one detector=NAME\n");
