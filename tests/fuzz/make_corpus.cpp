@@ -56,6 +56,11 @@ void metadata_seeds() {
   task.bandwidth = 1.5;
   write("task", "canonical", metadata::canonical(task));
   write("task", "toml", view(metadata::to_toml(task)));
+  metadata::Task named = task;
+  named.features[0].missing = 0.5;
+  named.features[1].category_names = {"tcp", "udp", "icmp", "\xc3\xa4"};
+  write("task", "canonical-names", metadata::canonical(named));
+  write("task", "toml-names", view(metadata::to_toml(named)));
 
   const auto key = metadata::KeyPair::from_seed({7});
   write("keys", "pem", view(key.to_pem()));
@@ -128,6 +133,12 @@ void frame_seeds() {
 
 void sample_seeds() {
   write("samples", "csv", view(std::string_view("a,b,label\n1,2.5,x\n,NaN,y\n3,-1e3,x\n")));
+  write("samples", "csv-text", view(std::string_view("a,b,label\n1,u,x\n,\"say \"\"v\"\"\",y\n3,1,x\n")));
+  write("samples", "libsvm", view(std::string_view("2 3 2 1\n+1 1:0.5 3:-2e0 # c\n-1 qid:7 2:1\n2:1\n")));
+  write("samples", "arff", view(std::string_view("% c\n@relation r\n@attribute 'a b' real\n@attribute k {u,'v w',\"x\\\"y\"}\n"
+                                                 "@attribute y {p,q}\n@data\n1,u,p\n?,'v w',q\n2\t\"x\\\"y\"\t?\n")));
+  write("samples", "arff-sparse", view(std::string_view("@relation r\n@attribute a numeric\n@attribute k {u,v}\n"
+                                                        "@attribute y {p,q}\n@data\n{0 2, 2 q}\n{}\n{1 v,0 ?}\n")));
   write("samples", "json", view(std::string_view("{\"x\":[1,null,3],\"y\":\"a\"}\n{\"x\":[1,2,3]}\nnot json\n")));
   Bytes images{0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8};
   write("samples", "images", images);
