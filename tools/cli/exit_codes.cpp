@@ -46,7 +46,7 @@ std::string exit_code_table() {
          "    6  the saved state is torn, or from a newer version\n"
          "    7  the disk is full\n"
          "    8  no node is running there, or it does not answer\n"
-         "  130  interrupted before there was anything to end in order\n";
+         "  130  interrupted; evaluate has printed what it measured, others had nothing to end in order\n";
 }
 
 }  // namespace p2p::tools

@@ -17,7 +17,7 @@ enum class ExitCode : int {
   snapshot = 6,  ///< the saved state is torn, or from a newer version
   disk_full = 7,
   no_node = 8,       ///< no node is running there, or it does not answer
-  interrupted = 130  ///< by a signal, before there was anything to end in order
+  interrupted = 130  ///< by a signal: evaluate, or before there was anything to end in order
 };
 
 /// Where an error arose; together with its code it decides the exit status.
