@@ -118,7 +118,8 @@ void ClassMoments::write(ByteWriter& out, std::size_t c, Precision precision) co
   out.put(total_weight());
   put_numbers(out, mean(c), precision);
   if (kind == Second::diagonal) {
-    put_levels(out, second(c), precision);
+    // At 8 bits or more: means over neighbours, as levels at 4 bits are, would make all classes alike.
+    put_levels(out, second(c), std::max(precision, Precision::bits8));
   } else if (kind == Second::full && precision == Precision::bits32) {
     put_numbers(out, second(c), precision);
   } else if (kind == Second::full) {
@@ -148,7 +149,7 @@ Result<ClassMoments::Incoming> ClassMoments::read(ByteReader& in, Precision prec
   if (auto got = get_numbers(in, row.mean, precision, kMaxMean); !got)
     return tl::unexpected(got.error());
   if (kind == Second::diagonal) {
-    if (auto got = get_levels(in, row.second, precision, kMaxSecond); !got)
+    if (auto got = get_levels(in, row.second, std::max(precision, Precision::bits8), kMaxSecond); !got)
       return tl::unexpected(got.error());
   } else if (kind == Second::full && precision == Precision::bits32) {
     if (auto got = get_numbers(in, row.second, precision, kMaxSecond); !got)

@@ -16,12 +16,12 @@ using Array = Eigen::Map<const Eigen::ArrayXf>;
 
 Result<std::unique_ptr<NaiveBayes>> NaiveBayes::make(const ModelSpec& spec) {
   Params params(spec);
-  const double decay = params.number("decay", 0.999, 0.5, 1);
+  const double decay = params.number("decay", spec.features <= 128 ? 0.997 : 0.9999, 0.5, 1);
   Config config;
   // The more features there are the more of them depend on each other, and the less a narrow one should say.
-  const double usual = std::clamp(2e-5 * spec.features, 1e-4, 1e-2);
+  const double usual = std::clamp(1.3e-5 * spec.features, 1e-5, 1e-2);
   config.floor = static_cast<float>(params.number("floor", usual, 1e-6, 10));
-  config.spread = static_cast<float>(params.number("spread", 0.1, 0, 10));
+  config.spread = static_cast<float>(params.number("spread", 0.03, 0, 10));
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   constexpr auto kKind = ClassMoments::Second::diagonal;
   if (auto ok = check_moments(spec, spec.features, kKind); !ok) return tl::unexpected(ok.error());

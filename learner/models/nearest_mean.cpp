@@ -17,7 +17,7 @@ Vector vector(std::span<const float> values) {
 
 Result<std::unique_ptr<NearestMean>> NearestMean::make(const ModelSpec& spec) {
   Params params(spec);
-  const double decay = params.number("decay", 0.999, 0.5, 1);
+  const double decay = params.number("decay", spec.features <= 128 ? 0.999 : 0.9999, 0.5, 1);
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   constexpr auto kKind = ClassMoments::Second::none;
   std::unique_ptr<NearestMean> made(new NearestMean(

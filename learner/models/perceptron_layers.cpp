@@ -354,11 +354,15 @@ Result<void> PerceptronLayers::merge(const Part& part, const MergeOptions& optio
   }
   // Nothing can fail from here on.
   if (part.blocks.empty() || !(in.evidence > 0)) return {};
-  const bool blend = options.mode == MergeOptions::Mode::blend;
-  const double share = blend ? in.evidence / (in.evidence + evidence_) : 1;
-  const auto theirs = [&](std::size_t c) {
-    return std::find(in.known.begin(), in.known.end(), static_cast<ClassIndex>(c)) != in.known.end();
+  const auto has = [](std::span<const ClassIndex> classes, std::size_t c) {
+    return std::find(classes.begin(), classes.end(), static_cast<ClassIndex>(c)) != classes.end();
   };
+  const auto theirs = [&](std::size_t c) { return has(in.known, c); };
+  bool blend = options.mode == MergeOptions::Mode::blend;
+  // What only we know must survive, unless it is what shall be replaced.
+  for (std::size_t c = 0; c < known_.size(); ++c)
+    blend = blend || (known_[c] != 0 && !theirs(c) && !has(options.classes, c));
+  const double share = blend ? in.evidence / (in.evidence + evidence_) : 1;
   for (std::size_t which = 0; which < 2; ++which) {
     DenseLayer& layer = which == 0 ? hidden_ : output_;
     const std::size_t units = which == 0 ? layer.units : in.classes;

@@ -18,9 +18,10 @@ namespace p2p::learner {
 ///
 /// Blocks: "layer/0" (x to h) and "layer/1" (h to the classes), with their AdaGrad sums. They travel
 /// together, whatever classes are asked for: the rows of a class mean nothing over another node's hidden
-/// layer (rows alone were measured to lose). merge, replace: the whole model, so knowledge of classes that
-/// the sender does not have is lost, against the usual promise; a trial decides whether that is better.
-/// merge, blend: the mean of both models, weighed by evidence; the spec's fingerprint holds the seed, so
+/// layer (rows alone were measured to lose). merge, replace: the whole model, other classes included. A
+/// sender that does not know a class that is known here, and was not to be replaced, is blended instead:
+/// its model alone would lose that class. merge, blend: the mean of both models, weighed by evidence, rows
+/// of a class that one side does not know as the other has them; the spec's fingerprint holds the seed, so
 /// both come from one initialisation. A batch that was being filled is dropped.
 ///
 /// References: Rumelhart, Hinton, Williams, Nature 323, 1986; Duchi, Hazan, Singer, JMLR 12, 2011; averaging

@@ -198,7 +198,7 @@ TEST_CASE("A block weighs what is stated, and less at fewer bits") {
   CHECK(weighs("ncm", 784, Precision::bits32) == 29 + 4 * 784);
   CHECK(weighs("ncm", 784, Precision::bits4) == 29 + 4 + 784 / 2);
   CHECK(weighs("nb", 784, Precision::bits32) == 29 + 8 * 784);
-  CHECK(weighs("nb", 784, Precision::bits4) == 29 + 4 + 784 / 2 + 25);
+  CHECK(weighs("nb", 784, Precision::bits4) == 29 + 4 + 784 / 2 + 784);
   CHECK(weighs("ridge", 784, Precision::bits32) == 29 + 4 * 128 + 2 * 128 * 129);
   CHECK(weighs("ridge", 784, Precision::bits16) == 17069);
   CHECK(weighs("ridge", 784, Precision::bits8) == 8557);

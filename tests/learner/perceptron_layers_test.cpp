@@ -81,9 +81,11 @@ TEST_CASE("A batch is one step by the mean gradient of its samples") {
   for (std::size_t w = 0; w < 2; ++w) {
     const DenseLayer& after = mlp.layer(w);
     for (std::size_t k = 0; k < sums[w].size(); ++k) {
-      const double g = 0.999 * static_cast<double>(before[w].squares[k] * before[w].scale) + sums[w][k] * sums[w][k];
-      const double expected = static_cast<double>(before[w].weights[k]) - 0.1 * sums[w][k] / std::sqrt(g + 1e-3);
-      CHECK(static_cast<double>(after.weights[k]) == Approx(expected).epsilon(1e-4).margin(1e-6));
+      const double g =
+          0.999 * static_cast<double>(before[w].squares[k] * before[w].scale) + sums[w][k] * sums[w][k];
+      const double step = 0.1 * sums[w][k] / std::sqrt(g + 1e-3);
+      const double stepped = static_cast<double>(before[w].weights[k]) - static_cast<double>(after.weights[k]);
+      CHECK(stepped == Approx(step).epsilon(2e-3).margin(1e-6));  // the kernels' roots are rough
       moved += std::abs(static_cast<double>(after.weights[k] - before[w].weights[k]));
     }
   }
@@ -181,6 +183,24 @@ TEST_CASE("A class that only one side of a blend knows keeps its row undiluted")
     CHECK(m.weights[m.at(j, 0)] == l.weights[l.at(j, 0)]);
     CHECK(m.weights[m.at(j, 3)] == r.weights[r.at(j, 3)]);
   }
+}
+
+TEST_CASE("A replacement that would lose a class is a blend, one that was asked for is not") {
+  auto left = make(spec_of("mlp")), right = make(spec_of("mlp"));
+  Blobs stream(6, 6, 4);
+  for (int i = 0; i < 1500; ++i) {
+    const Sample a = stream.next(0, 3), b = stream.next(1, 4);
+    left->learn(a.x, a.y);
+    right->learn(b.x, b.y);
+  }
+  const Part part = right->partition({});
+  auto blended = left->clone(), replaced = left->clone(), asked = left->clone();
+  REQUIRE(blended->merge(part, {{}, MergeOptions::Mode::blend}));
+  REQUIRE(replaced->merge(part, {{3}, MergeOptions::Mode::replace}));
+  REQUIRE(asked->merge(part, {{0, 3}, MergeOptions::Mode::replace}));
+  CHECK(replaced->encode() == blended->encode());
+  CHECK(layers(*asked).layer(0).weights == layers(*right).layer(0).weights);
+  CHECK(accuracy(*replaced, stream, 400, 0, 1) > accuracy(*asked, stream, 400, 0, 1));
 }
 
 TEST_CASE("One layer alone is refused, a model of fewer classes fits one of more, and not the other way") {
