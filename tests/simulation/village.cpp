@@ -204,6 +204,13 @@ Village::Village(std::uint64_t seed, std::size_t places, const node::NodeOptions
   for (std::size_t i = 0; i < places; ++i) add(options);
 }
 
+Village::Village(std::uint64_t seed, std::size_t places, const std::string& family)
+    : seed_(seed), sim_(seed), task_(make_task(seed)) {
+  task_.family = family;
+  task_.params.clear();
+  for (std::size_t i = 0; i < places; ++i) add();
+}
+
 Place& Village::add(const node::NodeOptions& options, sim::HostOptions host) {
   places_.push_back(std::make_unique<Place>(sim_, task_, seed_, options, std::move(host)));
   return *places_.back();

@@ -114,6 +114,8 @@ std::vector<Misled> misleading();
 class Village {
  public:
   explicit Village(std::uint64_t seed, std::size_t places, const node::NodeOptions& options = {});
+  /// All places with models of another family, at its default parameters.
+  Village(std::uint64_t seed, std::size_t places, const std::string& family);
 
   sim::Simulation& sim() { return sim_; }
   const metadata::Task& task() const { return task_; }
