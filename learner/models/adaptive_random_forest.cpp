@@ -92,7 +92,7 @@ AdaptiveRandomForest::AdaptiveRandomForest(const ModelSpec& spec, const Config& 
 }
 
 AdaptiveRandomForest::Grown AdaptiveRandomForest::seedling() {
-  return {HoeffdingTree(config_.shape, random_), 0, 0, 0, std::vector<Record>(spec_.classes)};
+  return {HoeffdingTree(config_.shape, random_), 0, 0, 0, std::vector<ClassRecord>(spec_.classes)};
 }
 
 unsigned AdaptiveRandomForest::draw_weight() {
@@ -140,7 +140,7 @@ void AdaptiveRandomForest::judge(Grown& grown, bool hit, ClassIndex y, unsigned 
   // A plain mean at first.
   grown.seen = std::min(grown.seen + 1, kRecent);
   grown.accuracy += ((hit ? 1.0f : 0.0f) - grown.accuracy) / grown.seen;
-  Record& record = grown.classes[static_cast<std::size_t>(y)];
+  ClassRecord& record = grown.classes[static_cast<std::size_t>(y)];
   record.seen = record.seen * kJudgeDecay + 1;
   record.hit = record.hit * kJudgeDecay + (hit ? 1.0f : 0.0f);
   record.mass += static_cast<float>(weight);
@@ -249,7 +249,7 @@ std::vector<AdaptiveRandomForest::TreeReport> AdaptiveRandomForest::report() con
 std::size_t AdaptiveRandomForest::bytes() const {
   std::size_t total = 0;
   const auto add = [&](const Grown& grown) {
-    total += grown.tree.bytes() + grown.classes.size() * sizeof(Record);
+    total += grown.tree.bytes() + grown.classes.size() * sizeof(ClassRecord);
   };
   for (const Member& member : members_) {
     total += sizeof(Member);

@@ -81,18 +81,13 @@ class AdaptiveRandomForest final : public Model {
     HoeffdingShape shape;
     std::uint64_t fingerprint;
   };
-  /// What one tree has to do with one class: how often it was asked and right, decayed; and the
-  /// weight it was trained on.
-  struct Record {
-    float seen = 0, hit = 0, mass = 0;
-  };
   /// A tree with its record.
   struct Grown {
     HoeffdingTree tree;
     double trained = 0;
     float seen = 0;      ///< samples that it answered, up to kRecent
     float accuracy = 0;  ///< over about the latest kRecent of them
-    std::vector<Record> classes;
+    std::vector<ClassRecord> classes;  ///< mass: the weight it was trained on
     float say() const { return accuracy * accuracy * accuracy * accuracy + 1e-6f; }
   };
   struct Member {
@@ -120,7 +115,6 @@ class AdaptiveRandomForest final : public Model {
   void promote(Member& member);
   /// Whether the back took the place of the front.
   bool compare(Member& member, bool front_hit, bool back_hit);
-  double merit(std::span<const Record> records, std::span<const ClassIndex> classes) const;
   void weigh(std::size_t c);
   void weigh_all();
   void write(ByteWriter& out, const Grown& grown) const;

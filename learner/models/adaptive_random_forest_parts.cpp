@@ -28,22 +28,6 @@ struct AdaptiveRandomForest::Incoming {
   Grown grown;
 };
 
-double AdaptiveRandomForest::merit(std::span<const Record> records,
-                                   std::span<const ClassIndex> classes) const {
-  // Mean recall over the classes, each with two throws of a coin added: a tree that was not asked
-  // has 1/2.
-  double sum = 0;
-  const auto recall = [](const Record& r) {
-    return (static_cast<double>(r.hit) + 1.0) / (static_cast<double>(r.seen) + 2.0);
-  };
-  if (classes.empty()) {
-    for (const Record& record : records) sum += recall(record);
-    return sum / static_cast<double>(records.size());
-  }
-  for (const ClassIndex c : classes) sum += recall(records[static_cast<std::size_t>(c)]);
-  return sum / static_cast<double>(classes.size());
-}
-
 Part AdaptiveRandomForest::partition(std::span<const ClassIndex> classes,
                                      Precision precision) const {
   std::vector<ClassIndex> wanted;
@@ -55,7 +39,7 @@ Part AdaptiveRandomForest::partition(std::span<const ClassIndex> classes,
   std::vector<std::pair<double, std::uint32_t>> order;
   for (std::uint32_t i = 0; i < config_.trees; ++i) {
     const Grown& front = members_[i].front;
-    if (front.trained > 0) order.emplace_back(-merit(front.classes, wanted), i);
+    if (front.trained > 0) order.emplace_back(-mean_recall(front.classes, wanted), i);
   }
   std::sort(order.begin(), order.end());
   if (!wanted.empty()) {
@@ -74,15 +58,7 @@ Part AdaptiveRandomForest::partition(std::span<const ClassIndex> classes,
     ByteWriter out;
     out.put(config_.fingerprint);
     out.put(static_cast<std::uint8_t>(precision));
-    out.put(static_cast<std::uint16_t>(spec_.classes));
-    // Only orders the trees that came together, so 16 bits are enough at any precision.
-    std::vector<float> seen;
-    for (const Record& record : front.classes) seen.push_back(record.seen);
-    put_levels(out, seen, Precision::bits16);
-    for (const Record& record : front.classes) {
-      const float rate = record.seen > 0 ? std::min(1.0f, record.hit / record.seen) : 0.0f;
-      out.put(static_cast<std::uint16_t>(std::lround(rate * 65535)));
-    }
+    write_records(out, front.classes);
     front.tree.write_part(out, precision);
     block.content = out.take();
     part.blocks.push_back(std::move(block));
@@ -109,27 +85,18 @@ Result<AdaptiveRandomForest::Incoming> AdaptiveRandomForest::read_block(
     return refused("it belongs to a model of another spec");
   const auto precision = precision_of(in.get<std::uint8_t>());
   if (!precision) return refused(precision.error().message);
-  const auto classes = in.get<std::uint16_t>();
-  if (classes < 2 || classes > spec_.classes)
-    return refused("it is of a task with more classes than this one");
-  std::vector<Record> records(spec_.classes);
-  std::vector<float> seen(classes);
-  if (auto ok = get_levels(in, seen, Precision::bits16, 1e6f); !ok)
-    return refused(ok.error().message);
-  for (std::size_t c = 0; c < classes; ++c) {
-    records[c].seen = seen[c];
-    records[c].hit = seen[c] * static_cast<float>(in.get<std::uint16_t>()) / 65535;
-  }
+  auto records = read_records(in, spec_.classes);
+  if (!records) return refused(records.error().message);
   HoeffdingTree tree(config_.shape, random);
   if (auto read = tree.read_part(in, *precision, random); !read)
     return tl::unexpected(read.error());
   if (!in.ok() || !in.at_end()) return refused("it does not end where the tree does");
   // What the sender says of its accuracy orders the offered trees; from here on it is judged here.
-  const double claimed = merit(records, options.classes);
+  const double claimed = mean_recall(*records, options.classes);
   std::vector<double> mass(spec_.classes);
   tree.class_mass(mass);
-  for (std::size_t c = 0; c < mass.size(); ++c) records[c] = {0, 0, static_cast<float>(mass[c])};
-  return Incoming{claimed, {std::move(tree), block.evidence, 0, 0, std::move(records)}};
+  for (std::size_t c = 0; c < mass.size(); ++c) (*records)[c] = {0, 0, static_cast<float>(mass[c])};
+  return Incoming{claimed, {std::move(tree), block.evidence, 0, 0, std::move(*records)}};
 }
 
 Result<void> AdaptiveRandomForest::merge(const Part& part, const MergeOptions& options) {
@@ -177,7 +144,7 @@ Result<void> AdaptiveRandomForest::merge(const Part& part, const MergeOptions& o
   std::vector<std::pair<double, std::uint32_t>> worst;
   for (std::uint32_t i = 0; i < config_.trees; ++i) {
     const Grown& front = members_[i].front;
-    worst.emplace_back(merit(front.classes, options.classes), i);
+    worst.emplace_back(mean_recall(front.classes, options.classes), i);
     usual += front.accuracy / static_cast<float>(config_.trees);
   }
   std::sort(worst.begin(), worst.end());
@@ -203,7 +170,7 @@ void AdaptiveRandomForest::write(ByteWriter& out, const Grown& grown) const {
   out.put(grown.trained);
   out.put(grown.seen);
   out.put(grown.accuracy);
-  for (const Record& record : grown.classes) {
+  for (const ClassRecord& record : grown.classes) {
     out.put(record.seen);
     out.put(record.hit);
     out.put(record.mass);
@@ -220,7 +187,7 @@ Result<void> AdaptiveRandomForest::read(ByteReader& in, Grown& grown) const {
       !(grown.accuracy >= 0 && grown.accuracy <= 1)) {
     return damaged("a tree's record is out of range");
   }
-  for (Record& record : grown.classes) {
+  for (ClassRecord& record : grown.classes) {
     record.seen = in.get<float>();
     record.hit = in.get<float>();
     record.mass = in.get<float>();
@@ -286,7 +253,7 @@ Result<void> AdaptiveRandomForest::decode(ByteView bytes) {
     member.only_back = in.get<std::uint32_t>();
     member.together = in.get<std::uint32_t>();
     member.back = std::make_unique<Grown>(
-        Grown{HoeffdingTree(config_.shape, unused), 0, 0, 0, std::vector<Record>(spec_.classes)});
+        Grown{HoeffdingTree(config_.shape, unused), 0, 0, 0, std::vector<ClassRecord>(spec_.classes)});
     if (auto ok = read(in, *member.back); !ok) return ok;
   }
   if (!in.ok()) return damaged("they end early");

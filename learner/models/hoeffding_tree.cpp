@@ -18,7 +18,7 @@ HoeffdingTree::HoeffdingTree(const HoeffdingShape& shape, Random& random)
 }
 
 void HoeffdingTree::clear(Random& random) {
-  nodes_.assign(1, Node{kNone, 0, 0});
+  nodes_.assign(1, TreeNode{TreeNode::kLeaf, 0, 0});
   leaves_.clear();
   leaf_features_.clear();
   entries_.clear();
@@ -28,8 +28,8 @@ void HoeffdingTree::clear(Random& random) {
 }
 
 std::uint32_t HoeffdingTree::leaf_of(Features x) const {
-  const Node* node = nodes_.data();
-  while (node->feature != kNone) {
+  const TreeNode* node = nodes_.data();
+  while (node->feature != TreeNode::kLeaf) {
     node = nodes_.data() + node->next + (x[node->feature] <= node->threshold ? 0 : 1);
   }
   return node->next;
@@ -241,8 +241,8 @@ void HoeffdingTree::split(std::uint32_t at, const SplitChoice& choice, Random& r
   const std::uint32_t right =
       new_leaf(children + 1, depth, static_cast<std::uint32_t>(random.next()));
   nodes_[leaves_[at].node] = {feature, choice.threshold, children};
-  nodes_.push_back({kNone, 0, at});
-  nodes_.push_back({kNone, 0, right});
+  nodes_.push_back({TreeNode::kLeaf, 0, at});
+  nodes_.push_back({TreeNode::kLeaf, 0, right});
   const std::uint32_t old = leaves_[at].first;
   Leaf& left = leaves_[at];
   left = {};
@@ -289,7 +289,7 @@ void HoeffdingTree::class_mass(std::span<double> out) const {
 }
 
 std::size_t HoeffdingTree::bytes() const {
-  return nodes_.size() * sizeof(Node) + leaves_.size() * sizeof(Leaf) +
+  return nodes_.size() * sizeof(TreeNode) + leaves_.size() * sizeof(Leaf) +
          leaf_features_.size() * sizeof(std::uint16_t) + entries_.size() * sizeof(Entry) +
          rows_.bytes();
 }

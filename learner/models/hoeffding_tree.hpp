@@ -7,6 +7,7 @@
 
 #include "learner/model.hpp"
 #include "learner/models/gaussian_rows.hpp"
+#include "learner/models/tree_nodes.hpp"
 #include "metadata/base/random.hpp"
 
 namespace p2p::learner {
@@ -47,8 +48,7 @@ struct HoeffdingShape {
 /// Deviations: the latest class as an answer; a split puts a class into a child only with at least the
 /// weight of one; a feature that never varied has density 1 at its value and 0 elsewhere.
 ///
-/// Nodes lie in one array; children are neighbours and come after their parent. Copying is deep.
-/// Allocates when a leaf splits or meets a class that is new to it, and nothing otherwise.
+/// Copying is deep. Allocates when a leaf splits or meets a class that is new to it, and nothing otherwise.
 class HoeffdingTree {
  public:
   explicit HoeffdingTree(const HoeffdingShape& shape, Random& random);
@@ -96,12 +96,6 @@ class HoeffdingTree {
 
  private:
   static constexpr std::uint32_t kNone = GaussianRows::kNone;
-  struct Node {
-    std::uint32_t feature;  ///< kNone: `next` is a leaf; else x[feature] <= threshold goes to `next`,
-                            ///< or next + 1
-    float threshold;
-    std::uint32_t next;
-  };
   struct Leaf {
     std::uint32_t node = 0, depth = 0;
     std::uint32_t seed = 0;       ///< of its features
@@ -138,7 +132,7 @@ class HoeffdingTree {
   void split(std::uint32_t leaf, const SplitChoice& choice, Random& random);
 
   HoeffdingShape shape_;
-  std::vector<Node> nodes_;
+  std::vector<TreeNode> nodes_;  ///< x[feature] <= threshold goes to the first child
   std::vector<Leaf> leaves_;
   std::vector<std::uint16_t> leaf_features_;  ///< (leaves x subset), rising
   std::vector<Entry> entries_;

@@ -1,10 +1,7 @@
 // How a Hoeffding tree is written, for a peer and for going on later.
-//
-// Nodes come in preorder, one bit each (1: a split), then the features and thresholds of the splits. No
-// index is written, so what is read is a tree, or the bits do not add up.
+// The nodes (tree_nodes.hpp), then what the leaves know, from left to right.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <fmt/core.h>
 
@@ -24,64 +21,16 @@ tl::unexpected<Error> refuse(std::string_view what) {
   return fail(ErrorCode::malformed, fmt::format("the tree was refused: {}", what));
 }
 
-template <typename T>
-void put_bits(ByteWriter& out, const std::vector<T>& bits) {
-  for (std::size_t i = 0; i < bits.size(); i += 8) {
-    unsigned byte = 0;
-    for (std::size_t k = i; k < std::min(i + 8, bits.size()); ++k)
-      byte |= static_cast<unsigned>(bits[k] ? 1 : 0) << (k - i);
-    out.put(static_cast<std::uint8_t>(byte));
-  }
-}
-
-std::vector<bool> get_bits(ByteReader& in, std::size_t count) {
-  std::vector<bool> bits(count);
-  unsigned byte = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i % 8 == 0) byte = in.get<std::uint8_t>();
-    bits[i] = (byte >> (i % 8) & 1) != 0;
-  }
-  return bits;
-}
-
-/// Precision of what must not be lost in an average: thresholds, class weights.
-Precision of_thresholds(Precision p) {
-  return p == Precision::bits32 ? p : Precision::bits16;
-}
-Precision of_counts(Precision p) { return p == Precision::bits4 ? Precision::bits8 : p; }
-
 }  // namespace
 
 void HoeffdingTree::write_part(ByteWriter& out, Precision precision) const {
-  std::vector<bool> splits;
-  std::vector<std::uint16_t> feature;
-  std::vector<float> threshold;
-  std::vector<std::uint32_t> order;  // of the leaves
-  std::vector<std::uint32_t> open = {0};
-  while (!open.empty()) {
-    const Node& node = nodes_[open.back()];
-    open.pop_back();
-    splits.push_back(node.feature != kNone);
-    if (node.feature == kNone) {
-      order.push_back(node.next);
-      continue;
-    }
-    feature.push_back(static_cast<std::uint16_t>(node.feature));
-    threshold.push_back(node.threshold);
-    open.push_back(node.next + 1);
-    open.push_back(node.next);
-  }
-  out.put(leaves());
-  put_bits(out, splits);
-  out.put_array(std::span<const std::uint16_t>(feature));
-  put_numbers(out, threshold, of_thresholds(precision));
-
+  write_nodes(out, nodes_, precision);
   std::vector<std::uint16_t> known, classes;
   std::vector<float> counts, right, observed;
   std::vector<std::uint32_t> seeds;
   std::vector<const Entry*> rows;
   std::vector<bool> has_row;
-  for (const std::uint32_t at : order) {
+  for (const std::uint32_t at : leaves_in_order(nodes_)) {
     const Leaf& leaf = leaves_[at];
     seeds.push_back(leaf.seed);
     right.push_back(leaf.common_right);
@@ -101,7 +50,7 @@ void HoeffdingTree::write_part(ByteWriter& out, Precision precision) const {
   }
   out.put_array(std::span<const std::uint16_t>(known));
   out.put_array(std::span<const std::uint16_t>(classes));
-  put_levels(out, counts, of_counts(precision));
+  put_levels(out, counts, precision_of_counts(precision));
   if (precision == Precision::bits4) return;
   out.put_array(std::span<const std::uint32_t>(seeds));
   put_levels(out, right, precision);
@@ -129,59 +78,16 @@ void HoeffdingTree::write_part(ByteWriter& out, Precision precision) const {
 }
 
 Result<void> HoeffdingTree::read_part(ByteReader& in, Precision precision, Random& random) {
-  const auto count = in.get<std::uint32_t>();
-  if (!in.ok()) return refuse("it ends early");
-  if (count < 1 || count > shape_.max_leaves) {
-    return fail(ErrorCode::limit_exceeded,
-                fmt::format("the tree was refused: it has {} leaves, at most {} are allowed",
-                            count, shape_.max_leaves));
-  }
-  if (in.remaining() < (2ull * count - 1) / 8 + 4ull * (count - 1) + 2ull * count)
-    return refuse("it ends early");
+  auto read = read_nodes(in, {shape_.features, shape_.max_depth, shape_.max_leaves}, precision);
+  if (!read) return tl::unexpected(read.error());
+  const auto count = static_cast<std::uint32_t>(read->leaves.size());
+  if (in.remaining() < 2ull * count) return refuse("it ends early");
   clear(random);
   leaves_.clear();
   leaf_features_.clear();
-  nodes_.clear();
-  const std::vector<bool> splits = get_bits(in, 2 * std::size_t{count} - 1);
-  std::vector<std::uint16_t> feature(count - 1);
-  in.get_array(std::span<std::uint16_t>(feature));
-  std::vector<float> threshold(count - 1);
-  if (auto ok = get_numbers(in, threshold, of_thresholds(precision),
-                           std::numeric_limits<float>::max()); !ok) return ok;
-
-  // Preorder: a stack of places that wait for their node.
-  struct Place {
-    std::uint32_t node, depth;
-  };
-  nodes_.push_back({kNone, 0, 0});
-  std::vector<Place> open = {{0, 0}};
-  std::size_t inner = 0;
-  for (const bool is_split : splits) {
-    if (open.empty()) return refuse("nodes follow the last leaf");
-    const Place place = open.back();
-    open.pop_back();
-    if (!is_split) {
-      if (leaves() >= count) return refuse("it has more leaves than it says");
-      nodes_[place.node].next =
-          new_leaf(place.node, place.depth, static_cast<std::uint32_t>(random.next()));
-      continue;
-    }
-    if (inner >= feature.size()) return refuse("it has more splits than leaves");
-    if (feature[inner] >= shape_.features)
-      return refuse("a split is on a feature that the task does not have");
-    if (place.depth >= shape_.max_depth) {
-      return fail(ErrorCode::limit_exceeded,
-                  fmt::format("the tree was refused: it is deeper than {}", shape_.max_depth));
-    }
-    const auto children = static_cast<std::uint32_t>(nodes_.size());
-    nodes_[place.node] = {feature[inner], threshold[inner], children};
-    ++inner;
-    nodes_.push_back({kNone, 0, 0});
-    nodes_.push_back({kNone, 0, 0});
-    open.push_back({children + 1, place.depth + 1});
-    open.push_back({children, place.depth + 1});
-  }
-  if (!open.empty() || leaves() != count) return refuse("a node has no leaf below it");
+  nodes_ = std::move(read->nodes);
+  for (const LeafPlace& place : read->leaves)
+    new_leaf(place.node, place.depth, static_cast<std::uint32_t>(random.next()));
 
   std::vector<std::uint16_t> known(count);
   in.get_array(std::span<std::uint16_t>(known));
@@ -194,7 +100,7 @@ Result<void> HoeffdingTree::read_part(ByteReader& in, Precision precision, Rando
   std::vector<std::uint16_t> classes(total);
   in.get_array(std::span<std::uint16_t>(classes));
   std::vector<float> counts(total);
-  if (auto ok = get_levels(in, counts, of_counts(precision), kMaxCount); !ok) return ok;
+  if (auto ok = get_levels(in, counts, precision_of_counts(precision), kMaxCount); !ok) return ok;
   std::vector<bool> seen(shape_.classes);
   for (std::uint32_t leaf = 0, at = 0; leaf < count; ++leaf) {
     const std::uint32_t begin = at;
@@ -280,18 +186,9 @@ Result<void> HoeffdingTree::read_part(ByteReader& in, Precision precision, Rando
 
 void HoeffdingTree::write_state(ByteWriter& out) const {
   write_part(out, Precision::bits32);
-  // In preorder as well.
-  std::vector<std::uint32_t> open = {0};
-  while (!open.empty()) {
-    const Node& node = nodes_[open.back()];
-    open.pop_back();
-    if (node.feature != kNone) {
-      open.push_back(node.next + 1);
-      open.push_back(node.next);
-      continue;
-    }
+  for (const std::uint32_t at : leaves_in_order(nodes_)) {
     // The sum of a leaf's weights depends on the order in which they came; it is written as it is.
-    const Leaf& leaf = leaves_[node.next];
+    const Leaf& leaf = leaves_[at];
     out.put(leaf.total);
     out.put(leaf.next);
     out.put(leaf.latest);

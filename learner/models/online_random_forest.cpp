@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include "learner/models/params.hpp"
+#include "learner/transfer/quantise.hpp"
 
 namespace p2p::learner {
 namespace {
@@ -24,6 +25,17 @@ constexpr float kFast = 0.03f, kSlow = 0.001f;
 constexpr float kYouth = 200;
 /// Samples of a class after which a tree half knows it.
 constexpr float kHalfKnown = 200;
+
+/// Poisson(1), without a branch: how many of the values of its distribution function, times 2^32, a
+/// uniform number passes. More than 9 never comes (once in 10^7 draws it would).
+unsigned draw_weight(Random& random) {
+  constexpr std::uint32_t kBelow[] = {1580030169, 3160060337, 3950075422, 4213413783, 4279248374,
+                                      4292415292, 4294609778, 4294923276, 4294962463};
+  const auto u = static_cast<std::uint32_t>(random.next() >> 32);
+  unsigned k = 0;
+  for (const std::uint32_t bound : kBelow) k += u >= bound;
+  return k;
+}
 
 }  // namespace
 
@@ -60,14 +72,14 @@ OnlineRandomForest::OnlineRandomForest(const ModelSpec& spec, const Config& conf
     : spec_(spec),
       config_(config),
       random_(spec.seed),
-      ranges_(spec.features, FeatureRange{std::numeric_limits<float>::max(),
-                                          std::numeric_limits<float>::lowest()}),
+      ranges_{std::vector<float>(spec.features, std::numeric_limits<float>::max()),
+              std::vector<float>(spec.features, std::numeric_limits<float>::lowest())},
       weight_(spec.classes),
       leaves_(config.trees),
       scores_(spec.classes) {
   members_.reserve(config.trees);
   for (std::uint32_t i = 0; i < config.trees; ++i) {
-    members_.push_back({RandomTree(config.shape), 0, 0, 0, 0, std::vector<Record>(spec.classes)});
+    members_.push_back({RandomTree(config.shape), 0, 0, 0, 0, std::vector<ClassRecord>(spec.classes)});
   }
   for (std::size_t c = 0; c < spec.classes; ++c) weigh(c);
 }
@@ -118,12 +130,13 @@ void OnlineRandomForest::learn(Features x, ClassIndex y) { predict_then_learn(x,
 ClassIndex OnlineRandomForest::predict_then_learn(Features x, ClassIndex y) {
   P2P_ASSERT(y >= 0 && static_cast<std::uint32_t>(y) < spec_.classes);
   const ClassIndex predicted = predict(x);
-  bool finite = true;
-  for (std::size_t f = 0; f < x.size(); ++f) finite = finite && std::isfinite(x[f]);
-  if (!finite) return predicted;
+  std::int32_t largest = 0;
+  for (const float v : x) largest = std::max(largest, std::bit_cast<std::int32_t>(v) & 0x7FFFFFFF);
+  if (largest >= 0x7F800000) return predicted;  // not finite
+  float *low = ranges_.low.data(), *high = ranges_.high.data();
   for (std::size_t f = 0; f < x.size(); ++f) {
-    ranges_[f].low = std::min(ranges_[f].low, x[f]);
-    ranges_[f].high = std::max(ranges_[f].high, x[f]);
+    low[f] = x[f] < low[f] ? x[f] : low[f];
+    high[f] = x[f] > high[f] ? x[f] : high[f];
   }
   if (!personal_) {
     // The task's seed is the same everywhere; without this all nodes would grow their trees from
@@ -135,7 +148,7 @@ ClassIndex OnlineRandomForest::predict_then_learn(Features x, ClassIndex y) {
   }
   for (std::size_t i = 0; i < members_.size(); ++i) {
     Member& member = members_[i];
-    const unsigned k = random_.poisson(1.0);
+    const unsigned k = draw_weight(random_);
     if (k == 0) {
       judge(member, leaves_[i], y);
       continue;
@@ -150,7 +163,7 @@ ClassIndex OnlineRandomForest::predict_then_learn(Features x, ClassIndex y) {
 
 void OnlineRandomForest::judge(Member& member, std::uint32_t leaf, ClassIndex y) {
   const bool hit = member.tree.vote(leaf) == y;
-  Record& judged = member.classes[static_cast<std::size_t>(y)];
+  ClassRecord& judged = member.classes[static_cast<std::size_t>(y)];
   judged.seen = judged.seen * kJudgeDecay + 1;
   judged.hit = judged.hit * kJudgeDecay + (hit ? 1.0f : 0.0f);
   member.judged += 1;
@@ -169,33 +182,17 @@ void OnlineRandomForest::plant(Member& member) {
   member.tree.clear();
   member.trained = 0;
   member.fast_error = member.slow_error = member.judged = 0;
-  std::fill(member.classes.begin(), member.classes.end(), Record{});
+  std::fill(member.classes.begin(), member.classes.end(), ClassRecord{});
   for (std::size_t c = 0; c < weight_.size(); ++c) weigh(c);
   ++discarded_;
-}
-
-double OnlineRandomForest::merit(std::span<const Record> records,
-                                 std::span<const ClassIndex> classes) const {
-  // Mean over the classes, each with two judgements of a coin added: an unjudged tree has 1/2.
-  double sum = 0;
-  std::size_t count = 0;
-  const auto add = [&](const Record& j) {
-    sum += (static_cast<double>(j.hit) + 1.0) / (static_cast<double>(j.seen) + 2.0);
-    ++count;
-  };
-  if (classes.empty()) {
-    for (const Record& record : records) add(record);
-  } else {
-    for (const ClassIndex c : classes) add(records[static_cast<std::size_t>(c)]);
-  }
-  return sum / static_cast<double>(count);
 }
 
 std::unique_ptr<Model> OnlineRandomForest::clone() const {
   return std::unique_ptr<Model>(new OnlineRandomForest(*this));
 }
 
-Part OnlineRandomForest::partition(std::span<const ClassIndex> classes, Precision) const {
+Part OnlineRandomForest::partition(std::span<const ClassIndex> classes,
+                                   Precision precision) const {
   std::vector<ClassIndex> wanted;
   for (const ClassIndex c : classes) {
     if (c >= 0 && static_cast<std::uint32_t>(c) < spec_.classes) wanted.push_back(c);
@@ -204,7 +201,7 @@ Part OnlineRandomForest::partition(std::span<const ClassIndex> classes, Precisio
   if (wanted.empty() && !classes.empty()) return part;
   std::vector<std::pair<double, std::uint32_t>> order;
   for (std::uint32_t i = 0; i < config_.trees; ++i) {
-    if (members_[i].trained > 0) order.emplace_back(-merit(members_[i].classes, wanted), i);
+    if (members_[i].trained > 0) order.emplace_back(-mean_recall(members_[i].classes, wanted), i);
   }
   std::sort(order.begin(), order.end());
   if (!wanted.empty()) {
@@ -222,11 +219,9 @@ Part OnlineRandomForest::partition(std::span<const ClassIndex> classes, Precisio
     }
     ByteWriter out;
     out.put(config_.fingerprint);
-    for (const Record& record : member.classes) {
-      out.put(record.seen);
-      out.put(record.hit);
-    }
-    member.tree.write_structure(out);
+    out.put(static_cast<std::uint8_t>(precision));
+    write_records(out, member.classes);
+    member.tree.write_structure(out, precision);
     block.content = out.take();
     part.blocks.push_back(std::move(block));
   }
@@ -275,24 +270,23 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
     ByteReader in(block.content);
     if (in.get<std::uint64_t>() != config_.fingerprint)
       return damaged("it belongs to a model of another spec");
-    std::vector<Record> records(spec_.classes);
-    for (Record& j : records) {
-      j.seen = in.get<float>();
-      j.hit = in.get<float>();
-      if (!(j.seen >= 0 && j.seen <= 1e6f && j.hit >= 0 && j.hit <= j.seen))
-        return damaged("its record is out of range");
-    }
+    const auto precision = precision_of(in.get<std::uint8_t>());
+    if (!precision) return damaged(precision.error().message);
+    auto records = read_records(in, spec_.classes);
+    if (!records) return damaged(records.error().message);
     RandomTree tree(config_.shape);
-    if (auto read = tree.read_structure(in); !read) return tl::unexpected(read.error());
+    if (auto read = tree.read_structure(in, *precision); !read)
+      return tl::unexpected(read.error());
     if (!in.at_end()) return damaged("bytes follow the tree");
     evidence_in += block.evidence;
     // What the sender says of its accuracy orders the offered trees; from here on it is judged
     // here.
-    const double claimed = merit(records, options.classes);
+    const double claimed = mean_recall(*records, options.classes);
     std::vector<double> mass(spec_.classes);
     tree.class_mass(mass);
-    for (std::size_t c = 0; c < mass.size(); ++c) records[c] = {0, 0, static_cast<float>(mass[c])};
-    incoming.push_back({claimed, {std::move(tree), block.evidence, 0, 0, 0, std::move(records)}});
+    for (std::size_t c = 0; c < mass.size(); ++c)
+      (*records)[c] = {0, 0, static_cast<float>(mass[c])};
+    incoming.push_back({claimed, {std::move(tree), block.evidence, 0, 0, 0, std::move(*records)}});
   }
   // Nothing can fail from here on.
   std::size_t room = config_.trees;
@@ -316,7 +310,7 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
     incoming.erase(incoming.begin() + static_cast<std::ptrdiff_t>(room), incoming.end());
   std::vector<std::pair<double, std::uint32_t>> worst;
   for (std::uint32_t i = 0; i < config_.trees; ++i)
-    worst.emplace_back(merit(members_[i].classes, options.classes), i);
+    worst.emplace_back(mean_recall(members_[i].classes, options.classes), i);
   std::sort(worst.begin(), worst.end());
   for (std::size_t i = 0; i < incoming.size(); ++i)
     members_[worst[i].second] = std::move(incoming[i].member);
@@ -324,25 +318,34 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
   return {};
 }
 
-void OnlineRandomForest::grow(std::uint32_t classes) { P2P_ASSERT(classes == spec_.classes); }
+void OnlineRandomForest::grow(std::uint32_t classes) {
+  P2P_ASSERT(classes >= spec_.classes && classes <= kMaxClasses);
+  spec_.classes = config_.shape.classes = classes;
+  for (Member& member : members_) {
+    member.tree.grow(classes);
+    member.classes.resize(classes);
+  }
+  weight_.resize(classes);
+  scores_.resize(classes);
+  for (std::size_t c = 0; c < classes; ++c) weigh(c);
+}
 
 Bytes OnlineRandomForest::encode() const {
   ByteWriter out;
   out.put(kStateMagic);
   out.put(config_.fingerprint);
+  out.put(spec_.classes);
   out.put(random_.state());
   out.put(static_cast<std::uint8_t>(personal_));
   out.put(discarded_);
-  for (const FeatureRange& range : ranges_) {
-    out.put(range.low);
-    out.put(range.high);
-  }
+  out.put_array(std::span<const float>(ranges_.low));
+  out.put_array(std::span<const float>(ranges_.high));
   for (const Member& member : members_) {
     out.put(member.trained);
     out.put(member.fast_error);
     out.put(member.slow_error);
     out.put(member.judged);
-    for (const Record& record : member.classes) {
+    for (const ClassRecord& record : member.classes) {
       out.put(record.seen);
       out.put(record.hit);
       out.put(record.mass);
@@ -363,14 +366,18 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
     return fail(ErrorCode::invalid_argument,
                 "the bytes are of a model with another spec; use the spec it was made with");
   }
+  if (in.get<std::uint32_t>() != spec_.classes) {
+    return fail(ErrorCode::invalid_argument,
+                "the bytes are of a model with another number of classes; use the spec it had");
+  }
   random_ = Random(in.get<std::uint64_t>());
   personal_ = in.get<std::uint8_t>() != 0;
   discarded_ = in.get<std::uint64_t>();
-  for (FeatureRange& range : ranges_) {
-    range.low = in.get<float>();
-    range.high = in.get<float>();
-    if (!std::isfinite(range.low) || !std::isfinite(range.high))
-      return damaged("a feature's range is not finite");
+  for (auto* side : {&ranges_.low, &ranges_.high}) {
+    in.get_array(std::span<float>(*side));
+    for (const float v : *side) {
+      if (!std::isfinite(v)) return damaged("a feature's range is not finite");
+    }
   }
   for (Member& member : members_) {
     member.trained = in.get<double>();
@@ -383,7 +390,7 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
         !rate(member.slow_error) || !(member.judged >= 0 && std::isfinite(member.judged))) {
       return damaged("a tree's record is out of range");
     }
-    for (Record& record : member.classes) {
+    for (ClassRecord& record : member.classes) {
       record.seen = in.get<float>();
       record.hit = in.get<float>();
       record.mass = in.get<float>();
@@ -411,9 +418,9 @@ std::vector<OnlineRandomForest::TreeReport> OnlineRandomForest::report() const {
 }
 
 std::size_t OnlineRandomForest::bytes() const {
-  std::size_t total = ranges_.size() * sizeof(FeatureRange);
+  std::size_t total = 2 * ranges_.low.size() * sizeof(float);
   for (const Member& member : members_)
-    total += member.tree.bytes() + member.classes.size() * sizeof(Record);
+    total += member.tree.bytes() + member.classes.size() * sizeof(ClassRecord);
   return total;
 }
 

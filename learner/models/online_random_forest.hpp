@@ -20,7 +20,7 @@ namespace p2p::learner {
 /// the same stream this is the paper's plain mean; after a merge it keeps the trees that never met
 /// a class from outvoting those that did.
 ///
-/// Block: "tree/<i>" = a tree's nodes and leaf counts. partition(classes) ranks the trees by
+/// Block: "tree/<i>" = its record per class, nodes and leaf counts. partition(classes) ranks the trees by
 /// out-of-bag accuracy on these classes and gives the best `share` of them; merge puts what comes
 /// in where the trees are that do worst on these classes. The number of trees never changes.
 ///
@@ -73,24 +73,18 @@ class OnlineRandomForest final : public Model {
     TreeShape shape;
     std::uint64_t fingerprint;
   };
-  /// What one tree has to do with one class: out-of-bag hits, decayed; and samples trained on.
-  struct Record {
-    float seen = 0, hit = 0, mass = 0;
-  };
   struct Member {
     RandomTree tree;
     double trained = 0;
     /// Averages over about 30 and 1000 judgements, and how many there were.
     float fast_error = 0, slow_error = 0, judged = 0;
-    std::vector<Record> classes;
+    std::vector<ClassRecord> classes;  ///< out-of-bag; mass: samples trained on
   };
   OnlineRandomForest(const ModelSpec& spec, const Config& config);
   OnlineRandomForest(const OnlineRandomForest&) = default;
 
   void judge(Member& member, std::uint32_t leaf, ClassIndex y);
   void plant(Member& member);
-  /// Accuracy on the classes (empty: all), towards `unknown` where nothing was judged.
-  double merit(std::span<const Record> records, std::span<const ClassIndex> classes) const;
   void weigh(std::size_t c);
   void vote(std::span<const std::uint32_t> leaves, std::span<float> out) const;
   void find_leaves(Features x) const;
@@ -100,7 +94,7 @@ class OnlineRandomForest final : public Model {
   Random random_;
   bool personal_ = false;  ///< whether random_ has been mixed with the first sample
   std::uint64_t discarded_ = 0;
-  std::vector<FeatureRange> ranges_;
+  FeatureRanges ranges_;
   std::vector<Member> members_;
   /// Per class: 1 / number of trees that know it; follows from members_.
   std::vector<float> weight_;

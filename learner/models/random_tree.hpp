@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "learner/model.hpp"
+#include "learner/models/lanes.hpp"
+#include "learner/models/tree_nodes.hpp"
 #include "metadata/base/random.hpp"
 
 namespace p2p::learner {
@@ -21,35 +23,29 @@ struct TreeShape {
   float min_gain = 0;     ///< beta: information gain of a split, in bits
   float memory = 0;       ///< counts in a leaf; when they pass it, they are halved
 
+  /// Tests of a slot, in whole groups of four; those beyond `tests` send nothing to the left.
+  std::size_t stride() const { return lanes::padded(tests); }
   /// Memory of one leaf at its largest.
   std::size_t leaf_bytes() const;
 };
 
-/// Where a feature has been seen to lie; thresholds are drawn from there.
-struct FeatureRange {
-  float low, high;
-  bool varies() const { return low < high; }
+/// Where each feature has been seen to lie; thresholds are drawn from there.
+struct FeatureRanges {
+  std::vector<float> low, high;
 };
 
 /// A classification tree that grows from a stream.
 ///
-/// Nodes lie in one array; the children of a node are neighbours and come after it, so that a tree
-/// from outside is checked for cycles by comparing indices. A leaf has its class counts; a leaf
+/// A leaf has its class counts; a leaf
 /// that has been trained also has a slot with its candidate tests and, for each, the counts of what
 /// fell to the left. Slots are what a tree's memory goes to (tests x classes counts each); they
 /// stay at home when a tree travels, since fresh ones are as good after `min_samples` more samples.
 ///
-/// Invariants: nodes = 2 leaves - 1; every node but the root has one parent, with a smaller index.
-///
-/// Bounds: max_leaves, max_depth. All memory is reserved at construction, so train() allocates
-/// nothing; what is reserved and not used is address space only.
+/// Bounds: max_leaves, max_depth. train() allocates when a leaf splits or is trained for the first time,
+/// and nothing otherwise.
 class RandomTree {
  public:
   explicit RandomTree(const TreeShape& shape);
-  RandomTree(const RandomTree& other);
-  RandomTree& operator=(const RandomTree& other);
-  RandomTree(RandomTree&&) noexcept = default;
-  RandomTree& operator=(RandomTree&&) noexcept = default;
 
   /// The leaf that x falls into.
   std::uint32_t leaf_of(Features x) const;
@@ -62,7 +58,7 @@ class RandomTree {
   /// Takes a sample `weight` times into the leaf it falls into, and splits that leaf when it is
   /// time.
   void train(std::uint32_t leaf, Features x, ClassIndex y, float weight,
-             std::span<const FeatureRange> ranges, Random& random);
+             const FeatureRanges& ranges, Random& random);
   /// One empty leaf again.
   void clear();
 
@@ -72,38 +68,36 @@ class RandomTree {
   void class_mass(std::span<double> out) const;
   std::size_t bytes() const;
 
-  /// Structure and leaf counts, for a peer.
-  void write_structure(ByteWriter& out) const;
-  /// The inverse, checked: `malformed` says what is wrong, and *this is then unusable.
-  Result<void> read_structure(ByteReader& in);
+  /// More classes than before; the counts of the new ones are zero.
+  void grow(std::uint32_t classes);
+
+  /// Nodes (tree_nodes.hpp) and leaf counts, for a peer. Counts are exact at 32 bits, else levels of 16 or,
+  /// at 8 and 4 bits, of 8 (quantise.hpp: a relative error of 2^(1/1600), 2^(1/6)).
+  void write_structure(ByteWriter& out, Precision precision) const;
+  /// The inverse, checked: `malformed` or `limit_exceeded` says what is wrong, and *this is then unusable.
+  Result<void> read_structure(ByteReader& in, Precision precision);
   /// Everything, for going on bit-identically.
   void write_state(ByteWriter& out) const;
   Result<void> read_state(ByteReader& in);
 
  private:
-  struct Node {
-    std::uint32_t feature;  ///< kLeaf: `next` is a leaf; else x[feature] < threshold goes to
-                            ///< `next`, or next + 1
-    float threshold;
-    std::uint32_t next;
-  };
-  static constexpr std::uint32_t kLeaf = 0xFFFFFFFF;
   static constexpr std::uint32_t kNoSlot = 0xFFFFFFFF;
 
-  void reserve();
-  void copy(const RandomTree& other);
   /// Gives the leaf a slot with fresh tests; false when no feature varies yet.
-  bool open_slot(std::uint32_t leaf, std::span<const FeatureRange> ranges, Random& random);
+  bool open_slot(std::uint32_t leaf, const FeatureRanges& ranges, Random& random);
   /// Halves what the leaf has counted, so that what comes counts for more than what was.
   void fade(std::uint32_t leaf);
   void consider_split(std::uint32_t leaf);
   void split(std::uint32_t leaf, std::uint32_t test);
-  std::span<float> left_counts(std::uint32_t slot, std::size_t c) {
-    return {slot_left_.data() + (slot * shape_.classes + c) * shape_.tests, shape_.tests};
+  std::uint32_t take_slot();
+  /// What fell to the left of each test, of class c.
+  float* left_counts(std::uint32_t slot, std::size_t c) {
+    return slot_left_.data() + (slot * shape_.classes + c) * shape_.stride();
   }
+  float* seen(std::uint32_t slot) { return slot_seen_.data() + std::size_t{slot} * shape_.classes; }
 
   TreeShape shape_;
-  std::vector<Node> nodes_;
+  std::vector<TreeNode> nodes_;  ///< x[feature] < threshold goes to the first child
   // Per leaf.
   std::vector<float> counts_;  ///< (leaves x classes)
   std::vector<float> totals_;
@@ -111,9 +105,9 @@ class RandomTree {
   std::vector<std::uint32_t> leaf_depth_;
   std::vector<std::uint32_t> leaf_slot_;
   // Per slot.
-  std::vector<std::uint32_t> slot_feature_;  ///< (slots x tests)
-  std::vector<float> slot_threshold_;        ///< (slots x tests)
-  std::vector<float> slot_left_;             ///< (slots x classes x tests)
+  std::vector<std::uint32_t> slot_feature_;  ///< (slots x stride)
+  std::vector<float> slot_threshold_;        ///< (slots x stride)
+  std::vector<float> slot_left_;             ///< (slots x classes x stride)
   std::vector<float> slot_seen_;             ///< (slots x classes), since the tests were drawn
   std::vector<float> slot_total_;
   std::vector<float> slot_next_;  ///< total at which a split is considered again

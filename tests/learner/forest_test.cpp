@@ -16,6 +16,23 @@ std::unique_ptr<OnlineRandomForest> forest(std::map<std::string, double> params 
   return std::move(*made);
 }
 
+/// Recall on a class, as a block of the tree has it.
+double recall_in(const Block& block, ClassIndex c) {
+  ByteReader in(ByteView(block.content).subspan(9));  // after the fingerprint and the precision
+  const auto records = read_records(in, 4);
+  REQUIRE(records);
+  const std::vector<ClassIndex> one = {c};
+  return mean_recall(*records, one);
+}
+
+TreeNodes nodes_in(const Block& block) {
+  ByteReader in(ByteView(block.content).subspan(9));
+  REQUIRE(read_records(in, 4));
+  auto nodes = read_nodes(in, {6, 64, 1024}, Precision::bits32);
+  REQUIRE(nodes);
+  return *nodes;
+}
+
 TEST_CASE("Trees grow with what they see and keep to their bounds") {
   const std::map<std::string, double> bounds[] = {
       {{"max_leaves", 5}}, {{"max_depth", 2}}, {{"max_leaves", 1}}};
@@ -117,16 +134,10 @@ TEST_CASE("partition sends the trees that are best on the classes asked for") {
   const std::vector<ClassIndex> wanted = {2};
   const Part part = model->partition(wanted);
   REQUIRE(part.blocks.size() == 3);
-  // The record of class 2 lies in each block: (seen, hit) of class c at 8 + 8 c.
-  const auto merit = [](const Block& block) {
-    ByteReader in(ByteView(block.content).subspan(8 + 8 * 2));
-    const auto seen = in.get<float>(), hit = in.get<float>();
-    return (hit + 1) / (seen + 2);
-  };
-  std::vector<float> all;
-  for (const Block& block : model->partition({}).blocks) all.push_back(merit(block));
+  std::vector<double> all;
+  for (const Block& block : model->partition({}).blocks) all.push_back(recall_in(block, 2));
   std::sort(all.rbegin(), all.rend());
-  for (std::size_t i = 0; i < 3; ++i) CHECK(merit(part.blocks[i]) == all[i]);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(recall_in(part.blocks[i], 2) == all[i]);
 }
 
 TEST_CASE("merge replaces the worst trees on the classes, and the forest keeps its size") {
@@ -156,15 +167,10 @@ TEST_CASE("The trees that give way are those with the worst record on the classe
   auto target = forest({{"trees", 10}});
   Blobs stream(17, 6, 4);
   train(*target, stream, 1200);
-  const auto merit = [](const Block& block) {
-    ByteReader in(ByteView(block.content).subspan(8 + 8 * 1));
-    const auto seen = in.get<float>(), hit = in.get<float>();
-    return (hit + 1) / (seen + 2);
-  };
-  std::vector<std::pair<float, std::string>> order;
+  std::vector<std::pair<double, std::string>> order;
   std::map<std::string, Bytes> before;
   for (const Block& block : target->partition({}).blocks) {
-    order.emplace_back(merit(block), block.name);
+    order.emplace_back(recall_in(block, 1), block.name);
     before[block.name] = block.content;
   }
   std::sort(order.begin(), order.end());
@@ -224,16 +230,42 @@ TEST_CASE("Two nodes with one seed and different data grow different trees") {
   Blobs stream_a(11, 6, 4), stream_b(12, 6, 4);
   train(*a, stream_a, 400);
   train(*b, stream_b, 400);
-  // The first split's feature and threshold of every tree, which come before any counts in the
-  // bytes.
+  // The first split of every tree.
   int same = 0;
   const Part pa = a->partition({}), pb = b->partition({});
   for (std::size_t i = 0; i < pa.blocks.size(); ++i) {
-    const std::size_t root = 8 + 8 * 4 + 4;
-    same += std::equal(pa.blocks[i].content.begin() + root, pa.blocks[i].content.begin() + root + 8,
-                       pb.blocks[i].content.begin() + root);
+    const TreeNode root_a = nodes_in(pa.blocks[i]).nodes[0], root_b = nodes_in(pb.blocks[i]).nodes[0];
+    REQUIRE(root_a.feature != TreeNode::kLeaf);
+    same += root_a.feature == root_b.feature && root_a.threshold == root_b.threshold;
   }
   CHECK(same == 0);
+}
+
+TEST_CASE("A forest that learnt at fewer bits a number says almost the same, in fewer bytes") {
+  auto model = forest();
+  Blobs stream(15, 6, 4);
+  train(*model, stream, 2000);
+  std::size_t before = model->partition({}).bytes();
+  for (const auto& [precision, least] : {std::pair(Precision::bits16, 0.995),
+                                         {Precision::bits8, 0.97},
+                                         {Precision::bits4, 0.97}}) {
+    const Part part = model->partition({}, precision);
+    // Counts have levels of 8 bits at 4 as well: there is nothing more to save in them.
+    CHECK(part.bytes() <= before);
+    before = part.bytes();
+    auto fresh = forest(), exact = forest();
+    REQUIRE(fresh->merge(part, {}));
+    REQUIRE(exact->merge(model->partition({}), {}));
+    Blobs test = stream;
+    int same = 0;
+    for (int i = 0; i < 1000; ++i) {
+      const Sample s = test.next();
+      same += fresh->predict(s.x) == exact->predict(s.x);
+    }
+    CAPTURE(static_cast<int>(precision), same);
+    CHECK(same >= 1000 * least);
+  }
+  CHECK(before < 0.7 * static_cast<double>(model->partition({}).bytes()));
 }
 
 TEST_CASE("The bootstraps of two nodes differ from the first sample on") {
