@@ -1,24 +1,19 @@
-// Prints what the learner reaches: accuracy, speed, transfer, drift delays and false alarms.
-//   bench_learner accuracy|transfer|adapt|drift DIR [name=value ...]     DIR has MNIST or
-//   Fashion-MNIST as idx .gz bench_learner detectors
+// Prints what the learner reaches: accuracy, speed, and how the drift monitor follows a real learner's errors.
+//   bench_learner accuracy|adapt|drift DIR [only=FAMILY] [name=value ...]     DIR has MNIST or Fashion-MNIST as idx .gz
+// bench_detectors and bench_transfer measure single detectors and the transfer of parts.
 #include <algorithm>
 #include <cmath>
 #include <ctime>
-#include <functional>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <string>
 
 #include <fmt/core.h>
 
 #include "idx.hpp"
-#include "learner/drift/adwin.hpp"
 #include "learner/drift/drift_monitor.hpp"
-#include "learner/drift/threshold_test.hpp"
 #include "learner/fourier_basis.hpp"
 #include "learner/metrics.hpp"
-#include "learner/transfer/quantise.hpp"
 #include "metadata/base/random.hpp"
 
 namespace p2p::learner::bench {
@@ -105,49 +100,6 @@ void accuracy(const std::string& folder, const Settings& settings) {
   }
 }
 
-/// LEARNING.md 4.2: the target saw 5000 (target=N) samples of classes 0-4, then all; the helper 20000 (helper=N)
-/// of all; the rows of the five new classes move 50 samples after the switch, at 32 bits (bits=N).
-void transfer(const std::string& folder, const Settings& settings) {
-  const DataSet data = read_idx(folder, "train");
-  for (const std::string& family : settings.families()) {
-    const ModelSpec spec = spec_for(data, family, settings);
-    auto helper = make(spec);
-    for (std::size_t i = 30000; i < 30000 + settings.count("helper", 20000); ++i)
-      helper->learn(data.row(i), data.y[i]);
-    auto target = make(spec);
-    std::size_t at = 0;
-    for (std::size_t n = 0; n < settings.count("target", 5000); ++at) {
-      if (data.y[at] > 4) continue;
-      target->learn(data.row(at), data.y[at]);
-      ++n;
-    }
-    const std::vector<ClassIndex> fresh = {5, 6, 7, 8, 9};
-    const auto run = [&](const char* name, const std::optional<Part>& part,
-                         const MergeOptions& how) {
-      auto model = target->clone();
-      Prequential metrics(data.classes, 200);
-      std::size_t recovered = 0;
-      fmt::print("  {:<22} {:<10}", family, name);
-      for (std::size_t n = 0; n < 3000; ++n) {
-        if (n == 50 && part) {
-          if (auto ok = model->merge(*part, how); !ok) fmt::print("{}\n", ok.error().text());
-        }
-        metrics.add(data.y[at + n], model->predict_then_learn(data.row(at + n), data.y[at + n]));
-        if (recovered == 0 && n >= 200 && metrics.windowed_accuracy() >= 0.85) recovered = n + 1;
-        if (n + 1 == 500 || n + 1 == 1000 || n + 1 == 3000)
-          fmt::print(" {:.3f}", metrics.accuracy());
-      }
-      fmt::print("  to .85: {}  {} bytes\n", recovered, part ? part->bytes() : 0);
-    };
-    run("isolated", std::nullopt, {});
-    const auto bits = precision_of(static_cast<unsigned>(settings.count("bits", 32)));
-    if (!bits) return;
-    run("new", helper->partition(fresh, *bits), {fresh, MergeOptions::Mode::replace});
-    run("new,blend", helper->partition(fresh, *bits), {fresh, MergeOptions::Mode::blend});
-    run("full", helper->partition({}, *bits), {});
-  }
-}
-
 /// What happens to every image, or to the labels, at a change.
 enum class Change { inverted, rotated, labels };
 
@@ -196,67 +148,6 @@ void adapt(const std::string& folder, const Settings& settings) {
       fmt::print("  back to before - .05: {}\n", recovered);
     }
   }
-}
-
-/// Bernoulli streams, as in LEARNING.md 3: false alarms in 10^6 stable samples, delays over 200
-/// changes.
-void detectors() {
-  const auto measure = [](const char* name,
-                          const std::function<std::unique_ptr<DriftDetector>()>& fresh) {
-    fmt::print("{}\n  false alarms in 10^6 stable samples at error", name);
-    for (const double rate : {0.05, 0.1, 0.2, 0.25, 0.3, 0.4}) {
-      auto detector = fresh();
-      Random random(static_cast<std::uint64_t>(rate * 1000));
-      std::size_t alarms = 0;
-      for (int i = 0; i < 1000000; ++i)
-        alarms += detector->update(random.uniform() < rate) == DriftLevel::drift;
-      fmt::print("  {}: {}", rate, alarms);
-    }
-    fmt::print("\n");
-    for (const auto& [before, after] :
-         {std::pair{.1, .2}, {.1, .3}, {.1, .5}, {.2, .4}, {.2, .85}, {.25, .9}, {.4, .6}}) {
-      std::vector<double> delays;
-      std::size_t early = 0, missed = 0;
-      for (std::uint64_t seed = 0; seed < 200; ++seed) {
-        auto detector = fresh();
-        Random random(seed);
-        for (int i = 0; i < 10000; ++i)
-          early += detector->update(random.uniform() < before) == DriftLevel::drift;
-        std::size_t delay = 0;
-        for (std::size_t i = 1; i <= 5000 && delay == 0; ++i) {
-          if (detector->update(random.uniform() < after) == DriftLevel::drift) delay = i;
-        }
-        if (delay == 0)
-          ++missed;
-        else
-          delays.push_back(static_cast<double>(delay));
-      }
-      std::sort(delays.begin(), delays.end());
-      const double mean =
-          std::accumulate(delays.begin(), delays.end(), 0.0) / std::max<double>(1, delays.size());
-      fmt::print(
-          "  {} -> {}: mean delay {:.0f}, 95 % {:.0f}, missed {}, false alarms {} in 2 10^6\n",
-          before, after, mean, delays.empty() ? 0 : delays[delays.size() * 95 / 100], missed,
-          early);
-    }
-    auto detector = fresh();
-    Random random(5);
-    const double start = seconds_used();
-    for (int i = 0; i < 3000000; ++i) detector->update(random.uniform() < 0.2);
-    fmt::print("  {:.0f} ns per sample\n", (seconds_used() - start) / 3e6 * 1e9);
-  };
-  measure("ADWIN, delta 0.002", [] { return std::make_unique<Adwin>(); });
-  ThresholdTest::Options o;
-  measure("threshold test as in the paper: batch 35, W 10, L 0.2",
-          [&] { return std::make_unique<ThresholdTest>(o); });
-  o.permitted_loss = 0.3;
-  measure("threshold test as in the paper: L 0.3",
-          [&] { return std::make_unique<ThresholdTest>(o); });
-  o.permitted_loss = 0.2;
-  o.chance = 1e-6;
-  o.stride = 7;
-  measure("threshold test as the monitor has it: L 0.2, chance 1e-6, stride 7",
-          [&] { return std::make_unique<ThresholdTest>(o); });
 }
 
 /// The monitor on a real learner's errors: each seed is another order of the data and another class
@@ -387,18 +278,12 @@ int main(int argc, char** argv) {
   }
   if (what == "accuracy" && argc > 2) {
     accuracy(argv[2], settings);
-  } else if (what == "transfer" && argc > 2) {
-    transfer(argv[2], settings);
   } else if (what == "drift" && argc > 2) {
     drift(argv[2], settings);
-  } else if (what == "detectors") {
-    detectors();
   } else if (what == "adapt" && argc > 2) {
     adapt(argv[2], settings);
   } else {
-    fmt::print(
-        stderr,
-        "usage: bench_learner accuracy|transfer|adapt|drift DIR [name=value ...] | detectors\n");
+    fmt::print(stderr, "usage: bench_learner accuracy|adapt|drift DIR [only=FAMILY] [name=value ...]\n");
     return 1;
   }
   return 0;
