@@ -4,6 +4,8 @@
 #include <fstream>
 #include <string>
 
+#include "learner/drift/detector.hpp"
+#include "learner/drift/drift_monitor.hpp"
 #include "learner/metrics.hpp"
 #include "learner/model.hpp"
 #include "learner/snapshot.hpp"
@@ -112,6 +114,24 @@ void learner_seeds() {
   write("snapshot", "container", learner::encode(learner::Snapshot{{{"model", {1, 2, 3}}, {"metrics", metrics.encode()}}}));
 }
 
+void drift_seeds() {
+  Random random(4);
+  const auto names = learner::detectors();
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    auto detector = learner::make_detector(names[k]);
+    P2P_ASSERT(detector.has_value());
+    for (int i = 0; i < 400; ++i) (*detector)->update(random.uniform() < (i < 360 ? 0.2 : 0.7) ? 1 : 0);
+    ByteWriter out;
+    (*detector)->encode(out);
+    write("drift", std::string(names[k]), prefixed(static_cast<std::uint8_t>(k), out.bytes()));
+  }
+  learner::DriftMonitor::Options options;
+  options.classes = 3;
+  learner::DriftMonitor monitor(options);
+  for (int i = 0; i < 500; ++i) monitor.update(i < 450 ? i % 2 : i % 3, random.uniform() < 0.8);
+  write("drift", "monitor", prefixed(static_cast<std::uint8_t>(names.size()), monitor.encode()));
+}
+
 void frame_seeds() {
   const metadata::Hash hash = metadata::sha256(view(std::string_view("fuzz")));
   const std::vector<std::pair<std::string, overlay::Message>> messages = {
@@ -155,6 +175,7 @@ int main(int argc, char** argv) {
   root = argv[1];
   metadata_seeds();
   learner_seeds();
+  drift_seeds();
   frame_seeds();
   sample_seeds();
   return 0;
