@@ -1,6 +1,7 @@
 #include "tools/cli/evaluate.hpp"
 
 #include <fmt/format.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,11 +15,24 @@ namespace p2p::tools {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+/// Seconds that this thread has had a processor: what else runs on the machine does not count.
+double thread_seconds() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
+
+/// Adds the time from its making to its end.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& total) : total_(total), start_(thread_seconds()) {}
+  ~Stopwatch() { total_ += thread_seconds() - start_; }
+  Stopwatch(const Stopwatch&) = delete;
+
+ private:
+  double& total_;
+  double start_;
+};
 
 }  // namespace
 
@@ -146,17 +160,21 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
   std::vector<learner::ClassIndex> predicted;
   std::string kind;
   while (true) {
-    const auto read_from = Clock::now();
-    if (auto ok = blocks.next(block); !ok) return tl::unexpected(ok.error());
-    out.read_s += seconds_since(read_from);
+    {
+      const Stopwatch reading(out.read_s);
+      if (auto ok = blocks.next(block); !ok) return tl::unexpected(ok.error());
+    }
     if (block.rows() == 0) return out;
     predicted.resize(block.rows());
 
-    const auto learn_from = Clock::now();
-    for (std::size_t i = 0; i < block.rows(); ++i) {
-      predicted[i] = model.predict_then_learn(block.row(i), block.labels[i]);
+    {
+      const auto wall_from = std::chrono::steady_clock::now();
+      const Stopwatch learning(out.learn_s);
+      for (std::size_t i = 0; i < block.rows(); ++i) {
+        predicted[i] = model.predict_then_learn(block.row(i), block.labels[i]);
+      }
+      out.learn_wall_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - wall_from).count();
     }
-    out.learn_s += seconds_since(learn_from);
 
     for (std::size_t i = 0; i < block.rows(); ++i) {
       out.metrics.add(block.labels[i], predicted[i]);
@@ -169,7 +187,7 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
       out.curve_step *= 2;
     }
     if (watch != nullptr) {
-      const auto detect_from = Clock::now();
+      const Stopwatch detecting(out.detect_s);
       for (std::size_t i = 0; i < block.rows(); ++i) {
         const auto level = watch->update(block.row(i), block.labels[i], predicted[i] == block.labels[i], kind);
         out.warnings += level == learner::DriftLevel::warning;
@@ -180,7 +198,6 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
           out.alarms.push_back({out.metrics.samples() - block.rows() + i + 1, kind});
         }
       }
-      out.detect_s += seconds_since(detect_from);
     }
     if (progress) progress(out);
     if (options.stop && options.stop()) {
@@ -198,9 +215,10 @@ Result<HeldOut> held_out(SampleBlocks& blocks, const learner::Model& model, cons
     if (auto ok = blocks.next(block); !ok) return tl::unexpected(ok.error());
     if (block.rows() == 0) return out;
     predicted.resize(block.rows());
-    const auto from = Clock::now();
-    for (std::size_t i = 0; i < block.rows(); ++i) predicted[i] = model.predict(block.row(i));
-    out.predict_s += seconds_since(from);
+    {
+      const Stopwatch predicting(out.predict_s);
+      for (std::size_t i = 0; i < block.rows(); ++i) predicted[i] = model.predict(block.row(i));
+    }
     for (std::size_t i = 0; i < block.rows(); ++i) out.correct += predicted[i] == block.labels[i];
     out.samples += block.rows();
     if (stop && stop()) return out;

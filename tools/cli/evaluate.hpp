@@ -80,7 +80,9 @@ struct Measured {
   std::vector<DriftAlarm> alarms{};
   std::uint64_t more_alarms = 0;  ///< beyond kMaxAlarms
   std::uint64_t warnings = 0;
+  // Times of the processor, but for the one that says otherwise: another program's work is not measured.
   double learn_s = 0;   ///< predict and learn alone
+  double learn_wall_s = 0;
   double detect_s = 0;  ///< the drift detector alone
   double read_s = 0;    ///< reading, inflating, parsing, scaling
   bool stopped = false;
@@ -93,7 +95,8 @@ inline constexpr std::size_t kCurvePoints = 512;
 inline constexpr std::size_t kMaxAlarms = 10'000;
 
 /// One pass. `progress` is called after each block. Time is taken with one pair of clock readings per block
-/// around predicting and learning, so that neither reading nor the clock itself is measured.
+/// around predicting and learning, so that neither reading nor the clock itself is measured: time of the
+/// processor, not of the wall, or whatever else runs on the machine would be in it.
 Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatch* watch, const EvaluateOptions& options,
                           const std::function<void(const Measured&)>& progress);
 

@@ -308,7 +308,8 @@ void add_evaluate_command(CLI::App& app, Action& action) {
   command->add_flag("--quiet", options->quiet, "No progress on stderr");
   command->footer(
       "Without --task the data are read twice: once for ranges, categories and classes, once to learn.\n"
-      "samples/s counts predicting and learning alone; reading, scaling and the detector are told apart.\n"
+      "samples/s counts predicting and learning alone, in time of the processor; reading, scaling and the\n"
+      "detector are told apart.\n"
       "Beside the accuracy stand those of saying the last label again and of always saying the commonest\n"
       "class: many real streams repeat their labels. Ctrl-C prints what was measured so far.");
   command->callback([&action, options] {

@@ -105,6 +105,7 @@ Json to_json(const EvaluationReport& report) {
            {"recall", recall},
            {"samples_per_s", m.samples_per_s()},
            {"learn_s", m.learn_s},
+           {"learn_wall_s", m.learn_wall_s},
            {"read_s", m.read_s},
            {"detect_s", m.detect_s},
            {"total_s", report.total_s},
@@ -160,8 +161,8 @@ std::string to_text(const EvaluationReport& report) {
   std::string curve;
   for (const auto& point : thinned(m.curve, 10)) curve += fmt::format("{}{:.3f}", curve.empty() ? "" : " ", point.accuracy);
   facts.add({"over time", fmt::format("{}   each over {} samples", curve, report.window)});
-  facts.add({"speed", fmt::format("{} samples/s   predicting and learning alone, {:.2f} s; reading {:.2f} s, "
-                                  "detector {:.2f} s",
+  facts.add({"speed", fmt::format("{} samples/s   predicting and learning alone, {:.2f} s of the processor; reading "
+                                  "{:.2f} s, detector {:.2f} s",
                                   rate_text(m.samples_per_s()), m.learn_s, m.read_s, m.detect_s)});
   std::string parts;
   for (const auto& part : report.class_bytes) {

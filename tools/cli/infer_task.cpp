@@ -28,15 +28,37 @@ struct Categories {
   bool wanted = false;  ///< the caller says so
   std::set<std::string> texts;
   std::set<float> numbers;
-  std::uint64_t first_text_line = 0;
+  std::uint64_t text_cells = 0, first_text_line = 0;
 };
 
+/// What was seen of one column.
 struct Column {
-  float minimum = std::numeric_limits<float>::infinity();
-  float maximum = -std::numeric_limits<float>::infinity();
-  double sum = 0;
+  double minimum = 0, maximum = 0, mean = 0;
   std::uint64_t numbers = 0, missing = 0;
-  std::unique_ptr<Categories> categories;
+  const Categories* categories = nullptr;
+};
+
+/// The numbers of all columns, one array per statistic: most rows are numbers alone, and wide.
+struct Numbers {
+  std::vector<float> minimum, maximum;
+  std::vector<double> sum;
+  std::vector<std::uint64_t> count;
+
+  explicit Numbers(std::size_t columns = 0)
+      : minimum(columns, std::numeric_limits<float>::infinity()),
+        maximum(columns, -std::numeric_limits<float>::infinity()),
+        sum(columns),
+        count(columns) {}
+
+  void add(std::span<const float> x) {
+    for (std::size_t i = 0; i < x.size(); ++i) {  // no comparison with NaN is true
+      const float v = x[i];
+      minimum[i] = v < minimum[i] ? v : minimum[i];
+      maximum[i] = v > maximum[i] ? v : maximum[i];
+      sum[i] += v == v ? static_cast<double>(v) : 0.0;
+      count[i] += v == v ? 1 : 0;
+    }
+  }
 };
 
 bool is_whole_number(const std::string& text, std::int64_t& value) {
@@ -69,11 +91,11 @@ std::string decimal(float value) {
 FeatureGroup numeric_group(const std::string& name, const Column& column) {
   FeatureGroup group{.name = name};
   if (column.numbers == 0) return group;  // never a value: any range will do
-  group.minimum = static_cast<double>(column.minimum);
-  group.maximum = static_cast<double>(column.maximum);
+  group.minimum = column.minimum;
+  group.maximum = column.maximum;
   if (!(group.maximum > group.minimum)) group.maximum = group.minimum + std::max(1.0, std::abs(group.minimum) * 1e-6);
   if (column.missing > 0) {
-    group.missing = std::clamp(column.sum / static_cast<double>(column.numbers), group.minimum, group.maximum);
+    group.missing = std::clamp(column.mean, group.minimum, group.maximum);
   }
   return group;
 }
@@ -85,7 +107,7 @@ FeatureGroup categorical_group(const std::string& name, const Column& column) {
   // Whole numbers that fill most of 0 .. maximum are indexes already.
   if (seen.texts.empty() && column.minimum >= 0 && column.maximum < 65536 &&
       std::none_of(seen.numbers.begin(), seen.numbers.end(), fraction) &&
-      static_cast<double>(column.maximum) < 2.0 * static_cast<double>(seen.numbers.size())) {
+      column.maximum < 2.0 * static_cast<double>(seen.numbers.size())) {
     group.categories = std::max(2u, static_cast<std::uint32_t>(column.maximum) + 1);
     return group;
   }
@@ -201,56 +223,60 @@ class Inference {
       if (first_.size() < bandwidth_rows_) first_.push_back(row);
       ++out_.rows;
     }
-    for (const auto& column : columns_) out_.missing += column.missing;
+    for (std::size_t i = 0; i < columns_.size(); ++i) out_.missing += column(i).missing;
     return {};
   }
 
   void begin(std::size_t columns) {
+    numbers_ = Numbers(columns);
     columns_.resize(columns);
     bandwidth_rows_ = std::clamp<std::size_t>(kBandwidthValues / std::max<std::size_t>(columns, 1), 16, kBandwidthRows);
     for (std::size_t i = 0; i < columns; ++i) {
-      if (i >= names_.size() || !options_.categorical.contains(names_[i])) continue;
-      columns_[i].categories = std::make_unique<Categories>();
-      columns_[i].categories->wanted = true;
+      if (i < names_.size() && options_.categorical.contains(names_[i])) categories_of(i).wanted = true;
     }
   }
 
+  Categories& categories_of(std::size_t i) {
+    if (!columns_[i]) {
+      columns_[i] = std::make_unique<Categories>();
+      categorical_.push_back(i);
+    }
+    return *columns_[i];
+  }
+
+  Column column(std::size_t i) const {
+    const auto numbers = numbers_.count[i];
+    return {.minimum = static_cast<double>(numbers_.minimum[i]),
+            .maximum = static_cast<double>(numbers_.maximum[i]),
+            .mean = numbers_.sum[i] / static_cast<double>(std::max<std::uint64_t>(numbers, 1)),
+            .numbers = numbers,
+            .missing = out_.rows - numbers - (columns_[i] ? columns_[i]->text_cells : 0),
+            .categories = columns_[i].get()};
+  }
+
   Result<void> take_cells(const Row& row) {
-    auto text = row.texts.begin();
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      auto& column = columns_[i];
-      const float value = row.x[i];
-      if (value == value) {
-        column.minimum = std::min(column.minimum, value);
-        column.maximum = std::max(column.maximum, value);
-        column.sum += static_cast<double>(value);
-        ++column.numbers;
-        if (column.categories && column.categories->wanted) column.categories->numbers.insert(value);
-      } else if (text != row.texts.end() && text->column == i) {
-        if (!column.categories) column.categories = std::make_unique<Categories>();
-        if (column.categories->first_text_line == 0) column.categories->first_text_line = row.line;
-        if (!is_declared(i)) column.categories->texts.insert(text->text);
-        ++text;
-      } else {
-        ++column.missing;
-        continue;
-      }
-      if (!column.categories) continue;
-      if (column.categories->texts.size() + column.categories->numbers.size() > kMostCategories) {
-        return fail(ErrorCode::invalid_argument,
-                    fmt::format("{}: more than {} different values in column \"{}\"; if it is no category, leave it "
-                                "out with --ignore",
-                                data_.place(row.line), kMostCategories, column_name(i)));
-      }
-      if (column.numbers > 0 && column.categories->first_text_line > 0 && !column.categories->wanted) {
-        return mixed(row, i);
-      }
+    numbers_.add(row.x);
+    for (const auto& cell : row.texts) {
+      auto& seen = categories_of(cell.column);
+      ++seen.text_cells;
+      if (seen.first_text_line == 0) seen.first_text_line = row.line;
+      if (!is_declared(cell.column)) seen.texts.insert(cell.text);
+    }
+    for (const auto i : categorical_) {
+      auto& seen = *columns_[i];
+      if (seen.wanted && row.x[i] == row.x[i]) seen.numbers.insert(row.x[i]);
+      if (!seen.wanted && numbers_.count[i] > 0) return mixed(row, i);
+      if (seen.texts.size() + seen.numbers.size() <= kMostCategories) continue;
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("{}: more than {} different values in column \"{}\"; if it is no category, leave it "
+                              "out with --ignore",
+                              data_.place(row.line), kMostCategories, column_name(i)));
     }
     return {};
   }
 
   tl::unexpected<Error> mixed(const Row& row, std::size_t i) const {
-    const auto& seen = *columns_[i].categories;
+    const auto& seen = *columns_[i];
     return fail(ErrorCode::malformed,
                 fmt::format("{}: column \"{}\" has both numbers and text (\"{}\"{}); mend the row, leave the field "
                             "empty if it is missing, or name the column with --categorical",
@@ -293,15 +319,15 @@ class Inference {
     }
     std::set<std::string> taken;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-      const auto& column = columns_[i];
+      const auto seen = column(i);
       const auto name = column_name(i);
       if (!taken.insert(name).second) {
         return fail(ErrorCode::invalid_argument,
                     fmt::format("{}: two columns are named \"{}\"; give each its own name in the header", data_.path, name));
       }
       groups.push_back(is_declared(i)      ? declared_group(name, declared_[i])
-                       : column.categories ? categorical_group(name, column)
-                                           : numeric_group(name, column));
+                       : seen.categories   ? categorical_group(name, seen)
+                                           : numeric_group(name, seen));
     }
     if (names_.empty()) groups = nameless_groups(std::move(groups));
     return {};
@@ -337,7 +363,9 @@ class Inference {
   std::vector<std::string> names_;
   std::vector<std::vector<std::string>> declared_;
   InferredTask out_;
-  std::vector<Column> columns_;
+  Numbers numbers_;
+  std::vector<std::unique_ptr<Categories>> columns_;  ///< none: numbers alone
+  std::vector<std::size_t> categorical_;              ///< the columns that have one
   std::set<std::string> classes_;
   std::optional<std::string> last_label_;
   std::vector<Row> first_;

@@ -20,10 +20,4 @@ bool parse_number(std::string_view text, double& value, bool& too_large) {
   return status == std::errc{};
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 }  // namespace p2p::tools

@@ -10,6 +10,10 @@ namespace p2p::tools {
 bool parse_number(std::string_view text, double& value, bool& too_large);
 
 /// Without blanks at both ends.
-std::string_view trim(std::string_view text);
+inline std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
 
 }  // namespace p2p::tools
