@@ -15,8 +15,7 @@ namespace p2p::learner {
 ///
 /// One object is one basis; it is immutable, so models and their copies share it by pointer. Rows
 /// are drawn one after the other from the seed: a basis with fewer dimensions is a prefix of a
-/// larger one, so the first `d` outputs of a model's basis are the task's d-dimensional embedding
-/// (up to the factor sqrt(D/d)) and one matrix product serves both.
+/// larger one of the same bandwidth, up to the factor sqrt(D/d).
 ///
 /// Cost: dimensions x (features that are not zero) multiplications. Angles are kept in turns (W and
 /// b divided by 2 pi when they are drawn), so that reducing one to a turn is exact; a cosine is

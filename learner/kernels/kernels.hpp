@@ -44,7 +44,8 @@ struct Kernels {
   void (*add)(float* w, std::size_t lanes, const Sparse& z, const float* step);
 
   /// AdaGrad with decayed sums, the true sum being scale * g: g_cj += (r_c z_j)^2 / scale;
-  /// w_cj -= rate r_c z_j / sqrt(scale g_cj + floor), the root within a relative 5e-6.
+  /// w_cj -= rate r_c z_j / sqrt(scale g_cj + floor), the root within a relative 7e-4 (of a step's
+  /// length).
   void (*adagrad)(float* w, float* g, std::size_t lanes, const Sparse& z, const float* r,
                   float rate, float scale, float floor);
 

@@ -3,7 +3,7 @@
 // nothing of the standard library that a linker could share between them is used.
 #include <cstddef>
 #include <cstdint>
-#if defined(__SSE2__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -36,6 +36,12 @@ struct Vec {
     y = y * (1.5f - half * y * y);
     return y * (1.5f - half * y * y);
   }
+  /// The same with one step, whose constants (J. Kadlec, 2010) make the most of it: within a
+  /// relative 7e-4.
+  static Float rough_reciprocal_root(Float x) {
+    const Float y = (Float)(0x5F1FFFF9 - ((Int)x >> 1));
+    return y * (1.68191391f - 0.703952253f * (x * y * y));
+  }
   /// 1 / x of a positive x, alike; three steps.
   static Float reciprocal(Float x) {
     Float y = (Float)(0x7EF311C3 - (Int)x);
@@ -62,6 +68,21 @@ void over_lanes(std::size_t lanes, const Args&... args) {
   }
 }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/// For every set of 8 bits the places of its bits, lowest first.
+struct FirstBits {
+  std::uint8_t order[256][8] = {};
+  constexpr FirstBits() {
+    for (int set = 0; set < 256; ++set) {
+      for (int bit = 0, count = 0; bit < 8; ++bit) {
+        if ((set >> bit & 1) != 0) order[set][count++] = static_cast<std::uint8_t>(bit);
+      }
+    }
+  }
+};
+constexpr FirstBits kFirstBits;
+#endif
+
 std::size_t gather(const float* x, std::size_t size, std::uint32_t* index, float* value) {
   std::size_t count = 0, i = 0;
 #if defined(__AVX512F__)
@@ -74,17 +95,20 @@ std::size_t gather(const float* x, std::size_t size, std::uint32_t* index, float
     count += static_cast<std::size_t>(__builtin_popcount(some));
     where = _mm512_add_epi32(where, _mm512_set1_epi32(16));
   }
-#elif defined(__SSE2__)
-  for (; i + 4 <= size; i += 4) {
-    const __m128 v = _mm_loadu_ps(x + i);
-    auto some = static_cast<unsigned>(_mm_movemask_ps(_mm_cmpneq_ps(v, _mm_setzero_ps())));
-    for (; some != 0; some &= some - 1) {
-      const std::size_t at = i + static_cast<std::size_t>(__builtin_ctz(some));
-      index[count] = static_cast<std::uint32_t>(at);
-      value[count++] = x[at];
-    }
+#elif defined(__AVX2__)
+  for (; i + 8 <= size; i += 8) {
+    const __m256 v = _mm256_loadu_ps(x + i);
+    const auto some = static_cast<unsigned>(
+        _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
+    const __m256i order = _mm256_cvtepu8_epi32(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kFirstBits.order[some])));
+    _mm256_storeu_ps(value + count, _mm256_permutevar8x32_ps(v, order));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(index + count),
+                        _mm256_add_epi32(order, _mm256_set1_epi32(static_cast<int>(i))));
+    count += static_cast<std::size_t>(__builtin_popcount(some));
   }
 #endif
+  // Writes every time and counts without a branch: which features are zero is hard to guess.
   for (; i < size; ++i) {
     index[count] = static_cast<std::uint32_t>(i);
     value[count] = x[i];
@@ -145,11 +169,13 @@ struct Adagrad {
   using V = Vec<W>;
   static void run(std::size_t lane, std::size_t lanes, float* w, float* g, const Sparse& z,
                   const float* r, float rate, float scale, float floor) {
-    const float root = 1.0f / __builtin_sqrtf(scale);
+    // With G = scale g: r z / sqrt(scale g + floor) = (r / sqrt(scale)) z / sqrt(g + floor /
+    // scale).
+    const float root = 1.0f / __builtin_sqrtf(scale), least = floor / scale;
     typename V::Float gain[N], step[N];
     for (int n = 0; n < N; ++n) {
       gain[n] = V::load(r + lane + n * W) * root;
-      step[n] = V::load(r + lane + n * W) * rate;
+      step[n] = gain[n] * rate;
     }
     for (std::size_t i = 0; i < z.count; ++i) {
       const std::size_t at = z.index[i] * lanes + lane;
@@ -159,7 +185,7 @@ struct Adagrad {
         const typename V::Float sum = V::load(g + at + n * W) + part * part;
         V::store(g + at + n * W, sum);
         V::store(w + at + n * W,
-                 V::load(w + at + n * W) - step[n] * v * V::reciprocal_root(sum * scale + floor));
+                 V::load(w + at + n * W) - step[n] * v * V::rough_reciprocal_root(sum + least));
       }
     }
   }

@@ -190,7 +190,8 @@ TEST_CASE(
     "Fourier inputs are the basis, the features scaled by the root of the bandwidth, and the "
     "bias") {
   const FourierBasis::Options options{3, 4, 70, 2.25};
-  const Inputs with = Inputs::fourier(options, true), without = Inputs::fourier(options, false);
+  const Inputs with = Inputs::fourier(options, true, 4),
+               without = Inputs::fourier(options, false, 4);
   CHECK(with.length() == 75);
   CHECK(without.length() == 71);
   const std::vector<float> x = {0.5f, 0, -1, 0};
@@ -207,9 +208,9 @@ TEST_CASE(
     }
     if (raw) {
       CHECK(z.index[70] == 70);
-      CHECK(z.value[70] == 0.75f);
+      CHECK(z.value[70] == 1);
       CHECK(z.index[71] == 72);
-      CHECK(z.value[71] == -1.5f);
+      CHECK(z.value[71] == -2);
     }
     CHECK(z.index[z.count - 1] == (raw ? 74 : 70));
     CHECK(z.value[z.count - 1] == 1);

@@ -237,10 +237,10 @@ TEST_CASE("One AdaGrad step is its formula") {
           const double gradient = r * static_cast<double>(z.value[j]);
           const double g = 0.9 * static_cast<double>(g0[j]) + gradient * gradient;
           CHECK(static_cast<double>(g1[j]) == Approx(g).epsilon(1e-5));
-          CHECK(static_cast<double>(w1[j]) ==
-                Approx(static_cast<double>(w0[j]) - 0.3 * gradient / std::sqrt(g + 1e-3))
-                    .epsilon(1e-5)
-                    .margin(3e-6));
+          // The root is a rough one.
+          const double step = -0.3 * gradient / std::sqrt(g + 1e-3);
+          CHECK(static_cast<double>(w1[j]) - static_cast<double>(w0[j]) ==
+                Approx(step).epsilon(8e-4).margin(1e-6));
         }
       }
     }

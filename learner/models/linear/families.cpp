@@ -44,6 +44,7 @@ Result<std::unique_ptr<LinearModel>> Rff::make(const ModelSpec& spec) {
   Params params(spec);
   const std::uint32_t dimensions = params.whole("dimensions", 512, 0, kMaxDimensions);
   const bool with_raw = params.whole("raw", 1, 0, 1) == 1;
+  const double sharpness = params.number("sharpness", 1.5, 0.01, 100);
   auto rule = logistic_rule(params, 0.5, 0.9998);
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   if (dimensions == 0 && !with_raw) {
@@ -56,7 +57,8 @@ Result<std::unique_ptr<LinearModel>> Rff::make(const ModelSpec& spec) {
   }
   return std::make_unique<LinearModel>(
       spec, params.fingerprint(),
-      Inputs::fourier({spec.seed, spec.features, dimensions, spec.bandwidth}, with_raw),
+      Inputs::fourier({spec.seed, spec.features, dimensions, sharpness * spec.bandwidth}, with_raw,
+                      spec.bandwidth),
       std::move(rule));
 }
 

@@ -37,9 +37,9 @@ Inputs Inputs::hashed(std::uint32_t features, double bandwidth, std::uint32_t bi
   return made;
 }
 
-Inputs Inputs::fourier(const FourierBasis::Options& basis, bool with_raw) {
+Inputs Inputs::fourier(const FourierBasis::Options& basis, bool with_raw, double bandwidth) {
   Inputs made(basis.features, std::size_t{basis.dimensions} + (with_raw ? basis.features : 0) + 1,
-              basis.bandwidth);
+              bandwidth);
   if (basis.dimensions > 0) made.basis_ = FourierBasis::shared(basis);
   made.with_raw_ = with_raw;
   return made;

@@ -29,8 +29,8 @@ class Inputs {
   static Inputs raw(std::uint32_t features, double bandwidth);
   static Inputs hashed(std::uint32_t features, double bandwidth, std::uint32_t bits,
                        std::uint64_t seed);
-  /// dimensions may be 0 when raw features are in.
-  static Inputs fourier(const FourierBasis::Options& basis, bool with_raw);
+  /// The basis has a bandwidth of its own; basis.dimensions may be 0 when raw features are in.
+  static Inputs fourier(const FourierBasis::Options& basis, bool with_raw, double bandwidth);
 
   /// Length of z.
   std::size_t length() const { return length_; }

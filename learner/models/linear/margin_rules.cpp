@@ -74,7 +74,7 @@ void PerceptronRule::step(Rows& rows, const Sparse& z, ClassIndex, std::span<con
 }
 
 PassiveAggressiveRule::PassiveAggressiveRule(Params& params)
-    : aggressiveness_(params.number("C", 0.25, 1e-6, 1e3)),
+    : aggressiveness_(params.number("C", 0.1, 1e-6, 1e3)),
       decay_(params.number("decay", kDecay, 0.9, 1)) {}
 
 double PassiveAggressiveRule::loss(std::span<const float> scores, ClassIndex y) const {

@@ -17,6 +17,7 @@ namespace p2p::learner {
 class PerceptronRule final : public Rule {
  public:
   static constexpr std::string_view kFamily = "perceptron";
+  static constexpr bool kScaled = false;  ///< features come as they are: no rate has to fit them
   explicit PerceptronRule(Params& params);
   std::size_t arrays() const override { return 1; }
   double loss(std::span<const float> scores, ClassIndex y) const override;
@@ -42,6 +43,7 @@ class PerceptronRule final : public Rule {
 class PassiveAggressiveRule final : public Rule {
  public:
   static constexpr std::string_view kFamily = "pa";
+  static constexpr bool kScaled = true;
   explicit PassiveAggressiveRule(Params& params);
   std::size_t arrays() const override { return 1; }
   double loss(std::span<const float> scores, ClassIndex y) const override;
@@ -69,6 +71,7 @@ class PassiveAggressiveRule final : public Rule {
 class ArowRule final : public Rule {
  public:
   static constexpr std::string_view kFamily = "arow";
+  static constexpr bool kScaled = true;
   explicit ArowRule(Params& params);
   std::size_t arrays() const override { return 2; }
   double loss(std::span<const float> scores, ClassIndex y) const override;
