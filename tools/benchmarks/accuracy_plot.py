@@ -53,11 +53,14 @@ class Panel:
             out.append(f'<text x="{self.x0 - 6}" y="{y + 4:.1f}" text-anchor="end">{accuracy:.2f}</text>')
         return out
 
+    def keep_free(self, x, y):
+        self.taken.append((x - 4, y - 4, x + 4, y + 4))
+
     def label(self, text, x, y, colour):
-        """Beside its point, moved up or down until it covers no other label."""
+        """Beside its point, moved up or down until it covers no other label and no point."""
         width = 6.2 * len(text)
-        for step in range(24):
-            at = y + 4 + (step + 1) // 2 * 11 * (1 if step % 2 else -1)
+        for step in range(40):
+            at = y + 4 + (step + 1) // 2 * 6 * (1 if step % 2 else -1)
             left = x + 8 if x + 8 + width < self.x0 + PANEL_W else x - 8 - width
             box = (left, at - 10, left + width, at + 1)
             if all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in self.taken):
@@ -84,6 +87,11 @@ def svg(streams):
                                 [v for _, _, r in parts for v in (r["class_bytes"]["4"], r["class_bytes"]["32"])], accuracies))
         for panel in panels:
             out += panel.frame()
+        for _, _, report in reports:  # no label on a point
+            y = panels[0].y(report["accuracy"])
+            panels[0].keep_free(panels[0].x(report["model_bytes"]), y)
+            for bits in ("4", "32") if report.get("class_bytes") else ():
+                panels[1].keep_free(panels[1].x(report["class_bytes"][bits]), y)
         for name, family, report in reports:
             colour = COLOURS.get(family, "#555")
             y = panels[0].y(report["accuracy"])
