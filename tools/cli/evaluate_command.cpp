@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -51,18 +52,21 @@ void watch_signals() {
 /// How far it is, on stderr: one line that is written anew on a terminal, else a line per tenth of the way.
 class Progress {
  public:
-  Progress(std::uint64_t expected, bool quiet) : expected_(expected), quiet_(quiet), live_(::isatty(STDERR_FILENO) == 1) {}
+  explicit Progress(bool quiet) : quiet_(quiet), live_(::isatty(STDERR_FILENO) == 1) {}
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
 
+  /// Samples that are to come; 0: unknown.
+  void expect(std::uint64_t samples) { expected_ = samples; }
+
+  void reading(std::uint64_t rows) {
+    if (!quiet_ && live_ && due()) write(fmt::format("looking at the data first: {} rows", rows));
+  }
   void show(const Measured& m) {
     if (quiet_) return;
     const auto n = m.metrics.samples();
     if (live_) {
-      const auto now = Clock::now();
-      if (now - last_ < std::chrono::milliseconds(100)) return;
-      last_ = now;
-      fmt::print(stderr, "\r\x1b[K{}", text(m));
-      std::fflush(stderr);
-      written_ = true;
+      if (due()) write(text(m));
       return;
     }
     const std::uint64_t step = expected_ > 0 ? std::max<std::uint64_t>(expected_ / 10, 1) : 100'000;
@@ -76,17 +80,31 @@ class Progress {
   }
 
  private:
+  bool due() {
+    const auto now = Clock::now();
+    if (now - last_ < std::chrono::milliseconds(100)) return false;
+    last_ = now;
+    return true;
+  }
+  /// A longer line would wrap, and could not be written anew.
+  void write(std::string line) {
+    winsize size{};
+    const std::size_t width = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    line.resize(std::min<std::size_t>(line.size(), width - 1));
+    fmt::print(stderr, "\r\x1b[K{}", line);
+    std::fflush(stderr);
+    written_ = true;
+  }
   std::string text(const Measured& m) const {
-    const auto n = m.metrics.samples();
-    return fmt::format("{}{} samples, accuracy {:.4f}, lately {:.4f}, no-change {:.4f}, {:.0f} samples/s, {} alarms", n,
-                       expected_ > 0 ? fmt::format(" of {}", expected_) : "", m.metrics.accuracy(),
-                       m.metrics.windowed_accuracy(), m.metrics.no_change_accuracy(), m.samples_per_s(),
-                       m.alarms.size() + m.more_alarms);
+    const auto alarms = m.alarms.size() + m.more_alarms;
+    return fmt::format("{}{} samples, accuracy {:.4f}, lately {:.4f}, no-change {:.4f}, {} alarm{}, {:.0f} samples/s",
+                       m.metrics.samples(), expected_ > 0 ? fmt::format(" of {}", expected_) : "", m.metrics.accuracy(),
+                       m.metrics.windowed_accuracy(), m.metrics.no_change_accuracy(), alarms, alarms == 1 ? "" : "s",
+                       m.samples_per_s());
   }
 
-  std::uint64_t expected_;
   bool quiet_, live_, written_ = false;
-  std::uint64_t tenths_ = 0;
+  std::uint64_t expected_ = 0, tenths_ = 0;
   Clock::time_point last_{};
 };
 
@@ -129,7 +147,7 @@ tl::unexpected<Refusal> refused(Error error, Context context) {
   return tl::unexpected(Refusal{std::move(error), context});
 }
 
-Outcome<Prepared> prepare(const Options& options) {
+Outcome<Prepared> prepare(const Options& options, Progress& progress) {
   const auto params = parse_params(options.params);
   if (!params) return refused(params.error(), Context::config);
   if (auto ok = check_options(options.data); !ok) {
@@ -175,7 +193,11 @@ Outcome<Prepared> prepare(const Options& options) {
                      .fallback_bandwidth = 1,
                      .categorical = {options.categorical.begin(), options.categorical.end()},
                      .rows = options.samples,
-                     .check_model = false};
+                     .check_model = false,
+                     .progress = [&](std::uint64_t rows) {
+                       progress.reading(rows);
+                       return interrupted != 0;
+                     }};
   auto inferred = infer_task(*file, infer);
   if (!inferred) return refused(inferred.error(), Context::data);
   out.task = std::move(inferred->task);
@@ -194,8 +216,15 @@ Result<void> write_text(const std::string& path, const std::string& text) {
 
 Outcome<ExitCode> run(const Options& options) {
   const auto started = Clock::now();
-  auto prepared = prepare(options);
+  Progress progress(options.quiet);
+  auto prepared = prepare(options, progress);
+  if (interrupted != 0) {
+    progress.clear();
+    log(LogLevel::error, "interrupted before anything was measured");
+    return ExitCode::interrupted;
+  }
   if (!prepared) return tl::unexpected(prepared.error());
+  progress.expect(prepared->expected);
   const auto& task = prepared->task;
   auto model = learner::make_model(node::model_spec(task));
   if (!model) return refused(model.error(), Context::config);
@@ -217,7 +246,6 @@ Outcome<ExitCode> run(const Options& options) {
   if (options.shuffle) {
     if (auto ok = blocks.shuffle(*options.shuffle); !ok) return refused(ok.error(), Context::data);
   }
-  Progress progress(prepared->expected, options.quiet);
   const auto stop = [] { return interrupted != 0; };
   auto measured = evaluate(blocks, **model, watch.get(), {.window = options.window, .stop = stop},
                            [&](const Measured& m) { progress.show(m); });

@@ -222,6 +222,7 @@ class Inference {
       if (auto ok = take_label(row); !ok) return ok;
       if (first_.size() < bandwidth_rows_) first_.push_back(row);
       ++out_.rows;
+      if (options_.progress && out_.rows % 1024 == 0 && options_.progress(out_.rows)) break;
     }
     for (std::size_t i = 0; i < columns_.size(); ++i) out_.missing += column(i).missing;
     return {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ struct InferOptions {
   std::set<std::string> categorical = {};  ///< columns that are categories whatever they hold
   std::uint64_t rows = 0;                  ///< read at most so many; 0: all
   bool check_model = true;                 ///< refuse what no model can be made of
+  /// Told every 1024 rows how many there were; true ends the reading there.
+  std::function<bool(std::uint64_t)> progress = {};
 };
 
 struct InferredTask {
