@@ -26,7 +26,7 @@ namespace p2p::learner {
 /// Reference: Shin, Ramdas, Rinaldo, "E-detectors", NEJSDS 2023; Krichevsky, Trofimov, IEEE Trans. Inform.
 /// Theory 27, 1981 (the plug-in estimate).
 ///
-/// Values: class indices, 0 .. classes - 1. Bounds: 72 bytes a class and 2 a label of the window.
+/// Values: class indices, 0 .. classes - 1. Bounds: 80 bytes a class and 2 a label of the window.
 /// Cost: O(1) a label, O(classes) an alarm and where labels were held apart for longer than the window.
 class LabelTest final : public DriftDetector {
  public:

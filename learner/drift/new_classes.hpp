@@ -14,7 +14,7 @@ namespace p2p::learner {
 /// the time since, and all `run` of them fall into the latter with probability (time / (absence + time))^run.
 /// Of a class that was seen before, only the beginnings of runs count for that.
 ///
-/// Bounds: 64 bytes a class. Cost: O(1) a label, O(classes) a report.
+/// Bounds: 56 bytes a class. Cost: O(1) a label, O(classes) a report.
 class NewClasses {
  public:
   struct Options {

@@ -1,10 +1,12 @@
 // Counts what the learning path takes from the heap. A program of its own: it replaces operator
 // new.
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <new>
 
 #include "learner/drift/adwin.hpp"
+#include "learner/drift/detector.hpp"
 #include "learner/drift/drift_monitor.hpp"
 #include "learner/metrics.hpp"
 #include "learner/window.hpp"
@@ -95,6 +97,38 @@ TEST_CASE("A forest that was decoded or merged takes memory only while it grows,
         if (each->bytes() == size) REQUIRE(allocations == before);
       }
       CHECK(each->bytes() > first);
+    }
+  }
+}
+
+TEST_CASE("No detector takes anything from the heap for a value, through every alarm") {
+  for (const std::string_view name : detectors()) {
+    auto detector = make_detector(name, name == "embedding" ? std::map<std::string, double>{{"dimensions", 8}}
+                                                            : std::map<std::string, double>{});
+    REQUIRE(detector);
+    ByteWriter state;
+    (*detector)->encode(state);
+    auto clone = (*detector)->clone();
+    auto decoded = (*detector)->clone();
+    ByteReader in(state.bytes());
+    REQUIRE(decoded->decode(in));
+    for (DriftDetector* each : {detector->get(), clone.get(), decoded.get()}) {
+      const std::size_t size = each->bytes();
+      Random random(3);
+      std::array<float, 8> vector{};
+      std::size_t alarms = 0;
+      const std::size_t before = allocations;
+      for (int i = 0; i < 12000; ++i) {
+        const double rate = i / 2000 % 2 == 0 ? 0.02 : 0.9;
+        for (float& v : vector) v = static_cast<float>((random.uniform() - rate) / 3);
+        const double value = random.uniform() < rate ? 1 : 0;
+        alarms += (each->arity() == 1 ? each->update(value) : each->update_vector(vector)) == DriftLevel::drift;
+      }
+      const std::size_t taken = allocations - before;
+      CAPTURE(name);
+      CHECK(taken == 0);
+      CHECK(each->bytes() == size);
+      CHECK(alarms > 0);
     }
   }
 }

@@ -212,7 +212,7 @@ void print(const Entry& entry, Case what, const std::vector<std::vector<Recovery
   if (!json) {
     fmt::print("{}, {}: {} seeds, {:.0f} s\n", entry.text, kCaseNames[static_cast<int>(what)], runs.size(), seconds);
     fmt::print("  {:<14} {:>6} {:>6} {:>6} {:>22} {:>9}  {}\n", "", "500", "1000", "3000", "to .85: mean (of seeds)",
-               "bytes", what == Case::rotated ? "" : "other classes, and less isolated (+- error)");
+               "bytes", what == Case::rotated ? "" : "other classes, and difference to isolated");
   }
   for (std::size_t v = 0; v < variants().size(); ++v) {
     double recovery = 0, recovered = 0, gain = 0, squares = 0;
@@ -232,7 +232,7 @@ void print(const Entry& entry, Case what, const std::vector<std::vector<Recovery
       fmt::print(
           "{{\"model\": \"{}\", \"case\": \"{}\", \"variant\": \"{}\", \"seeds\": {}, \"first_500\": {:.4f}, "
           "\"first_1000\": {:.4f}, \"first_3000\": {:.4f}, \"recovered\": {}, \"samples_to_85\": {:.1f}, "
-          "\"bytes\": {:.0f}, \"other_classes\": {:.4f}, \"less_isolated\": {:.4f}, \"error\": {:.4f}}}\n",
+          "\"bytes\": {:.0f}, \"other_classes\": {:.4f}, \"minus_isolated\": {:.4f}, \"error\": {:.4f}}}\n",
           entry.text, kCaseNames[static_cast<int>(what)], variants()[v].name, runs.size(), a, b, c, recovered,
           mean_recovery, bytes, kept, gain, error);
       continue;
