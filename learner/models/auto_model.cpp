@@ -45,7 +45,8 @@ std::vector<std::pair<std::string, ModelSpec>> plan(const ModelSpec& task, const
   };
   const std::uint32_t d = task.features;
   if (sizes.trees > 0) add("arf", "arf", task.bandwidth, {{"trees", sizes.trees}});
-  if (task.bandwidth > 0 && sizes.dimensions > 0) {  // 0: all samples were equal, no scale for a kernel
+  if (task.bandwidth > 0 &&
+      sizes.dimensions > 0) {  // 0: all samples were equal, no scale for a kernel
     // Few features leave the kernel room to be narrow; with many, distances hardly differ.
     const double narrow = d <= 32 ? 8 : d <= kMostForFast ? 4 : 1;
     add("smooth", "rff", task.bandwidth * narrow,
@@ -144,7 +145,8 @@ ClassIndex Auto::vote(Features x) const {
   for (std::size_t e = 0; e < experts_.size(); ++e)
     said_[e] = experts_[e].resting ? kNoClass : experts_[e].model->predict(x);
   votes_.scores(said_, scores_);
-  return static_cast<ClassIndex>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin());
+  return static_cast<ClassIndex>(std::max_element(scores_.begin(), scores_.end()) -
+                                 scores_.begin());
 }
 
 void Auto::scores(Features x, std::span<float> out) const {
@@ -176,7 +178,8 @@ ClassIndex Auto::predict_then_learn(Features x, ClassIndex y) {
       expert.record.add(said_[e] == y, config_.window);
       ++expert.awake;
     } else if ((samples_ + e) % config_.rest == 0) {
-      // Not one after the other on the same sample; its window then spans as many samples of its own.
+      // Not one after the other on the same sample; its window then spans as many samples of its
+      // own.
       expert.record.add(expert.model->predict_then_learn(x, y) == y, config_.window);
     }
   }
@@ -310,15 +313,16 @@ void Auto::take_vote(const IncomingVote& in, const MergeOptions& options) {
   const auto mine = static_cast<float>(1 - share), theirs = static_cast<float>(share);
   for (std::size_t e = 0; e < experts_.size(); ++e) {
     for (std::size_t c = 0; c < in.classes; ++c) {
-      if (!options.classes.empty() && !contains(options.classes, static_cast<ClassIndex>(c))) continue;
+      if (!options.classes.empty() && !contains(options.classes, static_cast<ClassIndex>(c)))
+        continue;
       float& worth = votes_.worth[e * votes_.classes + c];
       float& square = votes_.squares[e * votes_.classes + c];
       worth = mine * worth + theirs * in.worth[e * in.classes + c];
       square = mine * square + theirs * in.squares[e * in.classes + c];
     }
   }
-  // Which expert is best elsewhere is a guess here, and one for who has nothing better. A node judges its
-  // own experts on its own samples.
+  // Which expert is best elsewhere is a guess here, and one for who has nothing better. A node
+  // judges its own experts on its own samples.
   if (samples_ >= kTrialTime || !options.classes.empty()) return;
   for (std::size_t e = 0; e < experts_.size(); ++e) experts_[e].record = in.records[e];
   vote_record_ = in.records.back();
@@ -409,7 +413,8 @@ Result<void> Auto::decode(ByteView bytes) {
     return fail(ErrorCode::invalid_argument,
                 "the bytes are of a model with another spec; use the spec it was made with");
   }
-  if (in.get<std::uint32_t>() != spec_.classes) return damaged("they have another number of classes");
+  if (in.get<std::uint32_t>() != spec_.classes)
+    return damaged("they have another number of classes");
   StateReader state(in);
   samples_ = state.count();
   vote_record_.accuracy = state.number(0, 1);

@@ -13,29 +13,31 @@ namespace p2p::learner {
 
 /// Experts, each a Model of another family or with other parameters:
 ///
-///     arf         10 `trees`; none with more than kMostForTrees features, where each costs several times
+///     arf         10 `trees`; none with more than kMostForTrees features, where each costs several
+///     times
 ///                 what all the others do
-///     smooth      rff: 1024 `dimensions`, short steps, narrow kernel; 512 with more than kMostForTrees
-///     fast        rff: half as many and the raw features, long steps; with at most 128 features
-///     ridge       64 dimensions; with at most 128 features
-///     mlp         64 `hidden` units; 128 with more than kMostForTrees features
-///     perceptron  the fastest to adapt: streams that repeat their labels
+///     smooth      rff: 1024 `dimensions`, short steps, narrow kernel; 512 with more than
+///     kMostForTrees fast        rff: half as many and the raw features, long steps; with at most
+///     128 features ridge       64 dimensions; with at most 128 features mlp         64 `hidden`
+///     units; 128 with more than kMostForTrees features perceptron  the fastest to adapt: streams
+///     that repeat their labels
 ///
-/// The answer is that of the present best by accuracy over about the latest `window` samples, where the
-/// vote of all experts (ExpertVotes) stands as one more candidate.
+/// The answer is that of the present best by accuracy over about the latest `window` samples, where
+/// the vote of all experts (ExpertVotes) stands as one more candidate.
 ///
-/// An expert rests when its error is more than `patience` times the best's (and kSlack): it votes no more,
-/// and trains on every `rest`th sample only, so that it can come back. All are woken when ADWIN sees the
-/// error of the answer rise.
+/// An expert rests when its error is more than `patience` times the best's (and kSlack): it votes
+/// no more, and trains on every `rest`th sample only, so that it can come back. All are woken when
+/// ADWIN sees the error of the answer rise.
 ///
-/// Blocks: those of the experts that are awake as "<expert>/<their block>", and "vote/all": how good each
-/// has been and what its votes are worth. merge and grow are the experts' own; what came in wakes its
-/// expert. Numbers in a block: 8 bytes, then the expert's block.
+/// Blocks: those of the experts that are awake as "<expert>/<their block>", and "vote/all": how
+/// good each has been and what its votes are worth. merge and grow are the experts' own; what came
+/// in wakes its expert. Numbers in a block: 8 bytes, then the expert's block.
 ///
-/// References: Wolpert, Neural Networks 5, 1992 (ExpertVotes); van Rijn et al., "The online performance
-/// estimation framework", Machine Learning 107, 2018, for choosing by recent accuracy.
+/// References: Wolpert, Neural Networks 5, 1992 (ExpertVotes); van Rijn et al., "The online
+/// performance estimation framework", Machine Learning 107, 2018, for choosing by recent accuracy.
 ///
-/// Cost per sample: the sum of the awake experts' and a `rest`th of the resting ones'. Bounds: theirs.
+/// Cost per sample: the sum of the awake experts' and a `rest`th of the resting ones'. Bounds:
+/// theirs.
 ///
 /// A sample with a feature that is not finite trains nothing.
 class Auto final : public Model {

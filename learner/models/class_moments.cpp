@@ -5,8 +5,8 @@
 #include <numeric>
 #include <string_view>
 
-#include <Eigen/Core>
 #include <fmt/core.h>
+#include <Eigen/Core>
 
 #include "learner/transfer/quantise.hpp"
 
@@ -19,7 +19,8 @@ using ConstArray = Eigen::Map<const Eigen::ArrayXf>;
 constexpr double kMaxEvidence = 1e12;
 /// Of a peer's numbers, and of what training can lead to from features within kLargestFeature.
 constexpr float kMaxMean = 1e7f;
-constexpr float kMaxSecond = 1e14f;  // a state may hold a little more: blends add what lies between means
+constexpr float kMaxSecond =
+    1e14f;  // a state may hold a little more: blends add what lies between means
 
 Eigen::Index size_of(std::span<const float> values) {
   return static_cast<Eigen::Index>(values.size());
@@ -29,7 +30,8 @@ ConstArray array(std::span<const float> values) { return {values.data(), size_of
 
 bool within(std::span<const float> values, float least, float most) {
   // Written so that NaN fails.
-  return std::all_of(values.begin(), values.end(), [&](float v) { return v >= least && v <= most; });
+  return std::all_of(values.begin(), values.end(),
+                     [&](float v) { return v >= least && v <= most; });
 }
 
 tl::unexpected<Error> damaged(std::string_view what) {
@@ -76,9 +78,12 @@ ClassMoments::ClassMoments(std::uint32_t classes_, std::size_t length_, Second k
 
 std::size_t ClassMoments::second_length(Second kind, std::size_t length) {
   switch (kind) {
-    case Second::none: return 0;
-    case Second::diagonal: return length;
-    case Second::full: return length * (length + 1) / 2;
+    case Second::none:
+      return 0;
+    case Second::diagonal:
+      return length;
+    case Second::full:
+      return length * (length + 1) / 2;
   }
   return 0;
 }
@@ -118,7 +123,8 @@ void ClassMoments::write(ByteWriter& out, std::size_t c, Precision precision) co
   out.put(total_weight());
   put_numbers(out, mean(c), precision);
   if (kind == Second::diagonal) {
-    // At 8 bits or more: means over neighbours, as levels at 4 bits are, would make all classes alike.
+    // At 8 bits or more: means over neighbours, as levels at 4 bits are, would make all classes
+    // alike.
     put_levels(out, second(c), std::max(precision, Precision::bits8));
   } else if (kind == Second::full && precision == Precision::bits32) {
     put_numbers(out, second(c), precision);
@@ -149,7 +155,8 @@ Result<ClassMoments::Incoming> ClassMoments::read(ByteReader& in, Precision prec
   if (auto got = get_numbers(in, row.mean, precision, kMaxMean); !got)
     return tl::unexpected(got.error());
   if (kind == Second::diagonal) {
-    if (auto got = get_levels(in, row.second, std::max(precision, Precision::bits8), kMaxSecond); !got)
+    if (auto got = get_levels(in, row.second, std::max(precision, Precision::bits8), kMaxSecond);
+        !got)
       return tl::unexpected(got.error());
   } else if (kind == Second::full && precision == Precision::bits32) {
     if (auto got = get_numbers(in, row.second, precision, kMaxSecond); !got)
@@ -219,7 +226,8 @@ Result<void> ClassMoments::read_state(ByteReader& in) {
   if (!counts(seen) || !counts(weight)) return damaged("a count is out of range");
   if (!within(means, -2 * kMaxMean, 2 * kMaxMean)) return damaged("a mean is out of range");
   for (std::size_t c = 0; c < classes; ++c) {
-    if (!sound(kind, second(c), length, 10 * kMaxSecond)) return damaged("a variance is out of range");
+    if (!sound(kind, second(c), length, 10 * kMaxSecond))
+      return damaged("a variance is out of range");
   }
   return {};
 }

@@ -21,11 +21,13 @@ namespace p2p::learner {
 ///
 ///     m = (n1 m1 + n2 m2) / n,   C = (n1 C1 + n2 C2) / n + (n1 n2 / n^2) (m1 - m2)(m1 - m2)'
 ///
-/// Reference: Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
-/// Variances", Stanford STAN-CS-79-773, 1979; West, CACM 22(9), 1979 for the weighted update.
+/// Reference: Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
+/// Sample Variances", Stanford STAN-CS-79-773, 1979; West, CACM 22(9), 1979 for the weighted
+/// update.
 ///
 /// Deviations: a class forgets by its own samples and not by time, so that a class that stays away
-/// is still known when it comes back; only its weight among the classes, p_c, forgets by all samples.
+/// is still known when it comes back; only its weight among the classes, p_c, forgets by all
+/// samples.
 struct ClassMoments {
   enum class Second : std::uint8_t { none, diagonal, full };
 
@@ -58,7 +60,8 @@ struct ClassMoments {
   void add(std::span<const float> z, ClassIndex y, std::span<float> scratch);
   void grow(std::uint32_t classes_);
 
-  /// One class as it travels: p_c, the sum of all p, m_c, C_c at `precision`. n_c is the block's evidence.
+  /// One class as it travels: p_c, the sum of all p, m_c, C_c at `precision`. n_c is the block's
+  /// evidence.
   void write(ByteWriter& out, std::size_t c, Precision precision) const;
   struct Incoming {
     double seen = 0, weight = 0, total = 0;
@@ -66,8 +69,9 @@ struct ClassMoments {
   };
   /// `malformed` for what is short, not finite, or no moments of anything.
   Result<Incoming> read(ByteReader& in, Precision precision, double evidence) const;
-  /// Puts `in` in the place of class c. Its weight among the classes is the share that it had where it
-  /// comes from, of `total`: what all classes weighed here before the merge (0: as much as there).
+  /// Puts `in` in the place of class c. Its weight among the classes is the share that it had where
+  /// it comes from, of `total`: what all classes weighed here before the merge (0: as much as
+  /// there).
   void replace(std::size_t c, const Incoming& in, double total);
   /// Adds `in` to class c.
   void blend(std::size_t c, const Incoming& in);

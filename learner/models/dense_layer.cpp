@@ -83,20 +83,22 @@ void DenseLayer::grow(std::uint32_t units_) {
   *this = std::move(wider);
 }
 
-std::vector<float> DenseLayer::plain(std::span<const float> values, float by) const {
-  std::vector<float> out(coordinates() * units);
-  for (std::size_t j = 0; j < coordinates(); ++j) {
-    for (std::size_t u = 0; u < units; ++u) out[j * units + u] = values[at(j, u)] * by;
+std::vector<float> DenseLayer::plain_weights() const {
+  std::vector<float> out;
+  out.reserve(coordinates() * units);
+  for (std::size_t u = 0; u < units; ++u) {
+    for (std::size_t j = 0; j < coordinates(); ++j) out.push_back(weights[at(j, u)]);
   }
   return out;
 }
 
-void DenseLayer::from_plain(std::span<const float> plain, std::uint32_t units_,
-                            std::span<float> values) const {
-  P2P_ASSERT(units_ <= units && plain.size() == coordinates() * units_);
+std::vector<float> DenseLayer::plain_squares() const {
+  std::vector<float> out;
+  out.reserve(coordinates() * units);
   for (std::size_t j = 0; j < coordinates(); ++j) {
-    for (std::size_t u = 0; u < units_; ++u) values[at(j, u)] = plain[j * units_ + u];
+    for (std::size_t u = 0; u < units; ++u) out.push_back(squares[at(j, u)] * scale);
   }
+  return out;
 }
 
 }  // namespace p2p::learner

@@ -14,7 +14,8 @@ namespace p2p::learner {
 ///
 ///     G_ju <- decay G_ju + D_ju^2        W_ju <- W_ju - rate D_ju / sqrt(G_ju + floor)
 ///
-/// with D the gradient of a batch's mean loss. Inputs that are zero cost nothing, in training either.
+/// with D the gradient of a batch's mean loss. Inputs that are zero cost nothing, in training
+/// either.
 ///
 /// Weights lie as the kernels want them: groups of `lanes` units, coordinate by coordinate.
 struct DenseLayer {
@@ -43,14 +44,15 @@ struct DenseLayer {
   /// D += z r', (the layout of weights).
   void accumulate(const Sparse& z, std::span<const float> r, std::span<float> gradient) const;
   /// A step by `share` times the coordinates of the gradient that are marked; clears both.
-  void step(std::span<float> gradient, std::span<std::uint8_t> marked, float share, const Step& how);
+  void step(std::span<float> gradient, std::span<std::uint8_t> marked, float share,
+            const Step& how);
 
   /// Room for more units; those there are keep their weights, new ones have zero.
   void grow(std::uint32_t units_);
 
-  /// Between the layout of the kernels and (coordinates x units) as it travels.
-  std::vector<float> plain(std::span<const float> values, float by) const;
-  void from_plain(std::span<const float> plain, std::uint32_t units_, std::span<float> values) const;
+  /// As it travels: the weights (units x coordinates), the true sums (coordinates x units).
+  std::vector<float> plain_weights() const;
+  std::vector<float> plain_squares() const;
 
  private:
   void forget(float decay);

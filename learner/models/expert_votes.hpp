@@ -12,13 +12,13 @@ namespace p2p::learner {
 
 /// A vote of expert e for class c is worth w_ec. score_c = sum of the worth of the votes for it,
 /// P(c) = softmax(score)_c, loss -log P(y); per vote its gradient is P(c) - [c = y], and the step
-/// AdaGrad's with sums that decay. So an expert is believed more on classes that it is right about, and
-/// experts that err together are not counted twice.
+/// AdaGrad's with sums that decay. So an expert is believed more on classes that it is right about,
+/// and experts that err together are not counted twice.
 ///
 /// Reference: stacked generalisation, Wolpert, Neural Networks 5, 1992, with the votes as inputs.
 ///
-/// Deviation: a vote adds to the score of its own class only; weights for all pairs of said and scored
-/// class (classes^2 of them) were measured to gain 0.1 points on average of eleven streams.
+/// Deviation: a vote adds to the score of its own class only; weights for all pairs of said and
+/// scored class (classes^2 of them) were measured to gain 0.1 points on average of eleven streams.
 struct ExpertVotes {
   static constexpr float kRate = 0.5f, kDecay = 0.999f, kFloor = 0.1f;
   /// All votes together, before anything is known.

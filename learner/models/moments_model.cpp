@@ -150,6 +150,7 @@ Result<void> MomentsModel::merge(const Part& part, const MergeOptions& options) 
 
 void MomentsModel::grow(std::uint32_t classes) {
   P2P_ASSERT(classes >= spec_.classes && classes <= kMaxClasses);
+  if (classes == spec_.classes) return;
   spec_.classes = classes;
   scores_.resize(classes);
   moments_.grow(classes);
@@ -171,13 +172,13 @@ Result<void> MomentsModel::decode(ByteView bytes) {
     return fail(ErrorCode::malformed, fmt::format("the bytes of the model are damaged: {}", what));
   };
   ByteReader in(bytes);
-  if (in.get<std::uint32_t>() != kStateMagic)
-    return damaged("they are not of a family on moments");
+  if (in.get<std::uint32_t>() != kStateMagic) return damaged("they are not of a family on moments");
   if (in.get<std::uint64_t>() != fingerprint_) {
     return fail(ErrorCode::invalid_argument,
                 "the bytes are of a model with another spec; use the spec it was made with");
   }
-  if (in.get<std::uint32_t>() != spec_.classes) return damaged("they have another number of classes");
+  if (in.get<std::uint32_t>() != spec_.classes)
+    return damaged("they have another number of classes");
   if (in.remaining() < moments_.state_bytes()) return damaged("they end too early");
   if (auto read = moments_.read_state(in); !read) return damaged(read.error().message);
   rebuilt();

@@ -9,12 +9,13 @@
 
 namespace p2p::learner {
 
-/// A model whose knowledge is ClassMoments, whole: learning adds to them, blending adds two of them up.
+/// A model whose knowledge is ClassMoments, whole: learning adds to them, blending adds two of them
+/// up.
 ///
-/// Block: "class/<c>" = the moments of one class: 29 bytes, and per number of the embedding a mean (and
-/// what the family keeps of the second moments) at the precision asked for. A class that was never seen
-/// has none. merge, replace: the moments stand in place of ours. merge, blend: the exact sum; with
-/// decay 1 it is what training on both streams would have given, up to float rounding.
+/// Block: "class/<c>" = the moments of one class: 29 bytes, and per number of the embedding a mean
+/// (and what the family keeps of the second moments) at the precision asked for. A class that was
+/// never seen has none. merge, replace: the moments stand in place of ours. merge, blend: the exact
+/// sum; with decay 1 it is what training on both streams would have given, up to float rounding.
 ///
 /// A sample with a feature that is not finite, or beyond kLargestFeature, trains nothing.
 class MomentsModel : public Model {

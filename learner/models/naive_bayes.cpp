@@ -18,16 +18,16 @@ Result<std::unique_ptr<NaiveBayes>> NaiveBayes::make(const ModelSpec& spec) {
   Params params(spec);
   const double decay = params.number("decay", spec.features <= 128 ? 0.997 : 0.9999, 0.5, 1);
   Config config;
-  // The more features there are the more of them depend on each other, and the less a narrow one should say.
+  // The more features there are the more of them depend on each other, and the less a narrow one
+  // should say.
   const double usual = std::clamp(1.3e-5 * spec.features, 1e-5, 1e-2);
   config.floor = static_cast<float>(params.number("floor", usual, 1e-6, 10));
   config.spread = static_cast<float>(params.number("spread", 0.03, 0, 10));
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   constexpr auto kKind = ClassMoments::Second::diagonal;
   if (auto ok = check_moments(spec, spec.features, kKind); !ok) return tl::unexpected(ok.error());
-  return std::unique_ptr<NaiveBayes>(
-      new NaiveBayes(spec, params.fingerprint(),
-                     ClassMoments(spec.classes, spec.features, kKind, decay), config));
+  return std::unique_ptr<NaiveBayes>(new NaiveBayes(
+      spec, params.fingerprint(), ClassMoments(spec.classes, spec.features, kKind, decay), config));
 }
 
 NaiveBayes::NaiveBayes(const ModelSpec& spec, std::uint64_t fingerprint, ClassMoments moments,

@@ -8,21 +8,22 @@
 
 namespace p2p::learner {
 
-/// score_c(x) = log p_c - 1/2 sum_j [ log v_cj + (x_j - m_cj)^2 / v_cj ], the log-density of independent
-/// Gaussians, with v_cj the variance of feature j in class c, smoothed: (n_c C_cj + spread) / (n_c + 1)
-/// + floor, as if one sample had been seen `spread` away from the mean; p_c counts one sample more than
-/// there were.
+/// score_c(x) = log p_c - 1/2 sum_j [ log v_cj + (x_j - m_cj)^2 / v_cj ], the log-density of
+/// independent Gaussians, with v_cj the variance of feature j in class c, smoothed: (n_c C_cj +
+/// spread) / (n_c + 1)
+/// + floor, as if one sample had been seen `spread` away from the mean; p_c counts one sample more
+/// than there were.
 ///
-/// Reference: John, Langley, "Estimating Continuous Distributions in Bayesian Classifiers", UAI 1995;
-/// updates and sums: ClassMoments.
+/// Reference: John, Langley, "Estimating Continuous Distributions in Bayesian Classifiers", UAI
+/// 1995; updates and sums: ClassMoments.
 ///
-/// Deviations: variances have a floor (a feature that is constant in a class would veto it for ever), by
-/// default 1.3e-5 features between 1e-5 and 1e-2; moments forget with `decay`, by default over about 330
-/// samples of a class with at most 128 features and 10,000 with more.
+/// Deviations: variances have a floor (a feature that is constant in a class would veto it for
+/// ever), by default 1.3e-5 features between 1e-5 and 1e-2; moments forget with `decay`, by default
+/// over about 330 samples of a class with at most 128 features and 10,000 with more.
 ///
 /// Block: MomentsModel's with means and variances: 29 + 8 features bytes; 784 features: 6301 (1209
-/// at 4 bits, variances at 8). Cost per sample: classes x features x 3 flops, and features divisions. Bounds: 16 classes x
-/// features bytes.
+/// at 4 bits, variances at 8). Cost per sample: classes x features x 3 flops, and features
+/// divisions. Bounds: 16 classes x features bytes.
 class NaiveBayes final : public MomentsModel {
  public:
   static constexpr std::string_view kFamily = "nb";

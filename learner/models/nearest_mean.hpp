@@ -10,13 +10,15 @@ namespace p2p::learner {
 
 /// score_c(x) = m_c . x - |m_c|^2 / 2, which orders the classes as -|x - m_c| does.
 ///
-/// Reference: Mensink, Verbeek, Perronnin, Csurka, "Distance-Based Image Classification: Generalizing to
-/// New Classes at Near-Zero Cost", TPAMI 35(11), 2013, section 3 (without the learned metric).
+/// Reference: Mensink, Verbeek, Perronnin, Csurka, "Distance-Based Image Classification:
+/// Generalizing to New Classes at Near-Zero Cost", TPAMI 35(11), 2013, section 3 (without the
+/// learned metric).
 ///
 /// Deviation: a mean forgets with `decay`, by the samples of its class.
 ///
-/// Block: MomentsModel's with means only: 29 + 4 features bytes; 784 features: 3165 (425 at 4 bits).
-/// Cost per sample: features x (classes + 2) multiplications. Bounds: 4 classes x features bytes.
+/// Block: MomentsModel's with means only: 29 + 4 features bytes; 784 features: 3165 (425 at 4
+/// bits). Cost per sample: features x (classes + 2) multiplications. Bounds: 4 classes x features
+/// bytes.
 class NearestMean final : public MomentsModel {
  public:
   static constexpr std::string_view kFamily = "ncm";

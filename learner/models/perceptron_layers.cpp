@@ -27,7 +27,8 @@ constexpr std::uint8_t kNew = 2;
 
 bool within(std::span<const float> values, float least, float most) {
   // Written so that NaN fails.
-  return std::all_of(values.begin(), values.end(), [&](float v) { return v >= least && v <= most; });
+  return std::all_of(values.begin(), values.end(),
+                     [&](float v) { return v >= least && v <= most; });
 }
 
 }  // namespace
@@ -54,6 +55,7 @@ Result<std::unique_ptr<PerceptronLayers>> PerceptronLayers::make(const ModelSpec
   Config config;
   config.hidden = params.whole("hidden", 64, 1, kMaxHidden);
   config.batch = params.whole("batch", 1, 1, kMaxBatch);
+  config.leak = static_cast<float>(params.number("leak", 0.05, 0, 1));
   // Few features are mostly streams that drift and need long steps; images are neither.
   const double usual = std::min(0.1, 1.12 / std::sqrt(spec.features));
   config.step.rate = static_cast<float>(params.number("learning_rate", usual, 1e-6, 10));
@@ -82,8 +84,8 @@ PerceptronLayers::PerceptronLayers(const ModelSpec& spec, const Config& config)
       units_(hidden_.padded()),
       slopes_(hidden_.padded()),
       scores_(output_.padded()) {
-  // The classes' rows start at zero: they are the same whenever a class joins. Hidden units bend somewhere
-  // among features between 0 and 1.
+  // The classes' rows start at zero: they are the same whenever a class joins. Hidden units bend
+  // somewhere among features between 0 and 1.
   Random random(spec.seed);
   const double deviation = std::sqrt(2.0 / spec.features);
   for (std::uint32_t u = 0; u < config.hidden; ++u) {
@@ -109,7 +111,7 @@ bool PerceptronLayers::forward(Features x) const {
   const bool finite = inputs_.gather(x);
   if (finite) {
     hidden_.forward(inputs_.view(), units_);
-    for (float& u : units_) u = std::max(u, 0.0f);
+    for (float& u : units_) u = u > 0 ? u : config_.leak * u;
   }
   if (!finite || !active_.gather(std::span<const float>(units_).first(config_.hidden))) {
     std::fill(scores_.begin(), scores_.end(), 0.0f);
@@ -141,9 +143,10 @@ bool PerceptronLayers::backward(ClassIndex y) const {
     float slope = 0;
     for (std::uint32_t group = 0; group < output_.groups; ++group) {
       const float* w = output_.weights.data() + output_.at(unit, group * output_.lanes);
-      for (std::uint32_t c = 0; c < output_.lanes; ++c) slope += w[c] * scores_[group * output_.lanes + c];
+      for (std::uint32_t c = 0; c < output_.lanes; ++c)
+        slope += w[c] * scores_[group * output_.lanes + c];
     }
-    slopes_[unit] = slope;
+    slopes_[unit] = active_.value[i] > 0 ? slope : config_.leak * slope;
   }
   return within(slopes_, -1e12f, 1e12f);
 }
@@ -266,7 +269,9 @@ double PerceptronLayers::most_evidence() const {
 
 Part PerceptronLayers::partition(std::span<const ClassIndex> classes, Precision precision) const {
   Part part{spec_.family, {}};
-  const auto ours = [&](ClassIndex c) { return c >= 0 && static_cast<std::uint32_t>(c) < spec_.classes; };
+  const auto ours = [&](ClassIndex c) {
+    return c >= 0 && static_cast<std::uint32_t>(c) < spec_.classes;
+  };
   if (!classes.empty() && std::none_of(classes.begin(), classes.end(), ours)) return part;
   std::vector<ClassIndex> known;
   for (std::uint32_t c = 0; c < spec_.classes; ++c) {
@@ -279,14 +284,20 @@ Part PerceptronLayers::partition(std::span<const ClassIndex> classes, Precision 
     out.put(static_cast<std::uint8_t>(precision));
     out.put(which);
     out.put(spec_.classes);
-    put_numbers(out, layer.plain(layer.weights, 1), precision);
-    put_levels(out, layer.plain(layer.squares, layer.scale), precision);
+    // Unit by unit, so that one with large weights does not round those of the others away.
+    const std::vector<float> weights = layer.plain_weights();
+    for (std::size_t u = 0; u < layer.units; ++u) {
+      put_numbers(out, std::span(weights).subspan(u * layer.coordinates(), layer.coordinates()),
+                  precision);
+    }
+    put_levels(out, layer.plain_squares(), precision);
     part.blocks.push_back({fmt::format("layer/{}", which), known, evidence_, out.take()});
   }
   return part;
 }
 
-Result<void> PerceptronLayers::read_block(const Block& block, std::uint32_t which, Incoming& in) const {
+Result<void> PerceptronLayers::read_block(const Block& block, std::uint32_t which,
+                                          Incoming& in) const {
   const auto damaged = [&](std::string_view what) {
     return fail(ErrorCode::malformed,
                 fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
@@ -302,20 +313,26 @@ Result<void> PerceptronLayers::read_block(const Block& block, std::uint32_t whic
   if (bytes.get<std::uint32_t>() != which) return damaged("its name and its content differ");
   const auto classes = bytes.get<std::uint32_t>();
   if (classes < 2 || classes > spec_.classes) return damaged("it has more classes than this task");
-  if (in.classes != 0 && in.classes != classes) return damaged("the layers are of different models");
+  if (in.classes != 0 && in.classes != classes)
+    return damaged("the layers are of different models");
   if (block.classes.size() > classes) return damaged("it names more classes than there are");
   for (const ClassIndex c : block.classes) {
     if (c < 0 || static_cast<std::uint32_t>(c) >= classes)
       return damaged("it names a class that it does not have");
   }
-  const std::size_t numbers = which == 0 ? hidden_.coordinates() * hidden_.units
-                                         : output_.coordinates() * std::size_t{classes};
-  if (bytes.remaining() != numbers_bytes(numbers, *precision) + levels_bytes(numbers, *precision))
+  const std::size_t coordinates = which == 0 ? hidden_.coordinates() : output_.coordinates();
+  const std::size_t units = which == 0 ? hidden_.units : classes;
+  const std::size_t numbers = coordinates * units;
+  if (bytes.remaining() !=
+      units * numbers_bytes(coordinates, *precision) + levels_bytes(numbers, *precision))
     return damaged("its size does not fit");
   in.weights[which].resize(numbers);
   in.squares[which].resize(numbers);
-  if (auto got = get_numbers(bytes, in.weights[which], *precision, kMaxWeight); !got)
-    return damaged(got.error().message);
+  for (std::size_t u = 0; u < units; ++u) {
+    const auto row = std::span(in.weights[which]).subspan(u * coordinates, coordinates);
+    if (auto got = get_numbers(bytes, row, *precision, kMaxWeight); !got)
+      return damaged(got.error().message);
+  }
   if (auto got = get_levels(bytes, in.squares[which], *precision, kMaxSquare); !got)
     return damaged(got.error().message);
   in.there[which] = true;
@@ -332,8 +349,9 @@ Result<void> PerceptronLayers::merge(const Part& part, const MergeOptions& optio
                             part.family, spec_.family));
   }
   if (part.blocks.size() > 2) {
-    return fail(ErrorCode::limit_exceeded,
-                fmt::format("the part has {} blocks; a perceptron has two layers", part.blocks.size()));
+    return fail(
+        ErrorCode::limit_exceeded,
+        fmt::format("the part has {} blocks; a perceptron has two layers", part.blocks.size()));
   }
   for (const ClassIndex c : options.classes) {
     if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
@@ -377,7 +395,7 @@ Result<void> PerceptronLayers::merge(const Part& part, const MergeOptions& optio
       for (std::size_t j = 0; j < layer.coordinates(); ++j) {
         float& w = layer.weights[layer.at(j, u)];
         float& g = layer.squares[layer.at(j, u)];
-        w = mine * w + other * in.weights[which][j * units + u];
+        w = mine * w + other * in.weights[which][u * layer.coordinates() + j];
         g = mine * g + other * in.squares[which][j * units + u] / layer.scale;
       }
     }
@@ -428,7 +446,8 @@ Result<void> PerceptronLayers::decode(ByteView bytes) {
     return fail(ErrorCode::invalid_argument,
                 "the bytes are of a model with another spec; use the spec it was made with");
   }
-  if (in.get<std::uint32_t>() != spec_.classes) return damaged("they have another number of classes");
+  if (in.get<std::uint32_t>() != spec_.classes)
+    return damaged("they have another number of classes");
   evidence_ = in.get<double>();
   in.get_array(std::span<std::uint8_t>(known_));
   // Looser than for a peer's part: whatever training can lead to must load again.
@@ -442,7 +461,8 @@ Result<void> PerceptronLayers::decode(ByteView bytes) {
         !within(layer->squares, 0, kAny))
       return damaged("a number is not finite or out of range");
   }
-  if (!(evidence_ >= 0 && evidence_ <= kMaxEvidence)) return damaged("its evidence is out of range");
+  if (!(evidence_ >= 0 && evidence_ <= kMaxEvidence))
+    return damaged("its evidence is out of range");
   if (std::any_of(known_.begin(), known_.end(), [](std::uint8_t k) { return k > kNew; }))
     return damaged("a class is neither known nor unknown");
   const auto samples = in.get<std::uint32_t>();

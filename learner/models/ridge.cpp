@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include <Eigen/Core>
 #include <fmt/core.h>
+#include <Eigen/Core>
 
 #include "learner/models/params.hpp"
 
@@ -23,9 +23,7 @@ Eigen::Index index(std::size_t i) { return static_cast<Eigen::Index>(i); }
 
 }  // namespace
 
-std::size_t Ridge::Config::length() const {
-  return std::size_t{dimensions} + (raw ? features : 0);
-}
+std::size_t Ridge::Config::length() const { return std::size_t{dimensions} + (raw ? features : 0); }
 
 Result<std::unique_ptr<Ridge>> Ridge::make(const ModelSpec& spec) {
   Params params(spec);
@@ -52,9 +50,9 @@ Result<std::unique_ptr<Ridge>> Ridge::make(const ModelSpec& spec) {
   }
   constexpr auto kKind = ClassMoments::Second::full;
   if (auto ok = check_moments(spec, config.length(), kKind); !ok) return tl::unexpected(ok.error());
-  return std::unique_ptr<Ridge>(
-      new Ridge(spec, params.fingerprint(),
-                ClassMoments(spec.classes, config.length(), kKind, decay), config));
+  return std::unique_ptr<Ridge>(new Ridge(spec, params.fingerprint(),
+                                          ClassMoments(spec.classes, config.length(), kKind, decay),
+                                          config));
 }
 
 Ridge::Ridge(const ModelSpec& spec, std::uint64_t fingerprint, ClassMoments moments,
@@ -105,15 +103,15 @@ void Ridge::rebuilt() {
   solve();
 }
 
-/// factor_ <- L with L L' = matrix_ + extra I, rows of the lower triangle. False: not positive definite.
+/// factor_ <- L with L L' = matrix_ + extra I, rows of the lower triangle. False: not positive
+/// definite.
 bool Ridge::factorise(double extra) {
   const std::size_t n = mean_.size();
   for (std::size_t i = 0, at = 0; i < n; at += ++i) {
     double* row = factor_.data() + at;
     for (std::size_t j = 0, other = 0; j <= i; other += ++j) {
-      const double rest =
-          matrix_[at + j] + (j == i ? extra : 0.0) -
-          ConstRow(row, index(j)).dot(ConstRow(factor_.data() + other, index(j)));
+      const double rest = matrix_[at + j] + (j == i ? extra : 0.0) -
+                          ConstRow(row, index(j)).dot(ConstRow(factor_.data() + other, index(j)));
       if (j < i) {
         row[j] = rest / factor_[other + j];
       } else if (rest > 0 && std::isfinite(rest)) {
@@ -153,7 +151,8 @@ void Ridge::solve() {
   double trace = 0;
   for (std::size_t i = 0, at = 0; i < n; at += ++i) trace += matrix_[at + i];
   double extra = config_.ridge / total + kLeastRidge * trace / static_cast<double>(n);
-  // A peer's covariances need not be ones, and at few bits are not quite: more ridge until they are.
+  // A peer's covariances need not be ones, and at few bits are not quite: more ridge until they
+  // are.
   while (!factorise(extra)) {
     if (!(extra < 1e20)) return;
     extra *= 8;

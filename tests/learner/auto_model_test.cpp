@@ -53,7 +53,8 @@ TEST_CASE("The worth of votes moves against the finite difference of the loss") 
         CHECK(std::abs(slope) < 1e-6);
         continue;
       }
-      const double sum = static_cast<double>(ExpertVotes::kDecay * before.squares[k]) + slope * slope;
+      const double sum =
+          static_cast<double>(ExpertVotes::kDecay * before.squares[k]) + slope * slope;
       const double expected = static_cast<double>(before.worth[k]) -
                               static_cast<double>(ExpertVotes::kRate) * slope /
                                   std::sqrt(sum + static_cast<double>(ExpertVotes::kFloor));
@@ -68,7 +69,8 @@ TEST_CASE("Votes learn which expert to believe on which class") {
   std::vector<float> scores(2);
   int hits = 0;
   for (int i = 0; i < 2000; ++i) {
-    // Expert 0 says 1 only when it is 1, and misses half of them; expert 1 says 0 only when it is 0.
+    // Expert 0 says 1 only when it is 1, and misses half of them; expert 1 says 0 only when it is
+    // 0.
     const auto y = static_cast<ClassIndex>(random.below(2));
     const bool half = random.uniform() < 0.5;
     const std::vector<ClassIndex> said = {y == 1 && half ? 1 : 0, y == 0 && !half ? 0 : 1};
@@ -145,7 +147,8 @@ TEST_CASE("Which experts there are follows from the features and the bandwidth")
   };
   ModelSpec spec = spec_of("auto");
   spec.params.clear();
-  CHECK(names(spec) == std::set<std::string>{"arf", "fast", "mlp", "perceptron", "ridge", "smooth", "vote"});
+  CHECK(names(spec) ==
+        std::set<std::string>{"arf", "fast", "mlp", "perceptron", "ridge", "smooth", "vote"});
   spec.features = 784;
   CHECK(names(spec) == std::set<std::string>{"mlp", "perceptron", "smooth", "vote"});
   spec = spec_of("auto");
@@ -175,9 +178,9 @@ TEST_CASE("A vote's block that lies is refused as a whole, and the experts' bloc
   const auto put = [](std::size_t at, auto value) {
     return [=](Block& block) { std::memcpy(block.content.data() + at, &value, sizeof value); };
   };
-  refused(put(8, std::uint8_t{7}));       // a precision that there is not
-  refused(put(9, std::uint32_t{5}));      // a class too many
-  refused(put(13, std::nan("")));         // an accuracy
+  refused(put(8, std::uint8_t{7}));   // a precision that there is not
+  refused(put(9, std::uint32_t{5}));  // a class too many
+  refused(put(13, std::nan("")));     // an accuracy
   refused(put(13, 1.5));
   refused(put(13 + 16 * 7, std::nanf("")));  // a worth
   refused(put(13 + 16 * 7, 1e6f));

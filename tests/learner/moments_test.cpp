@@ -58,7 +58,8 @@ TEST_CASE("Moments are those of two passes over the samples") {
 TEST_CASE("A blend is the exact sum: what training on both streams would have given") {
   const auto name = family();
   CAPTURE(name);
-  auto left = make(remembering(name)), right = make(remembering(name)), joint = make(remembering(name));
+  auto left = make(remembering(name)), right = make(remembering(name)),
+       joint = make(remembering(name));
   Blobs stream(2, 6, 4);
   for (int i = 0; i < 3000; ++i) {
     // Unequal shares, and a class that only one of them ever meets.
@@ -88,7 +89,8 @@ TEST_CASE("A blend is the exact sum: what training on both streams would have gi
   }
 }
 
-TEST_CASE("A block of ridge holds all that a class's samples say: copying one is training on them") {
+TEST_CASE(
+    "A block of ridge holds all that a class's samples say: copying one is training on them") {
   auto helper = make(remembering("ridge")), target = make(remembering("ridge")),
        joint = make(remembering("ridge"));
   Blobs stream(3, 6, 4);
@@ -214,7 +216,8 @@ TEST_CASE("Fewer bits cost little accuracy") {
   train(*helper, stream, 3000);
   auto fresh = make(spec_of(name));
   REQUIRE(fresh->merge(helper->partition({}, precision), {}));
-  const double there = accuracy(*helper, stream, 1000, 0, 4), here = accuracy(*fresh, stream, 1000, 0, 4);
+  const double there = accuracy(*helper, stream, 1000, 0, 4),
+               here = accuracy(*fresh, stream, 1000, 0, 4);
   CAPTURE(there, here);
   CHECK(there > 0.9);
   CHECK(here > there - (precision == Precision::bits4 ? 0.05 : 0.01));
@@ -266,7 +269,8 @@ TEST_CASE("A class that stays away is still known when it comes back") {
   CHECK(accuracy(*model, stream, 400, 3, 4) > 0.9);
 }
 
-TEST_CASE("Covariances that are none are met with more ridge, not with numbers that are not finite") {
+TEST_CASE(
+    "Covariances that are none are met with more ridge, not with numbers that are not finite") {
   auto model = make(spec_of("ridge")), helper = make(spec_of("ridge"));
   Blobs stream(10, 6, 4);
   train(*model, stream, 500);

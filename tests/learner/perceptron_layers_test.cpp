@@ -46,7 +46,8 @@ TEST_CASE("The gradients of both layers are those of finite differences") {
         // Where a unit bends in between there is no slope to compare with.
         if (std::abs(wide - narrow) > 2e-3) continue;
         CAPTURE(which, at);
-        CHECK(static_cast<double>(gradients[which][at]) == Approx(narrow).epsilon(0.02).margin(2e-3));
+        CHECK(static_cast<double>(gradients[which][at]) ==
+              Approx(narrow).epsilon(0.02).margin(2e-3));
         compared += std::abs(narrow) > 0.01;
       }
     }
@@ -64,7 +65,8 @@ TEST_CASE("A batch is one step by the mean gradient of its samples") {
                                  std::vector<double>(before[1].weights.size())};
   for (int i = 0; i < 4; ++i) {
     const Sample s = stream.next();
-    std::vector<float> g[2] = {std::vector<float>(sums[0].size()), std::vector<float>(sums[1].size())};
+    std::vector<float> g[2] = {std::vector<float>(sums[0].size()),
+                               std::vector<float>(sums[1].size())};
     mlp.gradient(s.x, s.y, g[0], g[1]);
     for (std::size_t w = 0; w < 2; ++w) {
       for (std::size_t k = 0; k < g[w].size(); ++k) sums[w][k] += static_cast<double>(g[w][k]) / 4;
@@ -81,10 +83,11 @@ TEST_CASE("A batch is one step by the mean gradient of its samples") {
   for (std::size_t w = 0; w < 2; ++w) {
     const DenseLayer& after = mlp.layer(w);
     for (std::size_t k = 0; k < sums[w].size(); ++k) {
-      const double g =
-          0.999 * static_cast<double>(before[w].squares[k] * before[w].scale) + sums[w][k] * sums[w][k];
+      const double g = 0.999 * static_cast<double>(before[w].squares[k] * before[w].scale) +
+                       sums[w][k] * sums[w][k];
       const double step = 0.1 * sums[w][k] / std::sqrt(g + 1e-3);
-      const double stepped = static_cast<double>(before[w].weights[k]) - static_cast<double>(after.weights[k]);
+      const double stepped =
+          static_cast<double>(before[w].weights[k]) - static_cast<double>(after.weights[k]);
       CHECK(stepped == Approx(step).epsilon(2e-3).margin(1e-6));  // the kernels' roots are rough
       moved += std::abs(static_cast<double>(after.weights[k] - before[w].weights[k]));
     }
@@ -160,7 +163,8 @@ TEST_CASE("A blend is the mean of both models, weighed by their evidence") {
     const DenseLayer &l = layers(*left).layer(which), &r = layers(*right).layer(which),
                      &m = layers(*both).layer(which);
     for (std::size_t k = 0; k < m.weights.size(); ++k) {
-      const double expected = 0.75 * static_cast<double>(l.weights[k]) + 0.25 * static_cast<double>(r.weights[k]);
+      const double expected =
+          0.75 * static_cast<double>(l.weights[k]) + 0.25 * static_cast<double>(r.weights[k]);
       REQUIRE(static_cast<double>(m.weights[k]) == Approx(expected).epsilon(1e-4).margin(1e-6));
     }
   }
@@ -178,7 +182,8 @@ TEST_CASE("A class that only one side of a blend knows keeps its row undiluted")
   }
   auto both = left->clone();
   REQUIRE(both->merge(right->partition({}), {{}, MergeOptions::Mode::blend}));
-  const DenseLayer &l = layers(*left).layer(1), &r = layers(*right).layer(1), &m = layers(*both).layer(1);
+  const DenseLayer &l = layers(*left).layer(1), &r = layers(*right).layer(1),
+                   &m = layers(*both).layer(1);
   for (std::size_t j = 0; j < m.coordinates(); ++j) {
     CHECK(m.weights[m.at(j, 0)] == l.weights[l.at(j, 0)]);
     CHECK(m.weights[m.at(j, 3)] == r.weights[r.at(j, 3)]);
@@ -203,7 +208,9 @@ TEST_CASE("A replacement that would lose a class is a blend, one that was asked 
   CHECK(accuracy(*replaced, stream, 400, 0, 1) > accuracy(*asked, stream, 400, 0, 1));
 }
 
-TEST_CASE("One layer alone is refused, a model of fewer classes fits one of more, and not the other way") {
+TEST_CASE(
+    "One layer alone is refused, a model of fewer classes fits one of more, and not the other "
+    "way") {
   auto small = make(spec_of("mlp", 6, 3)), large = make(spec_of("mlp", 6, 9));
   Blobs stream(7, 6, 3);
   train(*small, stream, 2000);
@@ -236,7 +243,8 @@ TEST_CASE("Layers weigh what is stated, and fewer bits cost little accuracy") {
     last = less.bytes();
     REQUIRE(fresh->merge(less, {}));
     CAPTURE(static_cast<int>(precision));
-    CHECK(accuracy(*fresh, stream, 1000, 0, 4) > there - (precision == Precision::bits4 ? 0.1 : 0.02));
+    CHECK(accuracy(*fresh, stream, 1000, 0, 4) >
+          there - (precision == Precision::bits4 ? 0.1 : 0.02));
   }
 }
 
