@@ -23,6 +23,13 @@ constexpr float kHalfKnown = 1200;
 constexpr double kLeastApart = 10, kCertain = 4;
 constexpr std::uint32_t kPatience = 1000;
 
+/// The bits of the largest magnitude: in the order of the magnitudes, what is not finite above all others.
+std::int32_t largest_bits(Features x) {
+  std::int32_t most = 0;
+  for (const float v : x) most = std::max(most, std::bit_cast<std::int32_t>(v) & 0x7FFFFFFF);
+  return most;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<AdaptiveRandomForest>> AdaptiveRandomForest::make(const ModelSpec& spec) {
@@ -77,7 +84,7 @@ AdaptiveRandomForest::Member::Member(const Member& other)
       together(other.together) {}
 
 AdaptiveRandomForest::AdaptiveRandomForest(const ModelSpec& spec, const Config& config)
-    : spec_(spec), config_(config), random_(spec.seed), weight_(spec.classes), scores_(spec.classes) {
+    : spec_(spec), config_(config), random_(spec.seed), weight_(spec.classes), scores_(spec.classes), cut_(spec.features) {
   double p = std::exp(-config.lambda), sum = 0;
   for (std::size_t k = 0; k < poisson_.size(); ++k) {
     sum += p;
@@ -117,8 +124,17 @@ void AdaptiveRandomForest::weigh_all() {
   for (std::size_t c = 0; c < weight_.size(); ++c) weigh(c);
 }
 
-void AdaptiveRandomForest::scores(Features x, std::span<float> out) const {
-  P2P_ASSERT(x.size() == spec_.features && out.size() == spec_.classes);
+Features AdaptiveRandomForest::cut(Features x) const {
+  static constexpr float kLimit = GaussianRows::kLimit;
+  if (largest_bits(x) <= std::bit_cast<std::int32_t>(kLimit)) return x;
+  std::transform(x.begin(), x.end(), cut_.begin(),
+                 [](float v) { return std::clamp(v, -kLimit, kLimit); });
+  return cut_;
+}
+
+void AdaptiveRandomForest::scores(Features sample, std::span<float> out) const {
+  P2P_ASSERT(sample.size() == spec_.features && out.size() == spec_.classes);
+  const Features x = cut(sample);
   std::fill(out.begin(), out.end(), 0.0f);
   for (const Member& member : members_) {
     const Grown& front = member.front;
@@ -146,12 +162,11 @@ void AdaptiveRandomForest::judge(Grown& grown, bool hit, ClassIndex y, unsigned 
   record.mass += static_cast<float>(weight);
 }
 
-ClassIndex AdaptiveRandomForest::predict_then_learn(Features x, ClassIndex y) {
-  P2P_ASSERT(x.size() == spec_.features && y >= 0 &&
+ClassIndex AdaptiveRandomForest::predict_then_learn(Features sample, ClassIndex y) {
+  P2P_ASSERT(sample.size() == spec_.features && y >= 0 &&
              static_cast<std::uint32_t>(y) < spec_.classes);
-  std::uint32_t largest = 0;
-  for (const float v : x) largest = std::max(largest, std::bit_cast<std::uint32_t>(v) & 0x7FFFFFFF);
-  if (largest >= 0x7F800000) return predict(x);  // not finite
+  if (largest_bits(sample) >= 0x7F800000) return predict(sample);  // not finite
+  const Features x = cut(sample);
   if (!personal_) {
     // The task's seed is the same everywhere; without this all nodes would grow their trees from
     // the same draws.

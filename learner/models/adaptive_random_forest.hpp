@@ -108,6 +108,8 @@ class AdaptiveRandomForest final : public Model {
   AdaptiveRandomForest(const AdaptiveRandomForest&) = default;
 
   static Adwin detector(double delta);
+  /// x, or a copy cut to what trees take where a feature is larger.
+  Features cut(Features x) const;
   Grown seedling();
   unsigned draw_weight();
   void judge(Grown& grown, bool hit, ClassIndex y, unsigned weight) const;
@@ -131,7 +133,7 @@ class AdaptiveRandomForest final : public Model {
   std::vector<float> weight_;  ///< per class: 1 / number of trees that know it; follows from members_
   std::array<std::uint32_t, 64> poisson_{};  ///< distribution function of the weights, times 2^32
   mutable HoeffdingTree::Scratch scratch_;
-  mutable std::vector<float> scores_;
+  mutable std::vector<float> scores_, cut_;
 };
 
 }  // namespace p2p::learner

@@ -17,11 +17,6 @@ using lanes::store;
 constexpr float kConstant = 1e-20f;
 /// 1 / (2 variance) of a constant. One step of a float near 1 costs about 10^2 nats.
 constexpr float kVeto = 1e16f;
-constexpr int kThresholds = 10;
-constexpr float kLeastShare = 0.01f;
-
-/// -n log2 n, summed over classes, becomes an entropy with `whole`.
-F4 nlogn(F4 n) { return n * lanes::log2(lanes::max(n, all(1e-30f))); }
 
 }  // namespace
 
@@ -33,7 +28,7 @@ std::uint32_t GaussianRows::take() {
     return row;
   }
   if (used_ >= most_) return kNone;
-  data_.resize(data_.size() + kArrays * stride_, 0.0f);
+  data_.resize((used_ + 1) * kArrays * stride_ + kSplitWidth, 0.0f);
   return static_cast<std::uint32_t>(used_++);
 }
 
@@ -101,56 +96,10 @@ SplitChoice choose_split(const GaussianRows& rows, std::span<const SplitRow> cla
   }
   if (!(weight > 0)) return choice;
   before = before / weight + std::log2(weight);
-  const F4 least = all(kLeastShare * weight);
-  const std::size_t stride = rows.stride();
-  F4 roots[kMaxClasses];  // 1 / sigma
-  for (std::size_t i = 0; i < features; i += lanes::kWidth) {
-    F4 low = all(GaussianRows::kLimit), high = all(-GaussianRows::kLimit);
-    std::size_t at = 0;
-    for (const SplitRow& c : classes) {
-      const float* m = rows.mean(c.row) + i;
-      const F4 inverse = load(m + 2 * stride) * 2.0f;
-      F4& root = roots[at++];
-      for (std::size_t j = 0; j < lanes::kWidth; ++j) root[j] = std::sqrt(inverse[j]);
-      low = lanes::min(low, load(m + 3 * stride));
-      high = lanes::max(high, load(m + 4 * stride));
-    }
-    const F4 step = (high - low) * (1.0f / (kThresholds + 1));
-    F4 best = all(-1), where = low;
-    for (int k = 1; k <= kThresholds; ++k) {
-      const F4 t = low + step * static_cast<float>(k);
-      F4 left = all(0), left_n = all(0), right_n = all(0);
-      at = 0;
-      for (const SplitRow& c : classes) {
-        const float* m = rows.mean(c.row) + i;
-        F4 below = lanes::normal_below((t - load(m)) * roots[at++]);
-        below = t < load(m + 3 * stride) ? all(0) : below;
-        below = t >= load(m + 4 * stride) ? all(1) : below;
-        const F4 n = below * c.weight, rest = c.weight - n;
-        left += n;
-        left_n += nlogn(n);
-        right_n += nlogn(rest);
-      }
-      const F4 right = weight - left;
-      const F4 bits = nlogn(left) - left_n + nlogn(right) - right_n;
-      F4 gain = before - bits * (1 / weight);
-      gain = left > least ? gain : all(-1);
-      gain = right > least ? gain : all(-1);
-      where = gain > best ? t : where;
-      best = lanes::max(gain, best);
-    }
-    for (std::size_t j = 0; j < lanes::kWidth && i + j < features; ++j) {
-      if (!(best[j] > choice.second)) continue;
-      if (best[j] > choice.best) {
-        choice.second = choice.best;
-        choice.best = best[j];
-        choice.lane = static_cast<std::uint32_t>(i + j);
-        choice.threshold = where[j];
-      } else {
-        choice.second = best[j];
-      }
-    }
-  }
+  float roots[kMaxClasses * kSplitWidth];
+  split_search(features).run({rows.data(), rows.stride(), features, classes.data(), classes.size(), weight,
+                      before, roots},
+                     choice);
   return choice;
 }
 

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "learner/models/lanes.hpp"
+#include "learner/models/split_search.hpp"
 
 namespace p2p::learner {
 
 /// A row describes one class in one leaf over that leaf's features: five arrays of `stride` floats, one
 /// after the other. All rows of a tree lie in one array; freed ones are used again.
 ///
-/// Numbers are clamped to +-kLimit where they come in, so that no sum overflows.
+/// No number that comes in may pass +-kLimit, so that no sum overflows.
 class GaussianRows {
  public:
   static constexpr float kLimit = 1e6f;
@@ -46,6 +47,8 @@ class GaussianRows {
   float* low(std::uint32_t row) { return mean(row) + 3 * stride_; }
   float* high(std::uint32_t row) { return mean(row) + 4 * stride_; }
   const float* mean(std::uint32_t row) const { return data_.data() + row * kArrays * stride_; }
+  /// All rows; kSplitWidth floats behind the last one can be read.
+  const float* data() const { return data_.data(); }
 
  private:
   static constexpr std::size_t kArrays = 5;
@@ -55,19 +58,6 @@ class GaussianRows {
   std::size_t used_ = 0;
   std::vector<float> data_;
   std::vector<std::uint32_t> free_;
-};
-
-/// A class in a leaf that is about to split: its row, and the weight that the row has seen.
-struct SplitRow {
-  std::uint32_t row;
-  float weight;
-};
-
-/// The two best features to split a leaf on, by information gain in bits.
-struct SplitChoice {
-  float best = -1, second = -1;  ///< gains; below zero where no threshold leaves enough on either side
-  std::uint32_t lane = 0;        ///< the best one's place among the leaf's features
-  float threshold = 0;
 };
 
 /// Tries ten thresholds per feature, spread evenly between the least and the greatest value seen. What

@@ -65,10 +65,8 @@ HoeffdingTree::Guess HoeffdingTree::guess(Features x, float weight, std::span<fl
   const Leaf& leaf = leaves_[guess.leaf];
   if (leaf.observes) {
     const std::uint16_t* feature = leaf_features_.data() + std::size_t{guess.leaf} * shape_.subset;
-    for (std::uint32_t i = 0; i < shape_.subset; ++i) {
-      scratch.x[i] =
-          std::clamp(x[feature[i]], -GaussianRows::kLimit, GaussianRows::kLimit);
-    }
+    float* const out_x = scratch.x.data();
+    for (std::uint32_t i = 0; i < shape_.subset; ++i) out_x[i] = x[feature[i]];
   }
   float most = 0, best = 0;
   std::size_t k = 0;
