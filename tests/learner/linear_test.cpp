@@ -84,6 +84,23 @@ TEST_CASE("A linear spec that cannot be is refused, and the parameter is named")
   }
 }
 
+TEST_CASE("A linear model that would fill the memory is refused before it is made") {
+  for (const char* name : {"svm", "arow", "softmax", "ftrl", "rff"}) {
+    ModelSpec spec = spec_of(name, kMaxFeatures, kMaxClasses);
+    const auto made = make_model(spec);
+    REQUIRE_FALSE(made);
+    CHECK(made.error().code == ErrorCode::limit_exceeded);
+  }
+  ModelSpec basis = spec_of("rff", kMaxFeatures, 2);
+  basis.params = {{"dimensions", 8192}, {"raw", 0}};
+  const auto made = make_model(basis);
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == ErrorCode::limit_exceeded);
+  basis = spec_of("rff");
+  basis.bandwidth = 1e300;
+  CHECK_FALSE(make_model(basis));
+}
+
 TEST_CASE("A class that was never seen is never said, though all that were seen score below zero") {
   const auto name = family();
   CAPTURE(name);
@@ -287,7 +304,7 @@ TEST_CASE("Blending weighs rows by their evidence, or by their precision where t
 
 TEST_CASE("A peer that claims boundless evidence cannot silence the local row in a blend") {
   const auto name = family();
-  if (name == "ftrl") return;  // it does not forget, so evidence has no limit but 10^12
+  if (name == "ftrl") return;  // it does not forget, so a million samples count
   CAPTURE(name);
   const std::map<std::string, double> decay = {{"decay", 0.99}};  // nobody can have more than 100
   auto helper = trained(name, 21, 100, decay), target = trained(name, 22, 2000, decay);

@@ -116,7 +116,7 @@ struct Knob {
   double usual, other;
 };
 inline Knob knob_of(std::string_view family) {
-  if (family == "rff") return {"learning_rate", 0.5, 0.07};
+  if (family == "rff") return {"learning_rate", 0.4, 0.07};
   if (one_of(family, {"perceptron", "pa", "arow", "svm", "softmax"})) return {"decay", 0.99998, 0.98};
   if (family == "ftrl") return {"beta", 0.1, 0.07};
   if (family == "orf") return {"min_gain", 0.05, 0.07};

@@ -2,6 +2,7 @@
 // parameters.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "learner/models/linear/gradient_rules.hpp"
@@ -10,6 +11,13 @@
 
 namespace p2p::learner {
 
+/// A model of at most kMaxNumbers weights and optimiser state; `invalid_argument` when a parameter
+/// cannot be, `limit_exceeded` when it would be larger. `inputs` is called when all is well.
+inline constexpr std::size_t kMaxNumbers = std::size_t{1} << 27;
+Result<std::unique_ptr<LinearModel>> assemble(const ModelSpec& spec, const Params& params,
+                                              std::shared_ptr<const Rule> rule, std::size_t length,
+                                              const std::function<Inputs()>& inputs);
+
 /// Raw features under a rule that reads its parameters by itself: perceptron, pa, arow.
 template <typename R>
 struct LinearFamily {
@@ -17,10 +25,8 @@ struct LinearFamily {
   static Result<std::unique_ptr<LinearModel>> make(const ModelSpec& spec) {
     Params params(spec);
     auto rule = std::make_shared<const R>(params);
-    if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
-    return std::make_unique<LinearModel>(
-        spec, params.fingerprint(), Inputs::raw(spec.features, R::kScaled ? spec.bandwidth : 0),
-        std::move(rule));
+    return assemble(spec, params, std::move(rule), std::size_t{spec.features} + 1,
+                    [&] { return Inputs::raw(spec.features, R::kScaled ? spec.bandwidth : 0); });
   }
 };
 using Perceptron = LinearFamily<PerceptronRule>;

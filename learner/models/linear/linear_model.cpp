@@ -14,7 +14,8 @@ namespace {
 constexpr std::uint32_t kStateMagic = 0x314E494C;  // "LIN1"
 constexpr float kMaxWeight = 1e6f;
 constexpr float kMaxSum = 1e12f;
-constexpr double kMaxEvidence = 1e12;
+constexpr double kMaxEvidence = 1e12;  ///< that is believed to be a number of samples
+constexpr double kMostTrusted = 1e6;   ///< that counts, where nothing decays
 constexpr float kMaxFactor = 4;
 
 bool contains(std::span<const ClassIndex> classes, std::uint32_t c) {
@@ -105,7 +106,7 @@ Part LinearModel::partition(std::span<const ClassIndex> classes, Precision preci
 
 double LinearModel::most_evidence() const {
   const double rest = 1.0 - rule_->decay();
-  return rest > 0 ? std::min(1.0 / rest, kMaxEvidence) : kMaxEvidence;
+  return rest > 0 ? std::min(1.0 / rest, kMostTrusted) : kMostTrusted;
 }
 
 Result<LinearModel::Incoming> LinearModel::read(const Block& block) const {
