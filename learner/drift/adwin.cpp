@@ -88,8 +88,9 @@ bool Adwin::find_cut(DriftLevel& level) {
   const double n = static_cast<double>(width_);
   const double least = options_.minimum_part;
   const double sigma2 = variance();
-  // With a = n0 total - n sum0 the change is a / (n0 n1), and the first term of the lower bound alone is at
-  // least sqrt(2 spread ln(2/delta') / (n0 n1)): what stays within that needs no division and no root.
+  // With a = n0 total - n sum0 the change is a / (n0 n1), and the first term of the lower bound
+  // alone is at least sqrt(2 spread ln(2/delta') / (n0 n1)): what stays within that needs no
+  // division and no root.
   const double within = 2.0 * spread_ * ln_warning_;
   double n0 = 0, sum0 = 0;
   double best = 1;  // excess of a change over its bound

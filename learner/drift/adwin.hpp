@@ -25,13 +25,14 @@ namespace p2p::learner {
 /// Reference: Bifet, Gavalda, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007.
 ///
 /// Deviations: splits are tried every `clock` values; a part must have at least `minimum_part`
-/// values; ln n is that of the next power of two; after a rise all before the split that exceeds its bound most goes at once. (The paper
-/// drops the oldest bucket until no split is left, which stops as soon as the rest is short of
-/// significant: the window would keep most of the old values and alarm again as new ones come.
-/// After a fall that is what is done here too: a lucky stretch must not become the reference.)
+/// values; ln n is that of the next power of two; after a rise all before the split that exceeds
+/// its bound most goes at once. (The paper drops the oldest bucket until no split is left, which
+/// stops as soon as the rest is short of significant: the window would keep most of the old values
+/// and alarm again as new ones come. After a fall that is what is done here too: a lucky stretch
+/// must not become the reference.)
 ///
-/// Bounds: 2.6 KB, no allocation. Cost: amortised O(1), and every `clock` values O(log n): a split that no
-/// bound can be exceeded at is passed over with a few multiplications, see find_cut().
+/// Bounds: 2.6 KB, no allocation. Cost: amortised O(1), and every `clock` values O(log n): a split
+/// that no bound can be exceeded at is passed over with a few multiplications, see find_cut().
 class Adwin final : public DriftDetector {
  public:
   struct Options {
@@ -72,9 +73,9 @@ class Adwin final : public DriftDetector {
   Options options_;
   std::uint64_t width_ = 0;
   double total_ = 0, spread_ = 0;
-  std::uint32_t last_row_ = 0;  ///< the highest row in use
-  std::uint32_t ticks_ = 0;     ///< values since splits were tried
-  int log2_ = -1;               ///< of the width that the next two hold for
+  std::uint32_t last_row_ = 0;            ///< the highest row in use
+  std::uint32_t ticks_ = 0;               ///< values since splits were tried
+  int log2_ = -1;                         ///< of the width that the next two hold for
   double ln_drift_ = 0, ln_warning_ = 0;  ///< ln(2/delta')
   std::array<std::uint8_t, kRows> used_{};
   std::array<Row, kRows> rows_{};

@@ -7,15 +7,16 @@
 
 namespace p2p::learner {
 
-/// With m the running mean, g = fade g + (x - m - delta); drift when g > lambda. CUSUM also keeps g from
-/// falling below zero, so that it forgets the past at once; without that (Page-Hinkley as it is usually
-/// built) g rests near -delta / (1 - fade) and has a longer way to go, but rings less often.
+/// With m the running mean, g = fade g + (x - m - delta); drift when g > lambda. CUSUM also keeps g
+/// from falling below zero, so that it forgets the past at once; without that (Page-Hinkley as it
+/// is usually built) g rests near -delta / (1 - fade) and has a longer way to go, but rings less
+/// often.
 ///
 /// lambda is the knob: the delay after a rise by d is about lambda / (d - delta) for CUSUM.
 ///
-/// Reference: Page, "Continuous Inspection Schemes", Biometrika 41, 1954; Hinkley, "Inference about the
-/// change-point from cumulative sum tests", Biometrika 58, 1971; parameters as in MOA (Bifet et al., 2010).
-/// Deviations: a warning at `warning` of lambda, which neither has.
+/// Reference: Page, "Continuous Inspection Schemes", Biometrika 41, 1954; Hinkley, "Inference about
+/// the change-point from cumulative sum tests", Biometrika 58, 1971; parameters as in MOA (Bifet et
+/// al., 2010). Deviations: a warning at `warning` of lambda, which neither has.
 ///
 /// Bounds: 3 numbers. Cost: O(1), a division a value.
 class CumulativeSum final : public DriftDetector {

@@ -167,7 +167,8 @@ DriftLevel Rddm::update(double value) {
   warned_ = warning ? warned_ + 1 : 0;
   const bool drift = p_ + s > p_min_ + options_.drift * s_min_ && p_ > p_min_;
   if (drift || warned_ > options_.warning_limit) {
-    // What came since the warning is the new concept; without one, or when it never became certain, this value.
+    // What came since the warning is the new concept; without one, or when it never became certain,
+    // this value.
     measure(drift ? std::clamp(warned_, 1u, kept_) : 1);
     return DriftLevel::drift;
   }

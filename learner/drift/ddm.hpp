@@ -8,14 +8,14 @@
 
 namespace p2p::learner {
 
-/// The running mean p of the values and its deviation s = sqrt(p (1 - p) / n) are compared with what they
-/// were when p + s was lowest: a warning beyond p_min + warning s_min, drift beyond p_min + drift s_min.
+/// The running mean p of the values and its deviation s = sqrt(p (1 - p) / n) are compared with
+/// what they were when p + s was lowest: a warning beyond p_min + warning s_min, drift beyond p_min
+/// + drift s_min.
 ///
 /// Reference: Gama, Medas, Castillo, Rodrigues, "Learning with Drift Detection", SBIA 2004.
-/// Deviations: before the first error there is no minimum (with p_min = s_min = 0 the first one rang). For
-/// values between 0 and 1, p (1 - p) is only a bound on the variance.
-/// Good for abrupt changes soon after a start; after long stable times the mean is slow to move (RDDM mends
-/// that).
+/// Deviations: before the first error there is no minimum (with p_min = s_min = 0 the first one
+/// rang). For values between 0 and 1, p (1 - p) is only a bound on the variance. Good for abrupt
+/// changes soon after a start; after long stable times the mean is slow to move (RDDM mends that).
 ///
 /// Bounds: 5 numbers. Cost: O(1), a root a value.
 class Ddm final : public DriftDetector {
@@ -43,14 +43,15 @@ class Ddm final : public DriftDetector {
   double p_ = 0, p_min_ = 1, s_min_ = 1;
 };
 
-/// The mean distance between errors, p', and its deviation s': they are largest while the learner is at its
-/// best. A warning when (p' + 2 s') / (p'_max + 2 s'_max) < warning, drift when it is < drift.
+/// The mean distance between errors, p', and its deviation s': they are largest while the learner
+/// is at its best. A warning when (p' + 2 s') / (p'_max + 2 s'_max) < warning, drift when it is <
+/// drift.
 ///
 /// Reference: Baena-Garcia et al., "Early Drift Detection Method", ECML PKDD workshop 2006.
-/// Deviations: a value is an error when it is at least 1/2. An alarm also asks that the mean distance is
-/// smaller than it was at the maximum: an improvement inflates s', which then falls and rang the alarm.
-/// Rings often on stable streams (its thresholds do not know how many errors there were); sensitive to slow
-/// changes.
+/// Deviations: a value is an error when it is at least 1/2. An alarm also asks that the mean
+/// distance is smaller than it was at the maximum: an improvement inflates s', which then falls and
+/// rang the alarm. Rings often on stable streams (its thresholds do not know how many errors there
+/// were); sensitive to slow changes.
 ///
 /// Bounds: 7 numbers. Cost: O(1), a root an error.
 class Eddm final : public DriftDetector {
@@ -79,17 +80,16 @@ class Eddm final : public DriftDetector {
   double best_ = 0, best_distance_ = 0;
 };
 
-/// DDM that does not grow deaf: a concept longer than `most` values is measured anew over its latest `keep`
-/// values; after a drift the values since the warning are the new concept; a warning that lasts
-/// `warning_limit` values is a drift.
+/// DDM that does not grow deaf: a concept longer than `most` values is measured anew over its
+/// latest `keep` values; after a drift the values since the warning are the new concept; a warning
+/// that lasts `warning_limit` values is a drift.
 ///
-/// Reference: Barros, Cabral, Goncalves, Santos, "RDDM: Reactive drift detection method", Expert Systems with
-/// Applications 90, 2017.
-/// Deviations: a value is an error when it is at least 1/2, so that `keep` values take one bit each; no minimum
-/// before the first error, as in Ddm.
+/// Reference: Barros, Cabral, Goncalves, Santos, "RDDM: Reactive drift detection method", Expert
+/// Systems with Applications 90, 2017. Deviations: a value is an error when it is at least 1/2, so
+/// that `keep` values take one bit each; no minimum before the first error, as in Ddm.
 ///
-/// Bounds: keep / 8 bytes and a few numbers. Cost: O(1), a root a value; O(keep) at a drift and once every
-/// `most` - `keep` values of a stable concept.
+/// Bounds: keep / 8 bytes and a few numbers. Cost: O(1), a root a value; O(keep) at a drift and
+/// once every `most` - `keep` values of a stable concept.
 class Rddm final : public DriftDetector {
  public:
   struct Options {

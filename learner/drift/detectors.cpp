@@ -27,15 +27,16 @@ using Parameters = std::map<std::string, double>;
 /// Reads options out of parameters, each with its range; keeps the first complaint.
 class Reader {
  public:
-  Reader(std::string_view detector, const Parameters& params) : detector_(detector), params_(params) {}
+  Reader(std::string_view detector, const Parameters& params)
+      : detector_(detector), params_(params) {}
 
   void number(std::string_view name, double& value, double least, double most) {
     asked_.insert(name);
     const auto found = params_.find(std::string(name));
     if (found == params_.end()) return;
     if (!(found->second >= least && found->second <= most)) {
-      complain(fmt::format("parameter {} of {} is {}; it must lie between {} and {}", name, detector_,
-                           found->second, least, most));
+      complain(fmt::format("parameter {} of {} is {}; it must lie between {} and {}", name,
+                           detector_, found->second, least, most));
       return;
     }
     value = found->second;
@@ -52,7 +53,8 @@ class Reader {
   }
   /// What two parameters must be to each other.
   void require(bool condition, std::string_view sentence) {
-    if (!condition) complain(fmt::format("the parameters of {} do not fit: {}", detector_, sentence));
+    if (!condition)
+      complain(fmt::format("the parameters of {} do not fit: {}", detector_, sentence));
   }
   void complain(std::string text) {
     if (!complaint_) complaint_ = std::move(text);
@@ -182,7 +184,8 @@ Detector threshold(Reader& in) {
   in.number("chance", o.chance, 1e-30, 1);
   in.number("warning_factor", o.warning_factor, 1, 1e9);
   in.require(o.batch % o.stride == 0, "stride does not divide batch");
-  in.require(o.reference_batches >= o.minimum_batches, "minimum_batches is above reference_batches");
+  in.require(o.reference_batches >= o.minimum_batches,
+             "minimum_batches is above reference_batches");
   return finish<ThresholdTest>(in, o);
 }
 
@@ -273,16 +276,20 @@ DriftLevel DriftDetector::update_vector(std::span<const float> values) {
 
 std::span<const std::string_view> detectors() { return kNames; }
 
-Result<std::unique_ptr<DriftDetector>> make_detector(std::string_view name, const Parameters& params) {
+Result<std::unique_ptr<DriftDetector>> make_detector(std::string_view name,
+                                                     const Parameters& params) {
   const auto found = std::find_if(kDetectors.begin(), kDetectors.end(),
                                   [&](const Entry& e) { return e.name == name; });
   if (found == kDetectors.end()) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("detector \"{}\" is not known; there are {}", name, fmt::join(kNames, ", ")));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("detector \"{}\" is not known; there are {}", name, fmt::join(kNames, ", ")));
   }
   Reader in(name, params);
   auto made = found->make(in);
-  if (!made) return fail(ErrorCode::invalid_argument, in.complaint().value_or("the detector cannot be made"));
+  if (!made)
+    return fail(ErrorCode::invalid_argument,
+                in.complaint().value_or("the detector cannot be made"));
   return made;
 }
 

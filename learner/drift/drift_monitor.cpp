@@ -291,9 +291,11 @@ Result<DriftMonitor> DriftMonitor::decode(const Options& options, ByteView bytes
   auto found = wanted;
   for (double& value : found) value = in.get<double>();
   // The number of classes is first, and may have grown.
-  if (in.ok() && (found[0] > wanted[0] || !std::equal(found.begin() + 1, found.end(), wanted.begin() + 1)))
-    return fail(ErrorCode::invalid_argument,
-                "the drift monitor was saved with other options; start it anew, or go back to those");
+  if (in.ok() &&
+      (found[0] > wanted[0] || !std::equal(found.begin() + 1, found.end(), wanted.begin() + 1)))
+    return fail(
+        ErrorCode::invalid_argument,
+        "the drift monitor was saved with other options; start it anew, or go back to those");
   DriftMonitor out(options);
   State& s = *out.state_;
   StateReader state(in);
@@ -315,7 +317,8 @@ Result<DriftMonitor> DriftMonitor::decode(const Options& options, ByteView bytes
   for (std::uint64_t age = std::min<std::uint64_t>(s.samples, kRecent); state.ok() && age-- > 0;) {
     const auto outcome = in.get<std::uint16_t>();
     state.check(outcome / 2u < classes);
-    s.recent[(s.samples - age) % kRecent] = {static_cast<ClassIndex>(outcome / 2), outcome % 2 == 1};
+    s.recent[(s.samples - age) % kRecent] = {static_cast<ClassIndex>(outcome / 2),
+                                             outcome % 2 == 1};
   }
   state.check(in.at_end());
   if (!state.ok()) return tl::unexpected(state.result("the drift monitor").error());

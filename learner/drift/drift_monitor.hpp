@@ -13,9 +13,9 @@ namespace p2p::learner {
 
 /// Why the monitor spoke.
 enum class DriftCause {
-  new_class,        ///< a label that the reference window does not have
-  class_error,      ///< Cartel's threshold test on one or more classes
-  overall_error,    ///< ADWIN or the threshold test on all samples
+  new_class,      ///< a label that the reference window does not have
+  class_error,    ///< Cartel's threshold test on one or more classes
+  overall_error,  ///< one of the tests on all samples
 };
 std::string_view name(DriftCause cause);
 
@@ -28,30 +28,36 @@ struct DriftSignal {
   std::size_t since = 0;
 };
 
-/// Watches one labelled stream for three things: labels that were not there before; a rise of the error in all (ADWIN,
-/// and the threshold test on the latest `batch` samples); a rise in one class (the threshold test on its latest 12).
+/// Watches one labelled stream for three things: labels that were not there before; a rise of the
+/// error in all (Shiryaev-Roberts for abrupt changes, ADWIN for slow ones, and the threshold test on
+/// the latest `batch` samples); a rise in one class (the threshold test on its latest 12).
 ///
-/// What makes a class new is said in NewClasses; a class that went away and comes back is new again. One change is reported once: after a report the tests of the error start anew, and in the cooldown only a new
-/// class is remembered (and reported when it ends).
+/// A warning is the same tests at a looser level: about once in 20,000 stable samples, and before
+/// most drifts that are not abrupt, early enough to fetch something. It changes nothing here.
 ///
-/// Reference: Daga et al., "Cartel", SoCC 2019 (threshold test over a window of batches with a permitted loss L);
-/// Bifet, Gavalda, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007.
+/// What makes a class new is said in NewClasses; a class that went away and comes back is new
+/// again. One change is reported once: after a report the tests of the error start anew, and in the
+/// cooldown only a new class is remembered (and reported when it ends).
 ///
-/// Bounds: about 12 KB and 450 bytes a class; saved, 4 KB and 360 bytes a class. Allocates only for a report.
+/// Reference: Daga et al., "Cartel", SoCC 2019 (threshold test over a window of batches with a
+/// permitted loss L); those of Adwin and ShiryaevRoberts.
+///
+/// Bounds: about 12 KB and 450 bytes a class; saved, 4 KB and 360 bytes a class. Allocates only for
+/// a report.
 class DriftMonitor {
  public:
   struct Options {
     std::uint32_t classes = 0;
-    std::size_t batch = 35;             ///< samples per batch of the threshold test
-    std::size_t reference_batches = 10; ///< W: batches that a new one is compared with
-    std::size_t minimum_batches = 3;    ///< W_min: none is tested before so many
-    double permitted_loss = 0.2;        ///< L in [0, 1]
-    double chance = 1e-6;               ///< of a false alarm in one threshold test; see ThresholdTest
-    std::size_t minimum_class_count = 3;///< n_min: of a class, before anything is said of it
-    double class_chance = 0.002;        ///< of calling a class new that is only rare
-    std::size_t cooldown = 70;          ///< samples after a drift in which no other is reported
+    std::size_t batch = 35;              ///< samples per batch of the threshold test
+    std::size_t reference_batches = 10;  ///< W: batches that a new one is compared with
+    std::size_t minimum_batches = 3;     ///< W_min: none is tested before so many
+    double permitted_loss = 0.2;         ///< L in [0, 1]
+    double chance = 1e-6;  ///< of a false alarm in one threshold test; see ThresholdTest
+    std::size_t minimum_class_count = 3;  ///< n_min: of a class, before anything is said of it
+    double class_chance = 0.002;          ///< of calling a class new that is only rare
+    std::size_t cooldown = 70;            ///< samples after a drift in which no other is reported
     double adwin_delta = 0.002;
-    std::size_t warmup = 200;           ///< samples in which everything is new
+    std::size_t warmup = 200;  ///< samples in which everything is new
   };
   explicit DriftMonitor(const Options& options);
   ~DriftMonitor();
@@ -62,7 +68,8 @@ class DriftMonitor {
   DriftSignal update(ClassIndex label, bool correct);
   /// A new model serves from here on: the past errors are no reference for it.
   void model_replaced();
-  /// Makes room for classes that the task did not have; at least as many as now, at most kMaxClasses.
+  /// Makes room for classes that the task did not have; at least as many as now, at most
+  /// kMaxClasses.
   void grow(std::uint32_t classes);
 
   /// The whole state; a monitor decoded with the same options goes on bit-identically.

@@ -79,13 +79,15 @@ DriftLevel EmbeddingTest::update_vector(std::span<const float> phi) {
   held_n_ += 1;
   if (reference_n_ < options_.minimum) {
     commit();
-    if (reference_n_ >= options_.minimum) std::copy(reference.begin(), reference.end(), latest.begin());
+    if (reference_n_ >= options_.minimum)
+      std::copy(reference.begin(), reference.end(), latest.begin());
     return DriftLevel::stable;
   }
   apart_ = apart;
   const double v = toward - 3 * std::max(0.0, 1 - length) / reference_n_ - options_.slack * apart;
   // |phi| <= sqrt(2), |m0| <= sqrt(2): no loss is larger than this.
-  const double worst = std::sqrt(apart) * 2 * std::sqrt(2.0) + 3 / reference_n_ + options_.slack * apart;
+  const double worst =
+      std::sqrt(apart) * 2 * std::sqrt(2.0) + 3 / reference_n_ + options_.slack * apart;
   const double best = gain_squares_ > 0 ? gain_ / gain_squares_ : 0;
   const double bet = worst > 0 ? std::clamp(best, 0.0, kBoldest / worst) : 0;
   const double factor = std::max(0.0, 1 + bet * v);
@@ -94,7 +96,8 @@ DriftLevel EmbeddingTest::update_vector(std::span<const float> phi) {
   evidence_ = (1 + evidence_) * factor;
   page_ = std::max(1.0, page_) * factor;
   if (evidence_ >= options_.run_length) {
-    // Of those held apart the first may come from before the change: the fading mean is the cleaner start.
+    // Of those held apart the first may come from before the change: the fading mean is the cleaner
+    // start.
     std::copy(latest.begin(), latest.end(), reference.begin());
     reference_n_ = std::min(held_n_, options_.latest);
     passed_ = held_n_ - reference_n_;
@@ -112,7 +115,8 @@ DriftLevel EmbeddingTest::update_vector(std::span<const float> phi) {
 void EmbeddingTest::encode(ByteWriter& out) const {
   out.put(options_.dimensions);
   out.put(skipped_);
-  for (const double value : {reference_n_, held_n_, passed_, gain_, gain_squares_, evidence_, page_, apart_})
+  for (const double value :
+       {reference_n_, held_n_, passed_, gain_, gain_squares_, evidence_, page_, apart_})
     out.put(value);
   out.put_array(std::span<const double>(values_));
 }

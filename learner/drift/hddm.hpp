@@ -7,13 +7,13 @@
 
 namespace p2p::learner {
 
-/// The mean of all values against the mean up to the point at which its upper bound was lowest: drift when
-/// they differ by more than Hoeffding's inequality allows for values in [0, 1], whatever their distribution.
+/// The mean of all values against the mean up to the point at which its upper bound was lowest:
+/// drift when they differ by more than Hoeffding's inequality allows for values in [0, 1], whatever
+/// their distribution.
 ///
-/// Reference: Frias-Blanco et al., "Online and Non-Parametric Drift Detection Methods Based on Hoeffding's
-/// Bounds", IEEE TKDE 27(3), 2015 (the A-test).
-/// Deviations: a decrease found by the same bound starts anew and is not reported. No alarm in the first
-/// `minimum` values.
+/// Reference: Frias-Blanco et al., "Online and Non-Parametric Drift Detection Methods Based on
+/// Hoeffding's Bounds", IEEE TKDE 27(3), 2015 (the A-test). Deviations: a decrease found by the
+/// same bound starts anew and is not reported. No alarm in the first `minimum` values.
 ///
 /// Bounds: 6 numbers. Cost: O(1), two roots a value.
 class HddmA final : public DriftDetector {
@@ -42,8 +42,9 @@ class HddmA final : public DriftDetector {
   double sum_ = 0, sum_low_ = 0, sum_high_ = 0;
 };
 
-/// The same with exponentially fading means (weight lambda for the latest value) and McDiarmid's inequality:
-/// quicker for abrupt changes, deaf to small ones, whose bound the fading mean cannot exceed.
+/// The same with exponentially fading means (weight lambda for the latest value) and McDiarmid's
+/// inequality: quicker for abrupt changes, deaf to small ones, whose bound the fading mean cannot
+/// exceed.
 ///
 /// Reference: as above (the W-test).
 /// Deviations: a decrease starts anew and is not reported. No alarm in the first `minimum` values.

@@ -75,10 +75,12 @@ void Kswin::push(float value) {
 }
 
 double Kswin::statistic() const {
-  const double newest = static_cast<double>(newest_.size()), older = static_cast<double>(older_.size());
+  const double newest = static_cast<double>(newest_.size()),
+               older = static_cast<double>(older_.size());
   double most = 0;
   std::size_t k = 0;
-  // After each group of equal older values: their share so far, less that of the newest up to there.
+  // After each group of equal older values: their share so far, less that of the newest up to
+  // there.
   for (std::size_t i = 0; i < older_.size(); ++i) {
     if (i + 1 < older_.size() && older_[i + 1] == older_[i]) continue;
     while (k < newest_.size() && newest_[k] <= older_[i]) ++k;

@@ -8,19 +8,19 @@
 
 namespace p2p::learner {
 
-/// In a window of the latest `window` values the `recent` newest are compared with the older ones by the
-/// one-sided statistic of Kolmogorov and Smirnov: drift when
+/// In a window of the latest `window` values the `recent` newest are compared with the older ones
+/// by the one-sided statistic of Kolmogorov and Smirnov: drift when
 ///
 ///     max_v (F_older(v) - F_newest(v)) > sqrt(ln(1/alpha) / 2 (1/n_older + 1/n_newest))
 ///
 /// that is, when the newest are larger by more than chance allows in one test.
 ///
-/// Reference: Raab, Heusinger, Schleif, "Reactive Soft Prototype Computing for Concept Drift Streams",
-/// Neurocomputing 416, 2020.
-/// Deviations: one-sided; all older values are compared, where the paper draws as many of them as are newest
-/// by chance (the same level, more power, no generator). `alpha` is the chance of one test and there is a
-/// test for every value: 0.005, the usual default, rings 8 times in 10,000 stable values. On 0/1 values, which are
-/// nearly all ties, the test is blunt: it rings seldom and misses small rises.
+/// Reference: Raab, Heusinger, Schleif, "Reactive Soft Prototype Computing for Concept Drift
+/// Streams", Neurocomputing 416, 2020. Deviations: one-sided; all older values are compared, where
+/// the paper draws as many of them as are newest by chance (the same level, more power, no
+/// generator). `alpha` is the chance of one test and there is a test for every value: 0.005, the
+/// usual default, rings 8 times in 10,000 stable values. On 0/1 values, which are nearly all ties,
+/// the test is blunt: it rings seldom and misses small rises.
 ///
 /// Bounds: 8 bytes per value of the window. Cost: O(window) a value.
 class Kswin final : public DriftDetector {
@@ -49,7 +49,7 @@ class Kswin final : public DriftDetector {
   double statistic() const;
 
   Options options_;
-  double drift_, warning_;  ///< critical values
+  double drift_, warning_;                    ///< critical values
   std::vector<float> ring_, older_, newest_;  ///< the last two sorted
   std::uint32_t next_ = 0, used_ = 0;
 };

@@ -58,7 +58,8 @@ std::size_t LabelTest::width() const { return static_cast<std::size_t>(reference
 
 double LabelTest::mean() const {
   std::uint64_t most = 0;
-  for (std::size_t c = 0; c < reference_.size(); ++c) most = std::max(most, reference_[c] + held_[c]);
+  for (std::size_t c = 0; c < reference_.size(); ++c)
+    most = std::max(most, reference_[c] + held_[c]);
   return width() == 0 ? 0.0 : static_cast<double>(most) / static_cast<double>(width());
 }
 
@@ -95,7 +96,8 @@ bool LabelTest::jumped(std::size_t label, DriftLevel& level) {
   if (ready) {
     const double p = share(label);
     const double q = (latest_[label] + kPrior * p) / (used_ + kPrior);
-    const double unsure = 1 + 2 * static_cast<double>(options_.classes) / static_cast<double>(reference_n_);
+    const double unsure =
+        1 + 2 * static_cast<double>(options_.classes) / static_cast<double>(reference_n_);
     const double factor = q / p / unsure;
     evidence_ = std::min(1e300, (1 + evidence_) * factor);
     page_ = std::min(1e300, std::max(1.0, page_) * factor);

@@ -9,25 +9,28 @@
 
 namespace p2p::learner {
 
-/// Two tests on the labels alone. NewClasses finds a label that is new within a few appearances. The histogram
-/// is watched by a likelihood ratio against what the latest `window` labels suggest: with p_c the reference
-/// share of class c and q_c = (k_c + 8 p_c) / (n + 8), k_c of the latest n labels being c,
+/// Two tests on the labels alone. NewClasses finds a label that is new within a few appearances.
+/// The histogram is watched by a likelihood ratio against what the latest `window` labels suggest:
+/// with p_c the reference share of class c and q_c = (k_c + 8 p_c) / (n + 8), k_c of the latest n
+/// labels being c,
 ///
 ///     R <- (1 + R) q_y / p_y (1 + 2 classes / n_reference)^-1,      drift when R >= run_length
 ///
-/// q is fixed before y is seen, so E R is at most the number of labels and a false alarm of an independent
-/// stream takes `run_length` labels on average; the last factor is for p being an estimate. As in
-/// ShiryaevRoberts, labels are held apart while there is evidence and are the new reference after an alarm.
+/// q is fixed before y is seen, so E R is at most the number of labels and a false alarm of an
+/// independent stream takes `run_length` labels on average; the last factor is for p being an
+/// estimate. As in ShiryaevRoberts, labels are held apart while there is evidence and are the new
+/// reference after an alarm.
 ///
-/// A jump of the mix alone asks for no other model of the same classes; it tells which classes a node needs
-/// now. Where labels come in runs (most recorded streams) they are not independent and it rings:
-/// `skip_repeats` then takes only the first label of each run.
+/// A jump of the mix alone asks for no other model of the same classes; it tells which classes a
+/// node needs now. Where labels come in runs (most recorded streams) they are not independent and
+/// it rings: `skip_repeats` then takes only the first label of each run.
 ///
-/// Reference: Shin, Ramdas, Rinaldo, "E-detectors", NEJSDS 2023; Krichevsky, Trofimov, IEEE Trans. Inform.
-/// Theory 27, 1981 (the plug-in estimate).
+/// Reference: Shin, Ramdas, Rinaldo, "E-detectors", NEJSDS 2023; Krichevsky, Trofimov, IEEE Trans.
+/// Inform. Theory 27, 1981 (the plug-in estimate).
 ///
 /// Values: class indices, 0 .. classes - 1. Bounds: 80 bytes a class and 2 a label of the window.
-/// Cost: O(1) a label, O(classes) an alarm and where labels were held apart for longer than the window.
+/// Cost: O(1) a label, O(classes) an alarm and where labels were held apart for longer than the
+/// window.
 class LabelTest final : public DriftDetector {
  public:
   struct Options {

@@ -8,7 +8,8 @@
 namespace p2p::learner {
 namespace {
 
-/// A class that was here is new again when it was away so many times its usual distance (e^-12 by chance).
+/// A class that was here is new again when it was away so many times its usual distance (e^-12 by
+/// chance).
 constexpr double kAbsence = 12;
 /// Distances that the mean covers at most; then it fades.
 constexpr std::uint32_t kGaps = 50;

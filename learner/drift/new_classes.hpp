@@ -8,11 +8,13 @@
 
 namespace p2p::learner {
 
-/// A class is new when it was never seen, or not within the latest `reference` labels and not for 12 times the
-/// usual way from the end of one run of it to the next (labels may come in runs), and then came `minimum_count` times so densely that a class which is only rare would do so
-/// with a chance below `chance`: were it only rare, its appearances would be spread evenly over its absence and
-/// the time since, and all `run` of them fall into the latter with probability (time / (absence + time))^run.
-/// Of a class that was seen before, only the beginnings of runs count for that.
+/// A class is new when it was never seen, or not within the latest `reference` labels and not for
+/// 12 times the usual way from the end of one run of it to the next (labels may come in runs), and
+/// then came `minimum_count` times so densely that a class which is only rare would do so with a
+/// chance below `chance`: were it only rare, its appearances would be spread evenly over its
+/// absence and the time since, and all `run` of them fall into the latter with probability (time /
+/// (absence + time))^run. Of a class that was seen before, only the beginnings of runs count for
+/// that.
 ///
 /// Bounds: 56 bytes a class. Cost: O(1) a label, O(classes) a report.
 class NewClasses {
@@ -32,8 +34,9 @@ class NewClasses {
   /// Whether one more appearance of this class may make it due.
   bool nearly(ClassIndex label) const;
 
-  /// Puts the classes that are due, and those nearly so that came with them, into `classes`; they are known
-  /// from here on. Returns how many of the latest labels follow the first appearance of any (at least 1).
+  /// Puts the classes that are due, and those nearly so that came with them, into `classes`; they
+  /// are known from here on. Returns how many of the latest labels follow the first appearance of
+  /// any (at least 1).
   std::size_t collect(std::vector<ClassIndex>& classes);
 
   std::uint64_t labels() const { return labels_; }

@@ -8,7 +8,8 @@
 namespace p2p::learner {
 namespace {
 
-/// What an estimated baseline costs: the run length measured at this factor is above the one asked for.
+/// What an estimated baseline costs: the run length measured at this factor is above the one asked
+/// for.
 constexpr double kReserve = 1.5;
 /// A baseline that no value exceeds: where all is wrong already, nothing can rise.
 constexpr double kNever = 1.001;

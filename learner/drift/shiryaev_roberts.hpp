@@ -1,4 +1,5 @@
-// Shiryaev-Roberts with a learnt baseline: bets that the mean has risen, started anew at every value.
+// Shiryaev-Roberts with a learnt baseline: bets that the mean has risen, started anew at every
+// value.
 #pragma once
 
 #include <array>
@@ -8,31 +9,36 @@
 
 namespace p2p::learner {
 
-/// With p a baseline and bets b_g > 0, each value multiplies a stake by 1 + b_g (x - p): a fair or losing game
-/// while the mean is at most p, whatever the distribution in [0, 1]. One stake is put in per value,
+/// With p a baseline and bets b_g > 0, each value multiplies a stake by 1 + b_g (x - p): a fair or
+/// losing game while the mean is at most p, whatever the distribution in [0, 1]. One stake is put
+/// in per value,
 ///
 ///     R_g <- (1 + R_g) (1 + b_g (x - p)),      drift when mean_g R_g >= threshold,
 ///
-/// and since E R_g <= number of values, it takes at least `threshold` values on average until a false alarm.
-/// For 0/1 values 1 + b (x - p) with b = (r - 1) / (1 + p (r - 1)) is the likelihood ratio against an error
-/// whose odds are r times as large, so R_g is Shiryaev-Roberts' statistic for that rise, optimal in its delay;
-/// the mixture over three odds ratios covers those between at a cost of ln 3 in evidence.
+/// and since E R_g <= number of values, it takes at least `threshold` values on average until a
+/// false alarm. For 0/1 values 1 + b (x - p) with b = (r - 1) / (1 + p (r - 1)) is the likelihood
+/// ratio against an error whose odds are r times as large, so R_g is Shiryaev-Roberts' statistic
+/// for that rise, optimal in its delay; the mixture over three odds ratios covers those between at
+/// a cost of ln 3 in evidence.
 ///
-/// The baseline is the mean of all values before the likeliest change, and what it may be short of. Values are
-/// held apart while the evidence for a rise (Page's statistic of the smallest bet) is positive, and join the
-/// baseline once it is gone; when the alarm rings those held apart are the new concept and width() says since
-/// when. The mirrored test finds falls: they restart the baseline and are not reported.
+/// The baseline is the mean of all values before the likeliest change, and what it may be short of.
+/// Values are held apart while the evidence for a rise (Page's statistic of the smallest bet) is
+/// positive, and join the baseline once it is gone; when the alarm rings those held apart are the
+/// new concept and width() says since when. The mirrored test finds falls: they restart the
+/// baseline and are not reported.
 ///
-/// Reference: Shiryaev, "On Optimum Methods in Quickest Detection Problems", 1963; Roberts, "A Comparison of
-/// Some Control Chart Procedures", Technometrics 8, 1966; Shin, Ramdas, Rinaldo, "E-detectors: a
-/// nonparametric framework for sequential change detection", NEJSDS 2023 (bets and mixtures in its place).
+/// Reference: Shiryaev, "On Optimum Methods in Quickest Detection Problems", 1963; Roberts, "A
+/// Comparison of Some Control Chart Procedures", Technometrics 8, 1966; Shin, Ramdas, Rinaldo,
+/// "E-detectors: a nonparametric framework for sequential change detection", NEJSDS 2023 (bets and
+/// mixtures in its place).
 ///
-/// Deviations: the papers know p. Here it is learnt: `margin` standard errors are added, less what would cost a
-/// tenth of the log threshold (`slack`, times the values' variance) but never fewer than one; and threshold is
-/// 1.5 times `run_length`, which holds the measured run length above it (bench_detectors).
+/// Deviations: the papers know p. Here it is learnt: `margin` standard errors are added, less what
+/// would cost a tenth of the log threshold (`slack`, times the values' variance) but never fewer
+/// than one; and threshold is 1.5 times `run_length`, which holds the measured run length above it
+/// (bench_detectors).
 ///
-/// Bounds: 300 bytes. Cost: O(1); four products a value, and a root and four divisions when the baseline has
-/// grown by a 64th.
+/// Bounds: 300 bytes. Cost: O(1); four products a value, and a root and four divisions when the
+/// baseline has grown by a 64th.
 class ShiryaevRoberts final : public DriftDetector {
  public:
   struct Options {
@@ -44,7 +50,7 @@ class ShiryaevRoberts final : public DriftDetector {
     double largest = 2.2;
     double margin = 4.5;
     double slack = 0.09;
-    double least = 0.005;        ///< the baseline is never thought lower: rarer errors do not matter
+    double least = 0.005;  ///< the baseline is never thought lower: rarer errors do not matter
     std::uint32_t minimum = 60;  ///< values before the first bet
   };
   ShiryaevRoberts() : ShiryaevRoberts(Options{}) {}

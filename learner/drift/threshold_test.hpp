@@ -23,11 +23,11 @@ namespace p2p::learner {
 /// 2019.
 ///
 /// Deviations: the second half; and `stride`: the batch may slide, so that a change need not wait
-/// for the end of a batch (stride = batch is the paper's). For a test per class, one of these per class
-/// sees the values of its samples (DriftMonitor).
+/// for the end of a batch (stride = batch is the paper's). For a test per class, one of these per
+/// class sees the values of its samples (DriftMonitor).
 ///
-/// Bounds: 4 bytes for each `stride` values of reference and batch. Cost: O(1) a value, O(batch) a test that
-/// finds a loss.
+/// Bounds: 4 bytes for each `stride` values of reference and batch. Cost: O(1) a value, O(batch) a
+/// test that finds a loss.
 class ThresholdTest final : public DriftDetector {
  public:
   struct Options {

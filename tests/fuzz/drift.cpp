@@ -1,4 +1,5 @@
-// The state of the drift monitor and of every detector, from a damaged or hostile snapshot: refused, or one that works.
+// The state of the drift monitor and of every detector, from a damaged or hostile snapshot:
+// refused, or one that works.
 #include "learner/drift/detector.hpp"
 #include "learner/drift/drift_monitor.hpp"
 

@@ -1,9 +1,12 @@
-// Prints what the drift detectors reach on streams of Bernoulli errors: false alarms, delays, misses, cost.
+// Prints what the drift detectors reach on streams of Bernoulli errors: false alarms, delays,
+// misses, cost.
 //   bench_detectors [detector=NAME ...] [runs=100] [stable=1000000] [NAME=VALUE ...] [--json]
-//   bench_detectors inputs [DIR] [runs=100] [stable=1000000]       DIR has MNIST or Fashion-MNIST as idx .gz
-// Other NAME=VALUE are parameters of the one detector that is named. Each run: 10,000 stable values, then an abrupt
-// change (or a ramp over 2000), then up to 5000 more; a miss has no alarm in these. `inputs` measures the two that do
-// not watch errors: "labels" on class indices, "embedding" on random Fourier features of Gaussians and of images.
+//   bench_detectors inputs [DIR] [runs=100] [stable=1000000]       DIR has MNIST or Fashion-MNIST
+//   as idx .gz
+// Other NAME=VALUE are parameters of the one detector that is named. Each run: 10,000 stable
+// values, then an abrupt change (or a ramp over 2000), then up to 5000 more; a miss has no alarm in
+// these. `inputs` measures the two that do not watch errors: "labels" on class indices, "embedding"
+// on random Fourier features of Gaussians and of images.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -50,12 +53,14 @@ struct Change {
   double before, after;
   int ramp;
 };
-constexpr Change kChanges[] = {{".1->.2", .1, .2, 0},   {".1->.3", .1, .3, 0}, {".1->.5", .1, .5, 0},
-                               {".2->.4", .2, .4, 0},   {".4->.6", .4, .6, 0}, {".2->.85", .2, .85, 0},
+constexpr Change kChanges[] = {{".1->.2", .1, .2, 0},        {".1->.3", .1, .3, 0},
+                               {".1->.5", .1, .5, 0},        {".2->.4", .2, .4, 0},
+                               {".4->.6", .4, .6, 0},        {".2->.85", .2, .85, 0},
                                {"ramp .1->.4", .1, .4, 2000}};
 
 struct Outcome {
-  double delay = 0, ninetieth = 0, missed = 0, early = 0;  ///< missed: share; early: alarms per 10,000 stable values
+  double delay = 0, ninetieth = 0, missed = 0,
+         early = 0;  ///< missed: share; early: alarms per 10,000 stable values
 };
 
 Outcome after_change(const Row& row, const Change& change, int runs) {
@@ -67,14 +72,17 @@ Outcome after_change(const Row& row, const Change& change, int runs) {
     for (int i = 0; i < 10000; ++i) out.early += rings(*detector, random, change.before);
     int delay = 0;
     for (int i = 1; i <= 5000 && delay == 0; ++i) {
-      const double share = change.ramp == 0 ? 1.0 : std::min(1.0, static_cast<double>(i) / change.ramp);
-      if (rings(*detector, random, change.before + share * (change.after - change.before))) delay = i;
+      const double share =
+          change.ramp == 0 ? 1.0 : std::min(1.0, static_cast<double>(i) / change.ramp);
+      if (rings(*detector, random, change.before + share * (change.after - change.before)))
+        delay = i;
     }
     delay == 0 ? static_cast<void>(out.missed += 1) : delays.push_back(delay);
   }
   std::sort(delays.begin(), delays.end());
   if (!delays.empty()) {
-    out.delay = std::accumulate(delays.begin(), delays.end(), 0.0) / static_cast<double>(delays.size());
+    out.delay =
+        std::accumulate(delays.begin(), delays.end(), 0.0) / static_cast<double>(delays.size());
     out.ninetieth = delays[delays.size() * 9 / 10];
   }
   out.missed /= runs;
@@ -124,13 +132,16 @@ void measure(const Row& row, int runs, std::uint64_t stable, bool json) {
   const double improvement = on_improvement(row, runs), ns = nanoseconds(row);
   const std::size_t bytes = make(row)->bytes();
   if (json) {
-    fmt::print("{{\"detector\": \"{}\", \"runs\": {}, \"stable\": {}, \"false_alarms\": [", row.name, runs, stable);
+    fmt::print("{{\"detector\": \"{}\", \"runs\": {}, \"stable\": {}, \"false_alarms\": [",
+               row.name, runs, stable);
     for (std::size_t i = 0; i < alarms.size(); ++i) fmt::print("{}{}", i ? ", " : "", alarms[i]);
     fmt::print("], \"changes\": {{");
     for (std::size_t i = 0; i < outcomes.size(); ++i)
-      fmt::print("{}\"{}\": {{\"delay\": {:.1f}, \"ninetieth\": {:.0f}, \"missed\": {:.3f}}}", i ? ", " : "",
-                 kChanges[i].name, outcomes[i].delay, outcomes[i].ninetieth, outcomes[i].missed);
-    fmt::print("}}, \"on_improvement\": {:.2f}, \"ns\": {:.1f}, \"bytes\": {}}}\n", improvement, ns, bytes);
+      fmt::print("{}\"{}\": {{\"delay\": {:.1f}, \"ninetieth\": {:.0f}, \"missed\": {:.3f}}}",
+                 i ? ", " : "", kChanges[i].name, outcomes[i].delay, outcomes[i].ninetieth,
+                 outcomes[i].missed);
+    fmt::print("}}, \"on_improvement\": {:.2f}, \"ns\": {:.1f}, \"bytes\": {}}}\n", improvement, ns,
+               bytes);
     return;
   }
   std::string text = fmt::format("{:<17}", row.name);
@@ -143,16 +154,19 @@ void measure(const Row& row, int runs, std::uint64_t stable, bool json) {
   std::fflush(stdout);
 }
 
-/// Alarms in `stable` values, then the mean delay over `runs` after 2000 stable values. `next(random, changed)` gives
-/// the detector its next value and returns the level.
+/// Alarms in `stable` values, then the mean delay over `runs` after 2000 stable values.
+/// `next(random, changed)` gives the detector its next value and returns the level.
 template <typename Next>
-void measure_inputs(const std::string& name, const Row& row, int runs, std::uint64_t stable, const Next& next) {
+void measure_inputs(const std::string& name, const Row& row, int runs, std::uint64_t stable,
+                    const Next& next) {
   auto detector = make(row);
   Random random(1);
   std::size_t alarms = 0;
   const std::clock_t start = std::clock();
-  for (std::uint64_t i = 0; i < stable; ++i) alarms += next(*detector, random, false) == DriftLevel::drift;
-  const double ns = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC / static_cast<double>(stable) * 1e9;
+  for (std::uint64_t i = 0; i < stable; ++i)
+    alarms += next(*detector, random, false) == DriftLevel::drift;
+  const double ns = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC /
+                    static_cast<double>(stable) * 1e9;
   std::vector<double> delays;
   std::size_t early = 0;
   for (int run = 0; run < runs; ++run) {
@@ -168,7 +182,8 @@ void measure_inputs(const std::string& name, const Row& row, int runs, std::uint
   std::sort(delays.begin(), delays.end());
   fmt::print("{:<44} {} alarms in {} stable values; {} early; delay", name, alarms, stable, early);
   if (!delays.empty())
-    fmt::print(" median {:.0f}, 90 % {:.0f}", delays[delays.size() / 2], delays[delays.size() * 9 / 10]);
+    fmt::print(" median {:.0f}, 90 % {:.0f}", delays[delays.size() / 2],
+               delays[delays.size() * 9 / 10]);
   fmt::print(", missed {} of {}; {:.0f} ns with the making of the value, {} bytes\n",
              static_cast<std::size_t>(runs) - delays.size(), runs, ns, detector->bytes());
   std::fflush(stdout);
@@ -184,8 +199,8 @@ void inputs(const std::string& folder, int runs, std::uint64_t stable) {
                    });
   }
   for (const double share : {.3, .5, .8}) {
-    measure_inputs(fmt::format("labels, one of ten rises from .1 to {}", share), labels, runs, stable,
-                   [&](DriftDetector& d, Random& random, bool changed) {
+    measure_inputs(fmt::format("labels, one of ten rises from .1 to {}", share), labels, runs,
+                   stable, [&](DriftDetector& d, Random& random, bool changed) {
                      if (changed && random.uniform() < (share - 0.1) / 0.9) return d.update(3);
                      return d.update(static_cast<double>(random.below(10)));
                    });
@@ -195,14 +210,17 @@ void inputs(const std::string& folder, int runs, std::uint64_t stable) {
   std::vector<float> phi(kDimensions);
   {
     constexpr std::uint32_t kFeatures = 8;
-    const auto basis = FourierBasis::shared(
-        {.seed = 1, .features = kFeatures, .dimensions = kDimensions, .bandwidth = 1.0 / kFeatures});
+    const auto basis = FourierBasis::shared({.seed = 1,
+                                             .features = kFeatures,
+                                             .dimensions = kDimensions,
+                                             .bandwidth = 1.0 / kFeatures});
     std::vector<float> x(kFeatures);
     for (const auto& [shift, scale] : {std::pair{.5, 1.}, {1., 1.}, {0., 1.5}, {0., .5}}) {
-      measure_inputs(fmt::format("embedding, 8 Gaussians, shift {}, scale {}", shift, scale), embedding, runs, stable,
-                     [&](DriftDetector& d, Random& random, bool changed) {
+      measure_inputs(fmt::format("embedding, 8 Gaussians, shift {}, scale {}", shift, scale),
+                     embedding, runs, stable, [&](DriftDetector& d, Random& random, bool changed) {
                        for (float& v : x)
-                         v = static_cast<float>((changed ? shift : 0) + (changed ? scale : 1) * random.normal());
+                         v = static_cast<float>((changed ? shift : 0) +
+                                                (changed ? scale : 1) * random.normal());
                        basis->map(x, phi);
                        return d.update_vector(phi);
                      });
@@ -210,11 +228,12 @@ void inputs(const std::string& folder, int runs, std::uint64_t stable) {
   }
   if (folder.empty()) return;
   const DataSet data = read_idx(folder, "train");
-  const auto basis = FourierBasis::shared(
-      {.seed = 1,
-       .features = data.features,
-       .dimensions = kDimensions,
-       .bandwidth = median_bandwidth({data.x.data(), std::size_t{300} * data.features}, data.features)});
+  const auto basis =
+      FourierBasis::shared({.seed = 1,
+                            .features = data.features,
+                            .dimensions = kDimensions,
+                            .bandwidth = median_bandwidth(
+                                {data.x.data(), std::size_t{300} * data.features}, data.features)});
   const auto side = static_cast<std::size_t>(std::lround(std::sqrt(data.features)));
   // The embeddings of all images and of all changed ones, once: a run only draws from them.
   const std::size_t rows = std::min<std::size_t>(data.rows(), 20000);
@@ -238,11 +257,12 @@ void inputs(const std::string& folder, int runs, std::uint64_t stable) {
       }
       basis->map(turned, {after.data() + i * kDimensions, kDimensions});
     }
-    measure_inputs(fmt::format("embedding, images, {}", names[change]), embedding, runs, stable,
-                   [&](DriftDetector& d, Random& random, bool changed) {
-                     const auto& from = changed ? after : before;
-                     return d.update_vector({from.data() + random.below(rows) * kDimensions, kDimensions});
-                   });
+    measure_inputs(
+        fmt::format("embedding, images, {}", names[change]), embedding, runs, stable,
+        [&](DriftDetector& d, Random& random, bool changed) {
+          const auto& from = changed ? after : before;
+          return d.update_vector({from.data() + random.below(rows) * kDimensions, kDimensions});
+        });
   }
 }
 
@@ -257,7 +277,8 @@ int run(int argc, char** argv) {
   for (int i = by_inputs ? 2 : 1; i < argc; ++i) {
     const std::string arg = argv[i];
     const auto equal = arg.find('=');
-    const std::string key = arg.substr(0, equal), value = equal == std::string::npos ? "" : arg.substr(equal + 1);
+    const std::string key = arg.substr(0, equal),
+                      value = equal == std::string::npos ? "" : arg.substr(equal + 1);
     if (arg == "--json") {
       json = true;
     } else if (key == "detector") {
@@ -271,7 +292,9 @@ int run(int argc, char** argv) {
     } else if (equal != std::string::npos) {
       params[key] = std::atof(value.c_str());
     } else {
-      fmt::print(stderr, "usage: bench_detectors [detector=NAME ...] [runs=N] [stable=N] [NAME=VALUE ...] [--json]\n"
+      fmt::print(stderr,
+                 "usage: bench_detectors [detector=NAME ...] [runs=N] [stable=N] [NAME=VALUE ...] "
+                 "[--json]\n"
                  "       bench_detectors inputs [DIR] [runs=N] [stable=N]\n");
       return 1;
     }
@@ -293,7 +316,10 @@ int run(int argc, char** argv) {
       rows.push_back({"threshold, 1e-6", name, {{"chance", 1e-6}, {"stride", 7}}});
   }
   if (!json) {
-    fmt::print("{} runs; alarms in {} stable values at error .05 .1 .2 .3 .4 | mean delay and misses after:", runs, stable);
+    fmt::print(
+        "{} runs; alarms in {} stable values at error .05 .1 .2 .3 .4 | mean delay and misses "
+        "after:",
+        runs, stable);
     for (const Change& change : kChanges) fmt::print("  {}", change.name);
     fmt::print(" | alarms in 5000 values after .3->.1, ns per value, bytes\n");
   }

@@ -1,11 +1,14 @@
-// What parts are worth when they come in: how fast a node recovers, what it keeps, and what moves. The raw transfer;
-// no trial decides.
-//   bench_transfer DIR [family=NAME[:PARAM=VALUE,...] ...] [seeds=20] [seconds=300] [case=new|swapped|rotated ...]
-//                  [--json]                                  DIR has MNIST or Fashion-MNIST as idx .gz
-// A seed fixes the order of the samples, which five classes are new and which two labels are swapped. The target has
-// trained on 5000 samples when the change comes (of the five old classes only in "new"); a helper has 20,000 samples
-// from after the change; what it gives arrives 50 samples later. `seconds` bounds the processor time of one family:
-// the seeds that fit are run, and their number is printed.
+// What parts are worth when they come in: how fast a node recovers, what it keeps, and what moves.
+// The raw transfer; no trial decides.
+//   bench_transfer DIR [family=NAME[:PARAM=VALUE,...] ...] [seeds=20] [seconds=300]
+//   [case=new|swapped|rotated ...]
+//                  [--json]                                  DIR has MNIST or Fashion-MNIST as idx
+//                  .gz
+// A seed fixes the order of the samples, which five classes are new and which two labels are
+// swapped. The target has trained on 5000 samples when the change comes (of the five old classes
+// only in "new"); a helper has 20,000 samples from after the change; what it gives arrives 50
+// samples later. `seconds` bounds the processor time of one family: the seeds that fit are run, and
+// their number is printed.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -49,7 +52,8 @@ Entry parse(const std::string& text) {
     const std::size_t end = text.find(',', at + 1);
     const std::string pair = text.substr(at + 1, end == std::string::npos ? end : end - at - 1);
     const auto equal = pair.find('=');
-    if (equal != std::string::npos) out.params[pair.substr(0, equal)] = std::atof(pair.c_str() + equal + 1);
+    if (equal != std::string::npos)
+      out.params[pair.substr(0, equal)] = std::atof(pair.c_str() + equal + 1);
     at = end;
   }
   return out;
@@ -60,18 +64,27 @@ struct Sample {
   ClassIndex y;
 };
 
-/// The stream of one seed: a permutation of the data, the classes that are concerned, and the change.
+/// The stream of one seed: a permutation of the data, the classes that are concerned, and the
+/// change.
 class Stream {
  public:
   Stream(const DataSet& data, Case what, std::uint64_t seed)
-      : data_(data), what_(what), order_(data.rows()), classes_(data.classes), turned_(data.features) {
+      : data_(data),
+        what_(what),
+        order_(data.rows()),
+        classes_(data.classes),
+        turned_(data.features) {
     Random random(seed);
     std::iota(order_.begin(), order_.end(), std::size_t{0});
     std::iota(classes_.begin(), classes_.end(), ClassIndex{0});
-    for (std::size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[random.below(i)]);
-    for (std::size_t i = classes_.size(); i > 1; --i) std::swap(classes_[i - 1], classes_[random.below(i)]);
+    for (std::size_t i = order_.size(); i > 1; --i)
+      std::swap(order_[i - 1], order_[random.below(i)]);
+    for (std::size_t i = classes_.size(); i > 1; --i)
+      std::swap(classes_[i - 1], classes_[random.below(i)]);
     side_ = static_cast<std::size_t>(std::lround(std::sqrt(data.features)));
-    const std::size_t count = what == Case::rotated ? 0 : what == Case::fresh ? classes_.size() / 2 : 2;
+    const std::size_t count = what == Case::rotated ? 0
+                              : what == Case::fresh ? classes_.size() / 2
+                                                    : 2;
     for (std::size_t k = 0; k < count; ++k) concerned_.push_back(classes_[k]);
     std::sort(concerned_.begin(), concerned_.end());
     concerns_.assign(classes_.size(), what == Case::rotated);
@@ -91,7 +104,8 @@ class Stream {
     }
     if (changed && what_ == Case::rotated) {
       for (std::size_t r = 0; r < side_; ++r) {
-        for (std::size_t c = 0; c < side_; ++c) turned_[c * side_ + (side_ - 1 - r)] = out.x[r * side_ + c];
+        for (std::size_t c = 0; c < side_; ++c)
+          turned_[c * side_ + (side_ - 1 - r)] = out.x[r * side_ + c];
       }
       out.x = turned_;
     }
@@ -135,11 +149,13 @@ struct Recovery {
   double first500 = 0, first1000 = 0, first3000 = 0;
   double recovery = 0;  ///< samples; kAfter when never
   bool recovered = false;
-  double kept = 0;   ///< accuracy on the classes that are not concerned, over all 3000 (rotated: none)
+  double kept =
+      0;  ///< accuracy on the classes that are not concerned, over all 3000 (rotated: none)
   double bytes = 0;
 };
 
-Recovery run(Stream& stream, const Model& target, std::size_t at, const Model& helper, const Variant& variant) {
+Recovery run(Stream& stream, const Model& target, std::size_t at, const Model& helper,
+             const Variant& variant) {
   auto model = target.clone();
   Recovery out;
   Prequential metrics(model->spec().classes, kWindow);
@@ -151,7 +167,8 @@ Recovery run(Stream& stream, const Model& target, std::size_t at, const Model& h
       const Part part = helper.partition(classes, variant.precision);
       out.bytes = static_cast<double>(part.bytes());
       if (auto merged = model->merge(part, {classes, variant.mode}); !merged) {
-        fmt::print(stderr, "{}, {}: {}\n", model->spec().family, variant.name, merged.error().text());
+        fmt::print(stderr, "{}, {}: {}\n", model->spec().family, variant.name,
+                   merged.error().text());
         std::exit(2);
       }
     }
@@ -174,7 +191,8 @@ Recovery run(Stream& stream, const Model& target, std::size_t at, const Model& h
   return out;
 }
 
-std::vector<Recovery> run_seed(const DataSet& data, const ModelSpec& spec, Case what, std::uint64_t seed) {
+std::vector<Recovery> run_seed(const DataSet& data, const ModelSpec& spec, Case what,
+                               std::uint64_t seed) {
   Stream stream(data, what, seed);
   const auto make = [&] {
     auto made = make_model(spec);
@@ -197,22 +215,27 @@ std::vector<Recovery> run_seed(const DataSet& data, const ModelSpec& spec, Case 
     ++n;
   }
   std::vector<Recovery> out;
-  for (const Variant& variant : variants()) out.push_back(run(stream, *target, at, *helper, variant));
+  for (const Variant& variant : variants())
+    out.push_back(run(stream, *target, at, *helper, variant));
   return out;
 }
 
-double mean_of(const std::vector<std::vector<Recovery>>& runs, std::size_t v, double Recovery::* field) {
+double mean_of(const std::vector<std::vector<Recovery>>& runs, std::size_t v,
+               double Recovery::*field) {
   double sum = 0;
   for (const auto& each : runs) sum += each[v].*field;
   return sum / static_cast<double>(runs.size());
 }
 
-void print(const Entry& entry, Case what, const std::vector<std::vector<Recovery>>& runs, double seconds, bool json) {
+void print(const Entry& entry, Case what, const std::vector<std::vector<Recovery>>& runs,
+           double seconds, bool json) {
   const auto n = static_cast<double>(runs.size());
   if (!json) {
-    fmt::print("{}, {}: {} seeds, {:.0f} s\n", entry.text, kCaseNames[static_cast<int>(what)], runs.size(), seconds);
-    fmt::print("  {:<14} {:>6} {:>6} {:>6} {:>22} {:>9}  {}\n", "", "500", "1000", "3000", "to .85: mean (of seeds)",
-               "bytes", what == Case::rotated ? "" : "other classes, and difference to isolated");
+    fmt::print("{}, {}: {} seeds, {:.0f} s\n", entry.text, kCaseNames[static_cast<int>(what)],
+               runs.size(), seconds);
+    fmt::print("  {:<14} {:>6} {:>6} {:>6} {:>22} {:>9}  {}\n", "", "500", "1000", "3000",
+               "to .85: mean (of seeds)", "bytes",
+               what == Case::rotated ? "" : "other classes, and difference to isolated");
   }
   for (std::size_t v = 0; v < variants().size(); ++v) {
     double recovery = 0, recovered = 0, gain = 0, squares = 0;
@@ -225,23 +248,29 @@ void print(const Entry& entry, Case what, const std::vector<std::vector<Recovery
     }
     const double error = std::sqrt(std::max(0.0, squares / n - gain * gain) / std::max(1.0, n - 1));
     const double mean_recovery = recovered > 0 ? recovery / recovered : 0;
-    const double a = mean_of(runs, v, &Recovery::first500), b = mean_of(runs, v, &Recovery::first1000),
-                 c = mean_of(runs, v, &Recovery::first3000), bytes = mean_of(runs, v, &Recovery::bytes),
+    const double a = mean_of(runs, v, &Recovery::first500),
+                 b = mean_of(runs, v, &Recovery::first1000),
+                 c = mean_of(runs, v, &Recovery::first3000),
+                 bytes = mean_of(runs, v, &Recovery::bytes),
                  kept = mean_of(runs, v, &Recovery::kept);
     if (json) {
       fmt::print(
-          "{{\"model\": \"{}\", \"case\": \"{}\", \"variant\": \"{}\", \"seeds\": {}, \"first_500\": {:.4f}, "
-          "\"first_1000\": {:.4f}, \"first_3000\": {:.4f}, \"recovered\": {}, \"samples_to_85\": {:.1f}, "
-          "\"bytes\": {:.0f}, \"other_classes\": {:.4f}, \"minus_isolated\": {:.4f}, \"error\": {:.4f}}}\n",
-          entry.text, kCaseNames[static_cast<int>(what)], variants()[v].name, runs.size(), a, b, c, recovered,
-          mean_recovery, bytes, kept, gain, error);
+          "{{\"model\": \"{}\", \"case\": \"{}\", \"variant\": \"{}\", \"seeds\": {}, "
+          "\"first_500\": {:.4f}, "
+          "\"first_1000\": {:.4f}, \"first_3000\": {:.4f}, \"recovered\": {}, \"samples_to_85\": "
+          "{:.1f}, "
+          "\"bytes\": {:.0f}, \"other_classes\": {:.4f}, \"minus_isolated\": {:.4f}, \"error\": "
+          "{:.4f}}}\n",
+          entry.text, kCaseNames[static_cast<int>(what)], variants()[v].name, runs.size(), a, b, c,
+          recovered, mean_recovery, bytes, kept, gain, error);
       continue;
     }
-    const std::string to = recovered > 0 ? fmt::format("{:.0f} ({:.0f})", mean_recovery, recovered) : "never";
+    const std::string to =
+        recovered > 0 ? fmt::format("{:.0f} ({:.0f})", mean_recovery, recovered) : "never";
     const std::string others =
         what == Case::rotated ? "" : fmt::format("{:.4f} {:+.4f} +- {:.4f}", kept, gain, error);
-    fmt::print("  {:<14} {:>6.3f} {:>6.3f} {:>6.3f} {:>22} {:>9.0f}  {}\n", variants()[v].name, a, b, c, to, bytes,
-               others);
+    fmt::print("  {:<14} {:>6.3f} {:>6.3f} {:>6.3f} {:>22} {:>9.0f}  {}\n", variants()[v].name, a,
+               b, c, to, bytes, others);
   }
   std::fflush(stdout);
 }
@@ -253,14 +282,17 @@ int run_all(int argc, char** argv) {
   double limit = 300;
   bool json = false;
   if (argc < 2 || argv[1][0] == '-') {
-    fmt::print(stderr,
-               "usage: bench_transfer DIR [family=NAME[:PARAM=VALUE,...] ...] [seeds=N] [seconds=N] "
-               "[case=new|swapped|rotated ...] [--json]\n");
+    fmt::print(
+        stderr,
+        "usage: bench_transfer DIR [family=NAME[:PARAM=VALUE,...] ...] [seeds=N] [seconds=N] "
+        "[case=new|swapped|rotated ...] [--json]\n");
     return 1;
   }
   for (int i = 2; i < argc; ++i) {
     const std::string arg = argv[i];
-    const std::string key = arg.substr(0, arg.find('=')), value = arg.find('=') == std::string::npos ? "" : arg.substr(arg.find('=') + 1);
+    const std::string key = arg.substr(0, arg.find('=')),
+                      value =
+                          arg.find('=') == std::string::npos ? "" : arg.substr(arg.find('=') + 1);
     bool known = true;
     if (arg == "--json") {
       json = true;
@@ -293,7 +325,8 @@ int run_all(int argc, char** argv) {
   if (cases.empty()) cases = {Case::fresh, Case::swapped, Case::rotated};
   const DataSet data = read_idx(argv[1], "train");
   if (data.rows() < 2 * kBefore + kAfter + kHelper + 5000) {
-    fmt::print(stderr, "{} has {} rows; {} are needed\n", argv[1], data.rows(), 2 * kBefore + kAfter + kHelper + 5000);
+    fmt::print(stderr, "{} has {} rows; {} are needed\n", argv[1], data.rows(),
+               2 * kBefore + kAfter + kHelper + 5000);
     return 1;
   }
   for (const Entry& entry : entries) {
@@ -302,7 +335,8 @@ int run_all(int argc, char** argv) {
     spec.features = data.features;
     spec.classes = data.classes;
     spec.seed = 1;
-    spec.bandwidth = median_bandwidth({data.x.data(), std::size_t{300} * data.features}, data.features);
+    spec.bandwidth =
+        median_bandwidth({data.x.data(), std::size_t{300} * data.features}, data.features);
     spec.params = entry.params;
     for (const Case what : cases) {
       const double start = seconds_used();

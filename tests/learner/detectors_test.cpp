@@ -15,7 +15,8 @@
 namespace p2p::learner {
 namespace {
 
-std::unique_ptr<DriftDetector> make(std::string_view name, const std::map<std::string, double>& params = {}) {
+std::unique_ptr<DriftDetector> make(std::string_view name,
+                                    const std::map<std::string, double>& params = {}) {
   auto made = make_detector(name, params);
   if (!made) FAIL(made.error().text());
   return std::move(*made);
@@ -81,7 +82,8 @@ TEST_CASE("Every detector keeps what it promises about false alarms, delays and 
       Promise{"shiryaev-roberts", 0.1, 0.5, 1, 38, 1},
       Promise{"shiryaev-roberts", 0.4, 0.6, 1, 185, 1});
   const Run run = measure(promise.name, promise.before, promise.after, 60);
-  CAPTURE(promise.name, promise.before, promise.after, run.alarms_in_a_million, run.delay, run.found);
+  CAPTURE(promise.name, promise.before, promise.after, run.alarms_in_a_million, run.delay,
+          run.found);
   CHECK(run.alarms_in_a_million <= promise.alarms);
   CHECK(run.delay <= promise.delay);
   CHECK(run.found >= promise.found);
@@ -89,7 +91,8 @@ TEST_CASE("Every detector keeps what it promises about false alarms, delays and 
 
 TEST_CASE("Shiryaev-Roberts beats ADWIN at both changes with as few false alarms") {
   for (const double after : {0.3, 0.5}) {
-    const Run adwin = measure("adwin", 0.1, after, 100), ours = measure("shiryaev-roberts", 0.1, after, 100);
+    const Run adwin = measure("adwin", 0.1, after, 100),
+              ours = measure("shiryaev-roberts", 0.1, after, 100);
     CAPTURE(after, adwin.delay, ours.delay);
     CHECK(ours.alarms_in_a_million <= adwin.alarms_in_a_million);
     CHECK(ours.delay < adwin.delay);
@@ -97,14 +100,16 @@ TEST_CASE("Shiryaev-Roberts beats ADWIN at both changes with as few false alarms
   }
 }
 
-TEST_CASE("Shiryaev-Roberts rings as rarely as its run length says, with a baseline that it has learnt") {
+TEST_CASE(
+    "Shiryaev-Roberts rings as rarely as its run length says, with a baseline that it has learnt") {
   // At a run length of 20,000, short enough to measure; 64 streams of 100,000 values each.
   const double rate = GENERATE(0.05, 0.2, 0.4);
   std::size_t alarms = 0;
   for (std::uint64_t seed = 0; seed < 64; ++seed) {
     auto detector = make("shiryaev-roberts", {{"run_length", 20000}});
     Random random(seed);
-    for (int i = 0; i < 100000; ++i) alarms += detector->update(random.uniform() < rate) == DriftLevel::drift;
+    for (int i = 0; i < 100000; ++i)
+      alarms += detector->update(random.uniform() < rate) == DriftLevel::drift;
   }
   CAPTURE(rate, alarms);
   // 320 are expected at exactly that run length; three deviations of a Poisson number.
@@ -118,7 +123,8 @@ TEST_CASE("Shiryaev-Roberts takes values between 0 and 1 for what they are") {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     auto detector = make("shiryaev-roberts");
     Random random(seed);
-    for (int i = 0; i < 20000; ++i) alarms += detector->update(0.4 * random.uniform()) == DriftLevel::drift;
+    for (int i = 0; i < 20000; ++i)
+      alarms += detector->update(0.4 * random.uniform()) == DriftLevel::drift;
     for (int i = 0; i < 400; ++i) {
       if (detector->update(0.2 + 0.4 * random.uniform()) != DriftLevel::drift) continue;
       ++found;
@@ -183,7 +189,8 @@ TEST_CASE("KSWIN's level is that of one test, and it does not ring for falls") {
     Kswin detector({.window = 100, .recent = 30, .alpha = alpha});
     Random random(3);
     std::size_t alarms = 0, falls = 0;
-    for (int i = 0; i < 200000; ++i) alarms += detector.update(random.uniform()) == DriftLevel::drift;
+    for (int i = 0; i < 200000; ++i)
+      alarms += detector.update(random.uniform()) == DriftLevel::drift;
     CAPTURE(alpha, alarms);
     CHECK(static_cast<double>(alarms) <= alpha * 200000);
     for (int k = 0; k < 200; ++k) {
@@ -191,14 +198,16 @@ TEST_CASE("KSWIN's level is that of one test, and it does not ring for falls") {
       for (int i = 0; i < 100; ++i) detector.update(0.5 + 0.5 * random.uniform());
       for (int i = 0; i < 60; ++i) {
         const DriftLevel level = detector.update(0.4 * random.uniform());
-        falls += i >= 15 && level == DriftLevel::drift;  // before that chance among the old ones decides
+        falls +=
+            i >= 15 && level == DriftLevel::drift;  // before that chance among the old ones decides
       }
     }
     CHECK(falls == 0);
   }
 }
 
-TEST_CASE("RDDM takes the values since the warning for the new concept, and a long warning for a drift") {
+TEST_CASE(
+    "RDDM takes the values since the warning for the new concept, and a long warning for a drift") {
   int since = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     Rddm detector;
@@ -220,7 +229,8 @@ TEST_CASE("RDDM takes the values since the warning for the new concept, and a lo
 }
 
 TEST_CASE("Detectors warn before they alarm in most changes that are not abrupt") {
-  for (const std::string_view name : {"adwin", "ddm", "rddm", "hddm-a", "page-hinkley", "cusum", "shiryaev-roberts"}) {
+  for (const std::string_view name :
+       {"adwin", "ddm", "rddm", "hddm-a", "page-hinkley", "cusum", "shiryaev-roberts"}) {
     int warned = 0;
     for (std::uint64_t seed = 0; seed < 40; ++seed) {
       auto detector = make(name);
@@ -228,7 +238,8 @@ TEST_CASE("Detectors warn before they alarm in most changes that are not abrupt"
       for (int i = 0; i < 3000; ++i) detector->update(random.uniform() < 0.1);
       bool warning = false;
       for (int i = 0; i < 6000; ++i) {
-        const DriftLevel level = detector->update(random.uniform() < 0.1 + 0.3 * std::min(1.0, i / 1000.0));
+        const DriftLevel level =
+            detector->update(random.uniform() < 0.1 + 0.3 * std::min(1.0, i / 1000.0));
         warning = warning || level == DriftLevel::warning;
         if (level == DriftLevel::drift) break;
       }
@@ -244,7 +255,8 @@ DriftLevel feed(DriftDetector& detector, std::string_view name, Random& random, 
   if (name == "labels") return detector.update(random.uniform() < rate ? 1.0 : 0.0);
   if (detector.arity() == 1) return detector.update(random.uniform() < rate);
   std::vector<float> values(detector.arity());
-  for (float& v : values) v = static_cast<float>((random.uniform() - rate) / std::sqrt(values.size()));
+  for (float& v : values)
+    v = static_cast<float>((random.uniform() - rate) / std::sqrt(values.size()));
   return detector.update_vector(values);
 }
 
@@ -265,7 +277,8 @@ TEST_CASE("Every detector goes on bit-identically from its bytes and in its clon
       ByteWriter out;
       detector->encode(out);
       auto decoded = make(name, params_of(name));
-      for (int i = 0; i < round; ++i) feed(*decoded, name, random, 0.3);  // a past that decode() must undo
+      for (int i = 0; i < round; ++i)
+        feed(*decoded, name, random, 0.3);  // a past that decode() must undo
       ByteReader in(out.bytes());
       REQUIRE(decoded->decode(in));
       CHECK(in.at_end());
@@ -365,7 +378,8 @@ TEST_CASE("Labels: a new class rings after its third appearance, and is named") 
   CHECK(test.responsible()[0] == 3);
 }
 
-TEST_CASE("Labels: a jump of the histogram rings within 50 labels and names the classes that grew") {
+TEST_CASE(
+    "Labels: a jump of the histogram rings within 50 labels and names the classes that grew") {
   std::vector<double> delays;
   int named = 0;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
@@ -374,10 +388,12 @@ TEST_CASE("Labels: a jump of the histogram rings within 50 labels and names the 
     for (int i = 0; i < 2000; ++i) REQUIRE(test.update(random.below(10)) != DriftLevel::drift);
     // Two of the ten classes are four fifths of all from here on.
     for (int i = 1; i <= 500; ++i) {
-      const double label = random.uniform() < 0.8 ? static_cast<double>(random.below(2)) : static_cast<double>(random.below(10));
+      const double label = random.uniform() < 0.8 ? static_cast<double>(random.below(2))
+                                                  : static_cast<double>(random.below(10));
       if (test.update(label) != DriftLevel::drift) continue;
       delays.push_back(i);
-      named += test.responsible().size() == 2 && test.responsible()[0] == 0 && test.responsible()[1] == 1;
+      named += test.responsible().size() == 2 && test.responsible()[0] == 0 &&
+               test.responsible()[1] == 1;
       break;
     }
   }

@@ -222,7 +222,9 @@ TEST_CASE("A class that comes in runs is not new each time its run begins") {
   CHECK(drifts <= 1);
 }
 
-TEST_CASE("A warning comes before most drifts that are not abrupt, early enough to fetch something, and seldom else") {
+TEST_CASE(
+    "A warning comes before most drifts that are not abrupt, early enough to fetch something, and "
+    "seldom else") {
   int warned = 0, drifted = 0;
   std::size_t stable_warnings = 0, lead = 0;
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
@@ -235,7 +237,8 @@ TEST_CASE("A warning comes before most drifts that are not abrupt, early enough 
     }
     std::size_t first = 0;
     for (std::size_t i = 1; i <= 4000; ++i) {
-      std::fill(stream.error.begin(), stream.error.end(), 0.1 + 0.25 * std::min(1.0, static_cast<double>(i) / 1000));
+      std::fill(stream.error.begin(), stream.error.end(),
+                0.1 + 0.25 * std::min(1.0, static_cast<double>(i) / 1000));
       const DriftSignal signal = stream.step();
       if (signal.level == DriftLevel::warning && first == 0) first = i;
       if (signal.level != DriftLevel::drift) continue;
@@ -361,8 +364,8 @@ TEST_CASE("A monitor made from damaged bytes is refused or works, whatever the b
     refused += !decoded;
     if (!decoded) continue;
     for (int i = 0; i < 200; ++i) {
-      const DriftSignal signal =
-          decoded->update(static_cast<ClassIndex>(random.below(4)), random.uniform() < (i < 100 ? 0.8 : 0.1));
+      const DriftSignal signal = decoded->update(static_cast<ClassIndex>(random.below(4)),
+                                                 random.uniform() < (i < 100 ? 0.8 : 0.1));
       REQUIRE(signal.classes.size() <= 4);
       if (signal.level != DriftLevel::stable) REQUIRE(signal.since >= 1);
     }

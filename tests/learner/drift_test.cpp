@@ -151,7 +151,8 @@ TEST_CASE("A detector's clone goes on as the original would, and reset forgets e
   }
 }
 
-TEST_CASE("ADWIN decoded at any point goes on bit-identically, and cut off at any byte it is refused") {
+TEST_CASE(
+    "ADWIN decoded at any point goes on bit-identically, and cut off at any byte it is refused") {
   Adwin adwin;
   Random random(31);
   for (int i = 0; i < 3000; ++i) {

@@ -40,7 +40,8 @@ struct Stream {
   }
 };
 
-TEST_CASE("The embedding test is silent on stable inputs and holds its run length where that is short") {
+TEST_CASE(
+    "The embedding test is silent on stable inputs and holds its run length where that is short") {
   std::size_t alarms = 0, short_alarms = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     Stream stream(seed), often(seed, {.run_length = 2000, .warning_length = 100, .slack = 0});
@@ -59,7 +60,8 @@ TEST_CASE("The embedding test finds inputs that moved, spread or shrank, and say
     double shift, scale;
     double delay;
   };
-  const Case change = GENERATE(Case{1.0, 1, 120}, Case{-1.5, 1, 80}, Case{0, 2, 160}, Case{0, 0.3, 150});
+  const Case change =
+      GENERATE(Case{1.0, 1, 120}, Case{-1.5, 1, 80}, Case{0, 2, 160}, Case{0, 0.3, 150});
   const auto [shift, scale, bound] = change;
   double sum = 0;
   int found = 0;
