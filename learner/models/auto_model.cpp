@@ -35,31 +35,37 @@ struct Sizes {
 /// The experts for a task, by name, with the spec of each.
 std::vector<std::pair<std::string, ModelSpec>> plan(const ModelSpec& task, const Sizes& sizes) {
   std::vector<std::pair<std::string, ModelSpec>> out;
-  const auto add = [&](std::string name, std::string_view family, double bandwidth,
+  const auto add = [&](std::string name, std::string_view family,
                        std::map<std::string, double> params) {
     ModelSpec spec = task;
     spec.family = std::string(family);
-    spec.bandwidth = bandwidth;
     spec.params = std::move(params);
     out.emplace_back(std::move(name), std::move(spec));
   };
   const std::uint32_t d = task.features;
-  if (sizes.trees > 0) add("arf", "arf", task.bandwidth, {{"trees", sizes.trees}});
-  if (task.bandwidth > 0 &&
-      sizes.dimensions > 0) {  // 0: all samples were equal, no scale for a kernel
+  if (sizes.trees > 0) add("arf", "arf", {{"trees", sizes.trees}});
+  // A bandwidth of 0 says that all samples were equal: there is no scale for a kernel.
+  if (task.bandwidth > 0 && sizes.dimensions > 0) {
     // Few features leave the kernel room to be narrow; with many, distances hardly differ.
     const double narrow = d <= 32 ? 8 : d <= kMostForFast ? 4 : 1;
-    add("smooth", "rff", task.bandwidth * narrow,
-        {{"dimensions", sizes.dimensions}, {"learning_rate", 0.3}, {"raw", 0}});
+    add("smooth", "rff",
+        {{"dimensions", sizes.dimensions},
+         {"learning_rate", 0.3},
+         {"decay", 0.9998},
+         {"sharpness", narrow},
+         {"raw", 0}});
     if (d <= kMostForFast) {
-      add("fast", "rff", task.bandwidth * 4,
-          {{"dimensions", (sizes.dimensions + 1) / 2}, {"learning_rate", 1}, {"raw", 1}});
-      add("ridge", "ridge", task.bandwidth,
-          {{"dimensions", std::min(sizes.dimensions, 64u)}, {"refresh", 100}});
+      add("fast", "rff",
+          {{"dimensions", (sizes.dimensions + 1) / 2},
+           {"learning_rate", 1},
+           {"decay", 0.9998},
+           {"sharpness", 4},
+           {"raw", 1}});
+      add("ridge", "ridge", {{"dimensions", std::min(sizes.dimensions, 64u)}, {"refresh", 100}});
     }
   }
-  add("mlp", "mlp", task.bandwidth, {{"hidden", sizes.hidden}});
-  add("perceptron", "perceptron", task.bandwidth, {});
+  add("mlp", "mlp", {{"hidden", sizes.hidden}});
+  add("perceptron", "perceptron", {});
   return out;
 }
 
