@@ -68,7 +68,8 @@ struct Promise {
 };
 
 TEST_CASE("Every detector keeps what it promises about false alarms, delays and misses") {
-  // The bounds are those of the field's own programs where they had them, with room for chance.
+  // What bench_detectors measured for ours, with room for chance. ADWIN's delays are the issue's. Ours of
+  // EDDM and RDDM ring less often than MOA's and are slower (EDDM .1 -> .3: 251 there; RDDM: 152).
   const auto promise = GENERATE(
       Promise{"adwin", 0.1, 0.3, 2, 116, 1}, Promise{"adwin", 0.1, 0.5, 2, 54, 1},
       Promise{"adwin", 0.2, 0.4, 2, 160, 1}, Promise{"ddm", 0.1, 0.3, 200, 1000, 0.9},
