@@ -44,7 +44,9 @@ std::vector<std::string> texts(const Row& row) {
   return out;
 }
 
-TEST_CASE("a libsvm file gives dense rows, gzip or plain, with as many features as its largest index", "[tools]") {
+TEST_CASE(
+    "a libsvm file gives dense rows, gzip or plain, with as many features as its largest index",
+    "[tools]") {
   const TemporaryDirectory dir;
   const std::string text = "spam 1:0.5 3:-2e0 # a comment 9:9\n\n+1 qid:7 2:1\n4:1\nham\n";
   for (const bool zipped : {false, true}) {
@@ -68,7 +70,9 @@ TEST_CASE("a libsvm file gives dense rows, gzip or plain, with as many features 
   CHECK(read_all(**wide)[0].x == std::vector<float>{0.5f, 0, -2, 0, 0, 0});
 }
 
-TEST_CASE("the header of numbers that some libsvm sets have is passed over, a row of one number is not", "[tools]") {
+TEST_CASE(
+    "the header of numbers that some libsvm sets have is passed over, a row of one number is not",
+    "[tools]") {
   const TemporaryDirectory dir;
   auto with_header = open_libsvm(dir.write("a", "2 4 2 1\n1 4:1\n"));
   REQUIRE(with_header);
@@ -78,7 +82,8 @@ TEST_CASE("the header of numbers that some libsvm sets have is passed over, a ro
   CHECK(read_all(**without).size() == 2);
 }
 
-TEST_CASE("each way in which a libsvm file can be wrong is named with its file and line", "[tools]") {
+TEST_CASE("each way in which a libsvm file can be wrong is named with its file and line",
+          "[tools]") {
   const TemporaryDirectory dir;
   const struct {
     const char *text, *says;
@@ -148,10 +153,12 @@ TEST_CASE("an ARFF file gives numbers, text and what it declares, gzip or plain"
 
 TEST_CASE("a sparse ARFF row is 0, or the first declared value, where it says nothing", "[tools]") {
   const TemporaryDirectory dir;
-  auto source = open_arff({.path = dir.write("s", "@relation r\n@attribute a numeric\n@attribute b {u,v}\n"
-                                                  "@attribute c integer\n@attribute y {p,q}\n@data\n"
-                                                  "{0 2, 3 q}\n{}\n{1 v,2 ?}\n"),
-                           .label = "y"});
+  auto source =
+      open_arff({.path = dir.write("s",
+                                   "@relation r\n@attribute a numeric\n@attribute b {u,v}\n"
+                                   "@attribute c integer\n@attribute y {p,q}\n@data\n"
+                                   "{0 2, 3 q}\n{}\n{1 v,2 ?}\n"),
+                 .label = "y"});
   REQUIRE(source);
   const auto rows = read_all(**source);
   REQUIRE(rows.size() == 3);
@@ -165,12 +172,15 @@ TEST_CASE("a sparse ARFF row is 0, or the first declared value, where it says no
   CHECK(std::isnan(rows[2].x[2]));
 }
 
-TEST_CASE("the label of an ARFF file may be any attribute, and attributes may be ignored", "[tools]") {
+TEST_CASE("the label of an ARFF file may be any attribute, and attributes may be ignored",
+          "[tools]") {
   const TemporaryDirectory dir;
-  auto source = open_arff({.path = dir.write("w", "@relation r\n@attribute a numeric\n@attribute b {u,v}\n"
-                                                  "@attribute c numeric\n@data\n1,v,3\n"),
-                           .label = "b",
-                           .ignore = {"a"}});
+  auto source =
+      open_arff({.path = dir.write("w",
+                                   "@relation r\n@attribute a numeric\n@attribute b {u,v}\n"
+                                   "@attribute c numeric\n@data\n1,v,3\n"),
+                 .label = "b",
+                 .ignore = {"a"}});
   REQUIRE(source);
   const auto rows = read_all(**source);
   REQUIRE(rows.size() == 1);
@@ -178,7 +188,8 @@ TEST_CASE("the label of an ARFF file may be any attribute, and attributes may be
   CHECK(rows[0].label == "v");
 }
 
-TEST_CASE("each way in which an ARFF file can be wrong is named with its file and line", "[tools]") {
+TEST_CASE("each way in which an ARFF file can be wrong is named with its file and line",
+          "[tools]") {
   const TemporaryDirectory dir;
   const std::string head = "@relation r\n@attribute a numeric\n@attribute y {p,q}\n@data\n";
   const struct {
@@ -187,7 +198,8 @@ TEST_CASE("each way in which an ARFF file can be wrong is named with its file an
   } cases[] = {
       {"a,y\n1,p\n", "line 1: \"a,y\" where @relation, @attribute or @data is expected"},
       {"@relation r\n@attribute a numeric\n", "no line \"@data\""},
-      {"@attribute a date\n@data\n", "line 1: attribute \"a\" is of type \"date\", which is not supported"},
+      {"@attribute a date\n@data\n",
+       "line 1: attribute \"a\" is of type \"date\", which is not supported"},
       {"@attribute a relational\n@data\n", "\"relational\", which is not supported"},
       {"@attribute a\n@data\n", "line 1: attribute \"a\" has no type"},
       {"@attribute\n@data\n", "line 1: an attribute without name"},
@@ -221,14 +233,19 @@ TEST_CASE("each way in which an ARFF file can be wrong is named with its file an
     CHECK_THAT(error, Contains(c.says));
   }
   const auto good = dir.write("good.arff", head + "1,p\n");
-  CHECK_THAT(first_error(open_arff({.path = good, .label = "z"})), Contains("no attribute \"z\" for the label"));
-  CHECK_THAT(first_error(open_arff({.path = good, .ignore = {"z"}})), Contains("no attribute \"z\" to ignore"));
-  CHECK_THAT(first_error(open_arff({.path = good, .ignore = {"a"}})), Contains("no attribute is left"));
+  CHECK_THAT(first_error(open_arff({.path = good, .label = "z"})),
+             Contains("no attribute \"z\" for the label"));
+  CHECK_THAT(first_error(open_arff({.path = good, .ignore = {"z"}})),
+             Contains("no attribute \"z\" to ignore"));
+  CHECK_THAT(first_error(open_arff({.path = good, .ignore = {"a"}})),
+             Contains("no attribute is left"));
 }
 
-TEST_CASE("text in CSV is kept with its column where it is asked for, and refused elsewhere", "[tools]") {
+TEST_CASE("text in CSV is kept with its column where it is asked for, and refused elsewhere",
+          "[tools]") {
   const TemporaryDirectory dir;
-  const auto path = dir.write("t.csv", "size,wind,ignored,y\n1.5,NNW,7,a\n,\"say \"\"hi\"\", now\",8,b\n2,NA,9,a\n");
+  const auto path = dir.write(
+      "t.csv", "size,wind,ignored,y\n1.5,NNW,7,a\n,\"say \"\"hi\"\", now\",8,b\n2,NA,9,a\n");
   auto source = open_csv({.path = path, .text = true, .ignore = {"ignored"}});
   REQUIRE(source);
   CHECK((*source)->features() == 2);
@@ -242,13 +259,16 @@ TEST_CASE("text in CSV is kept with its column where it is asked for, and refuse
   CHECK(texts(rows[1]) == std::vector<std::string>{"1=say \"hi\", now"});
   CHECK(std::isnan(rows[2].x[1]));
   CHECK(rows[2].texts.empty());
-  CHECK_THAT(first_error(open_csv({.path = path})), Contains("line 2, column 2 (wind): \"NNW\" is no number"));
-  CHECK_THAT(first_error(open_csv({.path = path, .ignore = {"none"}})), Contains("no column \"none\" to ignore"));
+  CHECK_THAT(first_error(open_csv({.path = path})),
+             Contains("line 2, column 2 (wind): \"NNW\" is no number"));
+  CHECK_THAT(first_error(open_csv({.path = path, .ignore = {"none"}})),
+             Contains("no column \"none\" to ignore"));
   CHECK_THAT(first_error(open_csv({.path = path, .ignore = {"size", "wind", "ignored"}})),
              Contains("no column is left"));
 }
 
-TEST_CASE("a CSV file without header has columns x1, x2, ..., and its first line is a row", "[tools]") {
+TEST_CASE("a CSV file without header has columns x1, x2, ..., and its first line is a row",
+          "[tools]") {
   const TemporaryDirectory dir;
   const auto path = dir.write("t.csv", "\n0,tcp,0,a\n1,udp,2,b\n");
   CHECK_THAT(first_error(open_csv({.path = path, .text = true})), Contains("--no-header"));
@@ -275,7 +295,8 @@ TEST_CASE("JSON lines from a file, gzip or plain, may hold text", "[tools]") {
     CHECK_FALSE(rows[1].labelled);
     CHECK(rows[1].line == 3);
   }
-  CHECK_THAT(first_error(open_json(dir.write("bad.jsonl", "{\"x\":[1]}\n{\"x\":[}\n"))), Contains("line 2: this is not JSON"));
+  CHECK_THAT(first_error(open_json(dir.write("bad.jsonl", "{\"x\":[1]}\n{\"x\":[}\n"))),
+             Contains("line 2: this is not JSON"));
 }
 
 TEST_CASE("a data set is opened by what it is, whatever its name", "[tools]") {
@@ -287,8 +308,10 @@ TEST_CASE("a data set is opened by what it is, whatever its name", "[tools]") {
   } cases[] = {
       {"a.csv", "a,y\n1,u\n", DataFormat::csv},
       {"b", "a,y\n1,u\n", DataFormat::csv},
-      {"c", "% c\n@relation r\n@attribute a numeric\n@attribute y {u}\n@data\n1,u\n", DataFormat::arff},
-      {"d.csv", "@relation r\n@attribute a numeric\n@attribute y {u}\n@data\n1,u\n", DataFormat::arff},
+      {"c", "% c\n@relation r\n@attribute a numeric\n@attribute y {u}\n@data\n1,u\n",
+       DataFormat::arff},
+      {"d.csv", "@relation r\n@attribute a numeric\n@attribute y {u}\n@data\n1,u\n",
+       DataFormat::arff},
       {"e", "+1 1:0.5 7:2\n", DataFormat::libsvm},
       {"f.data", "# a comment\n1:0.5\n", DataFormat::libsvm},
       {"g", "{\"x\":[1],\"y\":\"u\"}\n", DataFormat::json},
@@ -309,8 +332,10 @@ TEST_CASE("a data set is opened by what it is, whatever its name", "[tools]") {
 
 TEST_CASE("idx labels are found beside their images, and a set in its folder", "[tools]") {
   const TemporaryDirectory dir;
-  const auto images = idx({2, 1, 1}, std::string("\x01\x02", 2)), labels = idx({2}, std::string("\x00\x01", 2));
-  const auto more_images = idx({1, 1, 1}, std::string("\x03", 1)), more_labels = idx({1}, std::string("\x01", 1));
+  const auto images = idx({2, 1, 1}, std::string("\x01\x02", 2)),
+             labels = idx({2}, std::string("\x00\x01", 2));
+  const auto more_images = idx({1, 1, 1}, std::string("\x03", 1)),
+             more_labels = idx({1}, std::string("\x01", 1));
   CHECK_THAT(open_data({.path = dir.path()}).error().text(), Contains("without train-images"));
   dir.write("train-images-idx3-ubyte.gz", gzip(images));
   const auto alone = check_options({.path = dir.path()});

@@ -39,17 +39,20 @@ TEST_CASE("a task is inferred with ranges, sorted classes and a bandwidth of the
   CHECK(metadata::id(*back) == metadata::id(task));
 }
 
-TEST_CASE("text becomes named categories, and a numeric column with gaps tells what was missing", "[tools]") {
+TEST_CASE("text becomes named categories, and a numeric column with gaps tells what was missing",
+          "[tools]") {
   const test::TemporaryDirectory dir;
-  auto source = open_data({.path = dir.write("d.csv", "rate,kind,code,port,y\n1,udp,0,80,b\n,tcp,2,443,a\n"
-                                                      "4,,1,80,b\n1,icmp,0,,a\n")});
+  auto source = open_data({.path = dir.write("d.csv",
+                                             "rate,kind,code,port,y\n1,udp,0,80,b\n,tcp,2,443,a\n"
+                                             "4,,1,80,b\n1,icmp,0,,a\n")});
   REQUIRE(source);
   const auto inferred = infer_task(*source, {.categorical = {"code", "port"}});
   INFO((inferred ? std::string() : inferred.error().text()));
   REQUIRE(inferred);
   const auto& groups = inferred->task.features;
   REQUIRE(groups.size() == 4);
-  CHECK(groups[0] == metadata::FeatureGroup{.name = "rate", .minimum = 1, .maximum = 4, .missing = 2});
+  CHECK(groups[0] ==
+        metadata::FeatureGroup{.name = "rate", .minimum = 1, .maximum = 4, .missing = 2});
   CHECK(groups[1].category_names == std::vector<std::string>{"icmp", "tcp", "udp"});
   CHECK(groups[2].category_names.empty());  // whole numbers from 0 are indexes already
   CHECK(groups[2].categories == 3);
@@ -58,7 +61,8 @@ TEST_CASE("text becomes named categories, and a numeric column with gaps tells w
   CHECK(inferred->task.scaled_features() == 2 + 3 + 3 + 2);
 }
 
-TEST_CASE("a row's names become indexes, by letters or by value, and unknown ones become none", "[tools]") {
+TEST_CASE("a row's names become indexes, by letters or by value, and unknown ones become none",
+          "[tools]") {
   metadata::Task task;
   task.features = {{.name = "a"},
                    {.name = "k",
@@ -93,12 +97,14 @@ TEST_CASE("a row's names become indexes, by letters or by value, and unknown one
   row.x = {none, 1};
   row.texts = {{0, "many"}};
   REQUIRE_FALSE(coder.code(row));
-  CHECK_THAT(coder.code(row).error().text(), Contains("column \"a\" is \"many\", which is no number"));
+  CHECK_THAT(coder.code(row).error().text(),
+             Contains("column \"a\" is \"many\", which is no number"));
   row.x = {1};
   CHECK_THAT(coder.code(row).error().text(), Contains("1 features where the task has 2"));
 }
 
-TEST_CASE("columns without names are joined where they are alike, so that a wide task stays small", "[tools]") {
+TEST_CASE("columns without names are joined where they are alike, so that a wide task stays small",
+          "[tools]") {
   const test::TemporaryDirectory dir;
   auto few = open_data({.path = dir.write("few.svm", "a 1:1 3:5\nb 2:1 4:1\n")});
   REQUIRE(few);
@@ -124,10 +130,13 @@ TEST_CASE("columns without names are joined where they are alike, so that a wide
   CHECK(wide->task.features[0].maximum == 6);
 }
 
-TEST_CASE("the classes and categories that a file declares are the task's, in its order", "[tools]") {
+TEST_CASE("the classes and categories that a file declares are the task's, in its order",
+          "[tools]") {
   const test::TemporaryDirectory dir;
-  auto data = open_data({.path = dir.write("d.arff", "@relation r\n@attribute k {z,a,m}\n@attribute n numeric\n"
-                                                     "@attribute y {v,u,w}\n@data\na,1,u\nz,2,v\n")});
+  auto data =
+      open_data({.path = dir.write("d.arff",
+                                   "@relation r\n@attribute k {z,a,m}\n@attribute n numeric\n"
+                                   "@attribute y {v,u,w}\n@data\na,1,u\nz,2,v\n")});
   REQUIRE(data);
   const auto task = infer_task(*data, {});
   REQUIRE(task);
@@ -148,12 +157,15 @@ TEST_CASE("what makes no task is refused with what would", "[tools]") {
   CHECK(infer("a,y\n1,u\n1,v\n", {.bandwidth = 1}) == "none");
   CHECK_THAT(infer("a,b,y\n1,x,u\n1,2,v\n", {}),
              Contains("d.csv, line 3: column \"b\" has both numbers and text (\"x\" in line 2)"));
-  CHECK_THAT(infer("a,b,y\n1,2,u\n1,x,v\n", {}), Contains("line 3: column \"b\" has both") && Contains("(\"x\")"));
+  CHECK_THAT(infer("a,b,y\n1,2,u\n1,x,v\n", {}),
+             Contains("line 3: column \"b\" has both") && Contains("(\"x\")"));
   CHECK_THAT(infer("a,a,y\n1,2,u\n1,2,v\n", {}), Contains("two columns are named \"a\""));
-  CHECK_THAT(infer("a,y\n1," + std::string(200, 'u') + "\n2,v\n", {}), Contains("at most 128 bytes"));
+  CHECK_THAT(infer("a,y\n1," + std::string(200, 'u') + "\n2,v\n", {}),
+             Contains("at most 128 bytes"));
   std::string texts = "a,y\n";
   for (int i = 0; i < 5000; ++i) texts += fmt::format("t{},{}\n", i, i % 2 == 0 ? "u" : "v");
-  CHECK_THAT(infer(texts, {}), Contains("more than 4096 different values in column \"a\"") && Contains("--ignore"));
+  CHECK_THAT(infer(texts, {}),
+             Contains("more than 4096 different values in column \"a\"") && Contains("--ignore"));
   CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.family = "oracle"}), Contains("oracle"));
   CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.params = {{"zeal", 3}}}), Contains("zeal"));
   CHECK_THAT(infer("a,y\n1,u\n2,v\n", {.classes = {"u", "w"}}),

@@ -14,16 +14,21 @@ namespace {
 
 using learner::DriftLevel;
 
-/// One of learner's detectors with what it watches: losses, labels, or the task's embedding of the samples.
+/// One of learner's detectors with what it watches: losses, labels, or the task's embedding of the
+/// samples.
 class DetectorWatch final : public DriftWatch {
  public:
   enum class Input { losses, labels, embedding };
 
   DetectorWatch(std::unique_ptr<learner::DriftDetector> detector, Input input,
                 std::shared_ptr<const learner::FourierBasis> basis)
-      : detector_(std::move(detector)), input_(input), basis_(std::move(basis)), phi_(basis_ ? basis_->options().dimensions : 0) {}
+      : detector_(std::move(detector)),
+        input_(input),
+        basis_(std::move(basis)),
+        phi_(basis_ ? basis_->options().dimensions : 0) {}
 
-  DriftLevel update(learner::Features x, learner::ClassIndex label, bool correct, std::string& kind) override {
+  DriftLevel update(learner::Features x, learner::ClassIndex label, bool correct,
+                    std::string& kind) override {
     const auto level = take(x, label, correct);
     if (level == DriftLevel::drift) kind = "drift";
     return level;
@@ -32,9 +37,13 @@ class DetectorWatch final : public DriftWatch {
  private:
   DriftLevel take(learner::Features x, learner::ClassIndex label, bool correct) {
     switch (input_) {
-      case Input::losses: return detector_->update(correct ? 0.0 : 1.0);
-      case Input::labels: return detector_->update(label);
-      case Input::embedding: basis_->map(x, phi_); return detector_->update_vector(phi_);
+      case Input::losses:
+        return detector_->update(correct ? 0.0 : 1.0);
+      case Input::labels:
+        return detector_->update(label);
+      case Input::embedding:
+        basis_->map(x, phi_);
+        return detector_->update_vector(phi_);
     }
     return DriftLevel::stable;
   }
@@ -51,7 +60,8 @@ class MonitorWatch final : public DriftWatch {
   explicit MonitorWatch(const std::vector<std::string>& classes)
       : classes_(classes), monitor_({.classes = static_cast<std::uint32_t>(classes.size())}) {}
 
-  DriftLevel update(learner::Features, learner::ClassIndex label, bool correct, std::string& kind) override {
+  DriftLevel update(learner::Features, learner::ClassIndex label, bool correct,
+                    std::string& kind) override {
     const auto signal = monitor_.update(label, correct);
     if (signal.level == DriftLevel::drift) {
       kind = learner::name(signal.cause);
@@ -76,15 +86,19 @@ std::vector<std::string> drift_watches() {
   return out;
 }
 
-Result<std::unique_ptr<DriftWatch>> make_drift_watch(const std::string& name, const metadata::Task& task) {
+Result<std::unique_ptr<DriftWatch>> make_drift_watch(const std::string& name,
+                                                     const metadata::Task& task) {
   if (name == "monitor") return std::make_unique<MonitorWatch>(task.classes);
   const auto known = drift_watches();
   if (std::find(known.begin(), known.end(), name) == known.end()) {
-    return fail(ErrorCode::invalid_argument, fmt::format("detector \"{}\" is not known; there are {}, none",
-                                                         name.substr(0, 64), fmt::join(known, ", ")));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("detector \"{}\" is not known; there are {}, none", name.substr(0, 64),
+                            fmt::join(known, ", ")));
   }
   using Input = DetectorWatch::Input;
-  const auto input = name == "labels" ? Input::labels : name == "embedding" ? Input::embedding : Input::losses;
+  const auto input = name == "labels"      ? Input::labels
+                     : name == "embedding" ? Input::embedding
+                                           : Input::losses;
   std::map<std::string, double> params;
   std::shared_ptr<const learner::FourierBasis> basis;
   if (input == Input::labels) params["classes"] = static_cast<double>(task.classes.size());

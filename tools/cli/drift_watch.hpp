@@ -15,7 +15,7 @@ namespace p2p::tools {
 
 struct DriftAlarm {
   std::uint64_t sample = 0;  ///< how many had been seen; the first is 1
-  std::string kind;          ///< "drift"; of the monitor: what it says the cause is, and the classes
+  std::string kind;  ///< "drift"; of the monitor: what it says the cause is, and the classes
 };
 
 /// A detector with what it said.
@@ -27,8 +27,10 @@ class DriftWatch {
                                      std::string& kind) = 0;
 };
 
-/// Names that make_drift_watch takes: learner's detectors, and "monitor", the node's own combination.
+/// Names that make_drift_watch takes: learner's detectors, and "monitor", the node's own
+/// combination.
 std::vector<std::string> drift_watches();
-Result<std::unique_ptr<DriftWatch>> make_drift_watch(const std::string& name, const metadata::Task& task);
+Result<std::unique_ptr<DriftWatch>> make_drift_watch(const std::string& name,
+                                                     const metadata::Task& task);
 
 }  // namespace p2p::tools

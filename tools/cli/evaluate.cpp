@@ -108,10 +108,12 @@ Result<void> SampleBlocks::shuffle(std::uint64_t seed) {
     if (!more) return tl::unexpected(more.error());
     if (!*more) break;
     if (s.all.x.size() * sizeof(float) > kMaxShuffledBytes) {
-      return fail(ErrorCode::limit_exceeded,
-                  fmt::format("{} has more than {} MB of scaled samples, too many to shuffle in memory; take "
-                              "fewer with --samples, or shuffle the file",
-                              s.file.path, kMaxShuffledBytes >> 20));
+      return fail(
+          ErrorCode::limit_exceeded,
+          fmt::format(
+              "{} has more than {} MB of scaled samples, too many to shuffle in memory; take "
+              "fewer with --samples, or shuffle the file",
+              s.file.path, kMaxShuffledBytes >> 20));
     }
   }
   s.order.resize(s.all.rows());
@@ -153,7 +155,8 @@ double Measured::kappa_temporal() const {
   return room > 0 ? 1 - (1 - metrics.accuracy()) / room : 0;
 }
 
-Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatch* watch, const EvaluateOptions& options,
+Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatch* watch,
+                          const EvaluateOptions& options,
                           const std::function<void(const Measured&)>& progress) {
   Measured out{.metrics = learner::Prequential(model.spec().classes, options.window)};
   SampleBlock block;
@@ -173,7 +176,8 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
       for (std::size_t i = 0; i < block.rows(); ++i) {
         predicted[i] = model.predict_then_learn(block.row(i), block.labels[i]);
       }
-      out.learn_wall_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - wall_from).count();
+      out.learn_wall_s +=
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - wall_from).count();
     }
 
     for (std::size_t i = 0; i < block.rows(); ++i) {
@@ -189,7 +193,8 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
     if (watch != nullptr) {
       const Stopwatch detecting(out.detect_s);
       for (std::size_t i = 0; i < block.rows(); ++i) {
-        const auto level = watch->update(block.row(i), block.labels[i], predicted[i] == block.labels[i], kind);
+        const auto level =
+            watch->update(block.row(i), block.labels[i], predicted[i] == block.labels[i], kind);
         out.warnings += level == learner::DriftLevel::warning;
         if (level != learner::DriftLevel::drift) continue;
         if (out.alarms.size() == kMaxAlarms) {
@@ -207,7 +212,8 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
   }
 }
 
-Result<HeldOut> held_out(SampleBlocks& blocks, const learner::Model& model, const std::function<bool()>& stop) {
+Result<HeldOut> held_out(SampleBlocks& blocks, const learner::Model& model,
+                         const std::function<bool()>& stop) {
   HeldOut out;
   SampleBlock block;
   std::vector<learner::ClassIndex> predicted;

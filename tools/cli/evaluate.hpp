@@ -36,8 +36,8 @@ struct ReadCounts {
 
 /// The samples of a file for one task, a block at a time.
 ///
-/// Memory: one block of at most kBlockValues numbers (one row at least); shuffled, all rows at once, refused
-/// beyond kMaxShuffledBytes.
+/// Memory: one block of at most kBlockValues numbers (one row at least); shuffled, all rows at
+/// once, refused beyond kMaxShuffledBytes.
 class SampleBlocks {
  public:
   static constexpr std::size_t kBlockValues = 128 * 1024;
@@ -80,8 +80,9 @@ struct Measured {
   std::vector<DriftAlarm> alarms{};
   std::uint64_t more_alarms = 0;  ///< beyond kMaxAlarms
   std::uint64_t warnings = 0;
-  // Times of the processor, but for the one that says otherwise: another program's work is not measured.
-  double learn_s = 0;   ///< predict and learn alone
+  // Times of the processor, but for the one that says otherwise: another program's work is not
+  // measured.
+  double learn_s = 0;  ///< predict and learn alone
   double learn_wall_s = 0;
   double detect_s = 0;  ///< the drift detector alone
   double read_s = 0;    ///< reading, inflating, parsing, scaling
@@ -94,10 +95,12 @@ struct Measured {
 inline constexpr std::size_t kCurvePoints = 512;
 inline constexpr std::size_t kMaxAlarms = 10'000;
 
-/// One pass. `progress` is called after each block. Time is taken with one pair of clock readings per block
-/// around predicting and learning, so that neither reading nor the clock itself is measured: time of the
-/// processor, not of the wall, or whatever else runs on the machine would be in it.
-Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatch* watch, const EvaluateOptions& options,
+/// One pass. `progress` is called after each block. Time is taken with one pair of clock readings
+/// per block around predicting and learning, so that neither reading nor the clock itself is
+/// measured: time of the processor, not of the wall, or whatever else runs on the machine would be
+/// in it.
+Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatch* watch,
+                          const EvaluateOptions& options,
                           const std::function<void(const Measured&)>& progress);
 
 struct HeldOut {
@@ -105,6 +108,7 @@ struct HeldOut {
   double predict_s = 0;
 };
 /// Predicts only.
-Result<HeldOut> held_out(SampleBlocks& blocks, const learner::Model& model, const std::function<bool()>& stop);
+Result<HeldOut> held_out(SampleBlocks& blocks, const learner::Model& model,
+                         const std::function<bool()>& stop);
 
 }  // namespace p2p::tools

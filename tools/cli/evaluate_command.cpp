@@ -49,7 +49,8 @@ void watch_signals() {
   ::sigaction(SIGTERM, &action, nullptr);
 }
 
-/// How far it is, on stderr: one line that is written anew on a terminal, else a line per tenth of the way.
+/// How far it is, on stderr: one line that is written anew on a terminal, else a line per tenth of
+/// the way.
 class Progress {
  public:
   explicit Progress(bool quiet) : quiet_(quiet), live_(::isatty(STDERR_FILENO) == 1) {}
@@ -89,7 +90,8 @@ class Progress {
   /// A longer line would wrap, and could not be written anew.
   void write(std::string line) {
     winsize size{};
-    const std::size_t width = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    const std::size_t width =
+        ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
     line.resize(std::min<std::size_t>(line.size(), width - 1));
     fmt::print(stderr, "\r\x1b[K{}", line);
     std::fflush(stderr);
@@ -97,10 +99,12 @@ class Progress {
   }
   std::string text(const Measured& m) const {
     const auto alarms = m.alarms.size() + m.more_alarms;
-    return fmt::format("{}{} samples, accuracy {:.4f}, lately {:.4f}, no-change {:.4f}, {} alarm{}, {:.0f} samples/s",
-                       m.metrics.samples(), expected_ > 0 ? fmt::format(" of {}", expected_) : "", m.metrics.accuracy(),
-                       m.metrics.windowed_accuracy(), m.metrics.no_change_accuracy(), alarms, alarms == 1 ? "" : "s",
-                       m.samples_per_s());
+    return fmt::format(
+        "{}{} samples, accuracy {:.4f}, lately {:.4f}, no-change {:.4f}, {} alarm{}, {:.0f} "
+        "samples/s",
+        m.metrics.samples(), expected_ > 0 ? fmt::format(" of {}", expected_) : "",
+        m.metrics.accuracy(), m.metrics.windowed_accuracy(), m.metrics.no_change_accuracy(), alarms,
+        alarms == 1 ? "" : "s", m.samples_per_s());
   }
 
   bool quiet_, live_, written_ = false;
@@ -151,7 +155,8 @@ Outcome<Prepared> prepare(const Options& options, Progress& progress) {
   const auto params = parse_params(options.params);
   if (!params) return refused(params.error(), Context::config);
   if (auto ok = check_options(options.data); !ok) {
-    return refused(ok.error(), ok.error().code == ErrorCode::invalid_argument ? Context::config : Context::data);
+    return refused(ok.error(), ok.error().code == ErrorCode::invalid_argument ? Context::config
+                                                                              : Context::data);
   }
   Prepared out;
   if (!options.task.empty()) {
@@ -178,8 +183,8 @@ Outcome<Prepared> prepare(const Options& options, Progress& progress) {
   if (const auto known = learner::families();
       std::find(known.begin(), known.end(), options.model) == known.end()) {
     return refused({ErrorCode::invalid_argument,
-                    fmt::format("model \"{}\" is not known; there are {}", options.model.substr(0, 64),
-                                fmt::join(known, ", ")),
+                    fmt::format("model \"{}\" is not known; there are {}",
+                                options.model.substr(0, 64), fmt::join(known, ", ")),
                     {}},
                    Context::config);
   }
@@ -207,7 +212,8 @@ Outcome<Prepared> prepare(const Options& options, Progress& progress) {
 
 std::uint64_t peak_memory() {
   rusage usage{};
-  return ::getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::uint64_t>(usage.ru_maxrss) * 1024 : 0;
+  return ::getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::uint64_t>(usage.ru_maxrss) * 1024
+                                               : 0;
 }
 
 Result<void> write_text(const std::string& path, const std::string& text) {
@@ -235,7 +241,8 @@ Outcome<ExitCode> run(const Options& options) {
     watch = std::move(*made);
   }
   if (!options.write_task.empty()) {
-    if (auto ok = write_text(options.write_task, metadata::to_toml(task)); !ok) return refused(ok.error(), Context::run);
+    if (auto ok = write_text(options.write_task, metadata::to_toml(task)); !ok)
+      return refused(ok.error(), Context::run);
   }
   DataOptions data = options.data;
   if (data.features == 0) data.features = task.raw_features();
@@ -252,10 +259,11 @@ Outcome<ExitCode> run(const Options& options) {
   progress.clear();
   if (!measured) return refused(measured.error(), Context::data);
   if (measured->metrics.samples() == 0 && !measured->stopped) {
-    return refused({ErrorCode::invalid_argument,
-                    fmt::format("{} has no labelled sample, so there is nothing to measure", opened_path),
-                    {}},
-                   Context::data);
+    return refused(
+        {ErrorCode::invalid_argument,
+         fmt::format("{} has no labelled sample, so there is nothing to measure", opened_path),
+         {}},
+        Context::data);
   }
   EvaluationReport report{.data = opened_path,
                           .task = task,
@@ -277,7 +285,9 @@ Outcome<ExitCode> run(const Options& options) {
     auto result = held_out(test_blocks, **model, stop);
     if (!result) return refused(result.error(), Context::data);
     if (result->samples == 0) {
-      return refused({ErrorCode::invalid_argument, fmt::format("{} has no labelled sample", report.test_data), {}},
+      return refused({ErrorCode::invalid_argument,
+                      fmt::format("{} has no labelled sample", report.test_data),
+                      {}},
                      Context::data);
     }
     report.test = *result;
@@ -288,7 +298,8 @@ Outcome<ExitCode> run(const Options& options) {
   report.class_bytes = class_bytes(**model, report.measured.metrics);
   report.total_s = std::chrono::duration<double>(Clock::now() - started).count();
   if (!options.plot.empty()) {
-    if (auto ok = write_text(options.plot, to_svg(report)); !ok) return refused(ok.error(), Context::run);
+    if (auto ok = write_text(options.plot, to_svg(report)); !ok)
+      return refused(ok.error(), Context::run);
   }
   if (options.json) {
     std::puts(to_line(to_json(report)).c_str());
@@ -302,31 +313,47 @@ Outcome<ExitCode> run(const Options& options) {
 
 void add_evaluate_command(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("evaluate", "Measure a model on a data set: test each sample, then train on it");
+  auto* command = app.add_subcommand(
+      "evaluate", "Measure a model on a data set: test each sample, then train on it");
   command
-      ->add_option("--data", options->data.path,
-                   "CSV, libsvm, ARFF or JSON lines, an idx file of images or its folder; gzip or plain")
+      ->add_option(
+          "--data", options->data.path,
+          "CSV, libsvm, ARFF or JSON lines, an idx file of images or its folder; gzip or plain")
       ->required();
-  command->add_option("--model", options->model,
-                      fmt::format("Model: {} (default: the task's)", fmt::join(learner::families(), ", ")));
+  command->add_option(
+      "--model", options->model,
+      fmt::format("Model: {} (default: the task's)", fmt::join(learner::families(), ", ")));
   command
-      ->add_option("--detector", options->detector,
-                   fmt::format("Drift detector that listens: {}, none", fmt::join(drift_watches(), ", ")))
+      ->add_option(
+          "--detector", options->detector,
+          fmt::format("Drift detector that listens: {}, none", fmt::join(drift_watches(), ", ")))
       ->capture_default_str();
-  command->add_option("--task", options->task, "Task file (default: one is inferred from the data)");
+  command->add_option("--task", options->task,
+                      "Task file (default: one is inferred from the data)");
   command->add_option("--write-task", options->write_task, "Keep the task in this file");
   command->add_option("--params", options->params, "Parameters of the model, NAME=NUMBER ...");
-  command->add_option("--label", options->data.label, "Name of the label's column (default: the last one)");
-  command->add_option("--labels", options->data.labels, "idx: the file of labels (default: found by name)");
-  command->add_flag("!--no-header", options->data.header, "CSV: the first line is data; columns are x1, x2, ...");
-  command->add_option("--features", options->data.features, "libsvm: how many (default: the largest index)");
-  command->add_option("--ignore", options->data.ignore, "Columns that are passed over")->delimiter(',');
-  command->add_option("--categorical", options->categorical, "Columns of numbers that are categories")->delimiter(',');
+  command->add_option("--label", options->data.label,
+                      "Name of the label's column (default: the last one)");
+  command->add_option("--labels", options->data.labels,
+                      "idx: the file of labels (default: found by name)");
+  command->add_flag("!--no-header", options->data.header,
+                    "CSV: the first line is data; columns are x1, x2, ...");
+  command->add_option("--features", options->data.features,
+                      "libsvm: how many (default: the largest index)");
+  command->add_option("--ignore", options->data.ignore, "Columns that are passed over")
+      ->delimiter(',');
+  command
+      ->add_option("--categorical", options->categorical, "Columns of numbers that are categories")
+      ->delimiter(',');
   command->add_option("--samples", options->samples, "Stop after so many (default: all)");
-  command->add_option("--shuffle", options->shuffle, "Put the samples into a random order from this seed");
-  command->add_option("--test", options->test, "Then measure on this held-out set, without learning from it");
+  command->add_option("--shuffle", options->shuffle,
+                      "Put the samples into a random order from this seed");
+  command->add_option("--test", options->test,
+                      "Then measure on this held-out set, without learning from it");
   command->add_option("--seed", options->seed, "Seed of the model")->capture_default_str();
-  command->add_option("--bandwidth", options->bandwidth, "gamma of the kernel (default: the median rule)")
+  command
+      ->add_option("--bandwidth", options->bandwidth,
+                   "gamma of the kernel (default: the median rule)")
       ->check(CLI::PositiveNumber);
   command->add_option("--window", options->window, "Samples of the windowed accuracy")
       ->check(CLI::Range(1, 1'000'000))
@@ -335,10 +362,13 @@ void add_evaluate_command(CLI::App& app, Action& action) {
   command->add_flag("--json", options->json, "Print the result as one JSON object");
   command->add_flag("--quiet", options->quiet, "No progress on stderr");
   command->footer(
-      "Without --task the data are read twice: once for ranges, categories and classes, once to learn.\n"
-      "samples/s counts predicting and learning alone, in time of the processor; reading, scaling and the\n"
+      "Without --task the data are read twice: once for ranges, categories and classes, once to "
+      "learn.\n"
+      "samples/s counts predicting and learning alone, in time of the processor; reading, scaling "
+      "and the\n"
       "detector are told apart.\n"
-      "Beside the accuracy stand those of saying the last label again and of always saying the commonest\n"
+      "Beside the accuracy stand those of saying the last label again and of always saying the "
+      "commonest\n"
       "class: many real streams repeat their labels. Ctrl-C prints what was measured so far.");
   command->callback([&action, options] {
     action = [options] {

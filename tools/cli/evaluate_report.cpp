@@ -48,24 +48,28 @@ std::string alarm_text(const EvaluationReport& report) {
     out += fmt::format("{} {}", i == 0 ? ": at" : ",", alarms[i].sample);
     if (alarms[i].kind != "drift") out += " (" + alarms[i].kind + ")";
   }
-  if (alarms.size() > kShown) out += fmt::format(" and {} more", alarms.size() - kShown + report.measured.more_alarms);
+  if (alarms.size() > kShown)
+    out += fmt::format(" and {} more", alarms.size() - kShown + report.measured.more_alarms);
   return out;
 }
 
 }  // namespace
 
-std::vector<EvaluationReport::ClassBytes> class_bytes(const learner::Model& model, const learner::Prequential& metrics) {
+std::vector<EvaluationReport::ClassBytes> class_bytes(const learner::Model& model,
+                                                      const learner::Prequential& metrics) {
   constexpr std::size_t kMost = 16;
   std::vector<learner::ClassIndex> classes;
-  for (learner::ClassIndex c = 0; c < static_cast<learner::ClassIndex>(model.spec().classes) && classes.size() < kMost; ++c) {
+  for (learner::ClassIndex c = 0;
+       c < static_cast<learner::ClassIndex>(model.spec().classes) && classes.size() < kMost; ++c) {
     if (metrics.seen(c) > 0) classes.push_back(c);
   }
   std::vector<EvaluationReport::ClassBytes> out;
   if (classes.empty()) return out;
-  for (const auto precision : {learner::Precision::bits32, learner::Precision::bits16, learner::Precision::bits8,
-                               learner::Precision::bits4}) {
+  for (const auto precision : {learner::Precision::bits32, learner::Precision::bits16,
+                               learner::Precision::bits8, learner::Precision::bits4}) {
     double total = 0;
-    for (const auto c : classes) total += static_cast<double>(model.partition(std::span(&c, 1), precision).bytes());
+    for (const auto c : classes)
+      total += static_cast<double>(model.partition(std::span(&c, 1), precision).bytes());
     out.push_back({static_cast<int>(precision), total / static_cast<double>(classes.size())});
   }
   return out;
@@ -74,14 +78,19 @@ std::vector<EvaluationReport::ClassBytes> class_bytes(const learner::Model& mode
 Json to_json(const EvaluationReport& report) {
   const auto& m = report.measured;
   const auto& metrics = m.metrics;
-  Json recall = Json::array(), curve = Json::array(), alarms = Json::array(), part_bytes = Json::object();
+  Json recall = Json::array(), curve = Json::array(), alarms = Json::array(),
+       part_bytes = Json::object();
   for (const auto c : seen_classes(report)) {
     const auto index = static_cast<learner::ClassIndex>(c);
-    recall.push_back({{"class", report.task.classes[c]}, {"samples", metrics.seen(index)}, {"recall", metrics.recall(index)}});
+    recall.push_back({{"class", report.task.classes[c]},
+                      {"samples", metrics.seen(index)},
+                      {"recall", metrics.recall(index)}});
   }
   for (const auto& point : m.curve) curve.push_back({point.sample, rounded(point.accuracy, 1e-6)});
-  for (const auto& alarm : m.alarms) alarms.push_back({{"sample", alarm.sample}, {"kind", alarm.kind}});
-  for (const auto& part : report.class_bytes) part_bytes[std::to_string(part.bits)] = rounded(part.bytes, 0.1);
+  for (const auto& alarm : m.alarms)
+    alarms.push_back({{"sample", alarm.sample}, {"kind", alarm.kind}});
+  for (const auto& part : report.class_bytes)
+    part_bytes[std::to_string(part.bits)] = rounded(part.bytes, 0.1);
   Json params = Json::object();
   for (const auto& [key, value] : report.task.params) params[key] = value;
   Json out{{"data", report.data},
@@ -141,41 +150,51 @@ std::string to_text(const EvaluationReport& report) {
   const auto& metrics = m.metrics;
   std::string params;
   for (const auto& [key, value] : report.task.params) params += fmt::format(" {}={}", key, value);
-  std::string out =
-      fmt::format("{}: {}{} on {} samples{}, {} features{}, {} classes\n", report.data, report.task.family, params,
-                  metrics.samples(), m.stopped ? " (interrupted)" : "", report.task.raw_features(),
-                  report.task.scaled_features() != report.task.raw_features()
-                      ? fmt::format(" ({} scaled)", report.task.scaled_features())
-                      : "",
-                  report.task.classes.size());
+  std::string out = fmt::format("{}: {}{} on {} samples{}, {} features{}, {} classes\n",
+                                report.data, report.task.family, params, metrics.samples(),
+                                m.stopped ? " (interrupted)" : "", report.task.raw_features(),
+                                report.task.scaled_features() != report.task.raw_features()
+                                    ? fmt::format(" ({} scaled)", report.task.scaled_features())
+                                    : "",
+                                report.task.classes.size());
   Table facts({"", ""});
-  facts.add({"accuracy", fmt::format("{:.4f}   no-change {:.4f}, majority {:.4f}", metrics.accuracy(),
-                                     metrics.no_change_accuracy(), metrics.majority_accuracy())});
-  facts.add({"kappa", fmt::format("{:.4f}   temporal {:.4f} (above 0: better than repeating the last label)",
-                                  metrics.kappa(), m.kappa_temporal())});
+  facts.add(
+      {"accuracy", fmt::format("{:.4f}   no-change {:.4f}, majority {:.4f}", metrics.accuracy(),
+                               metrics.no_change_accuracy(), metrics.majority_accuracy())});
+  facts.add({"kappa",
+             fmt::format("{:.4f}   temporal {:.4f} (above 0: better than repeating the last label)",
+                         metrics.kappa(), m.kappa_temporal())});
   if (report.test && report.test->samples > 0) {
     facts.add({"held out", fmt::format("{:.4f}   {} samples of {}",
-                                       static_cast<double>(report.test->correct) / static_cast<double>(report.test->samples),
+                                       static_cast<double>(report.test->correct) /
+                                           static_cast<double>(report.test->samples),
                                        report.test->samples, report.test_data)});
   }
   std::string curve;
-  for (const auto& point : thinned(m.curve, 10)) curve += fmt::format("{}{:.3f}", curve.empty() ? "" : " ", point.accuracy);
+  for (const auto& point : thinned(m.curve, 10))
+    curve += fmt::format("{}{:.3f}", curve.empty() ? "" : " ", point.accuracy);
   facts.add({"over time", fmt::format("{}   each over {} samples", curve, report.window)});
-  facts.add({"speed", fmt::format("{} samples/s   predicting and learning alone, {:.2f} s of the processor; reading "
-                                  "{:.2f} s, detector {:.2f} s",
-                                  rate_text(m.samples_per_s()), m.learn_s, m.read_s, m.detect_s)});
+  facts.add({"speed",
+             fmt::format(
+                 "{} samples/s   predicting and learning alone, {:.2f} s of the processor; reading "
+                 "{:.2f} s, detector {:.2f} s",
+                 rate_text(m.samples_per_s()), m.learn_s, m.read_s, m.detect_s)});
   std::string parts;
   for (const auto& part : report.class_bytes) {
-    parts += fmt::format("{}{} at {} bit", parts.empty() ? "" : ", ", bytes_text(part.bytes), part.bits);
+    parts +=
+        fmt::format("{}{} at {} bit", parts.empty() ? "" : ", ", bytes_text(part.bytes), part.bits);
   }
-  facts.add({"model", fmt::format("{}   saved {}; for one class {}", bytes_text(static_cast<double>(report.model_bytes)),
+  facts.add({"model", fmt::format("{}   saved {}; for one class {}",
+                                  bytes_text(static_cast<double>(report.model_bytes)),
                                   bytes_text(static_cast<double>(report.encoded_bytes)), parts)});
   facts.add({"memory", fmt::format("{}   at most, the whole process",
                                    bytes_text(static_cast<double>(report.peak_memory_bytes)))});
   if (!report.detector.empty()) facts.add({"drift", alarm_text(report)});
   if (report.counts.unlabelled + report.counts.missing + report.counts.unknown > 0) {
-    facts.add({"data", fmt::format("{} rows without label passed over, {} values missing, {} unknown categories",
-                                   report.counts.unlabelled, report.counts.missing, report.counts.unknown)});
+    facts.add(
+        {"data",
+         fmt::format("{} rows without label passed over, {} values missing, {} unknown categories",
+                     report.counts.unlabelled, report.counts.missing, report.counts.unknown)});
   }
   out += facts.text(false);
   out += "\n";
@@ -188,7 +207,8 @@ std::string to_text(const EvaluationReport& report) {
                 fmt::format("{:.4f}", metrics.recall(index))});
   }
   out += recall.text(true);
-  if (classes.size() > kShown) out += fmt::format("and {} more classes; --json has all\n", classes.size() - kShown);
+  if (classes.size() > kShown)
+    out += fmt::format("and {} more classes; --json has all\n", classes.size() - kShown);
   return out;
 }
 

@@ -20,8 +20,8 @@ struct EvaluationReport {
   ReadCounts counts;
   std::string test_data = {};  ///< empty: none
   std::optional<HeldOut> test = {};
-  std::size_t model_bytes = 0;     ///< memory that the model says it holds
-  std::size_t encoded_bytes = 0;   ///< saved
+  std::size_t model_bytes = 0;    ///< memory that the model says it holds
+  std::size_t encoded_bytes = 0;  ///< saved
   struct ClassBytes {
     int bits = 32;
     double bytes = 0;  ///< mean over classes of the part that travels for one
@@ -31,8 +31,10 @@ struct EvaluationReport {
   double total_s = 0;
 };
 
-/// The part of a model that travels for one class, mean over at most 16 of the classes that were seen.
-std::vector<EvaluationReport::ClassBytes> class_bytes(const learner::Model& model, const learner::Prequential& metrics);
+/// The part of a model that travels for one class, mean over at most 16 of the classes that were
+/// seen.
+std::vector<EvaluationReport::ClassBytes> class_bytes(const learner::Model& model,
+                                                      const learner::Prequential& metrics);
 
 Json to_json(const EvaluationReport& report);
 std::string to_text(const EvaluationReport& report);

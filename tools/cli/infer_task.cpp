@@ -93,7 +93,8 @@ FeatureGroup numeric_group(const std::string& name, const Column& column) {
   if (column.numbers == 0) return group;  // never a value: any range will do
   group.minimum = column.minimum;
   group.maximum = column.maximum;
-  if (!(group.maximum > group.minimum)) group.maximum = group.minimum + std::max(1.0, std::abs(group.minimum) * 1e-6);
+  if (!(group.maximum > group.minimum))
+    group.maximum = group.minimum + std::max(1.0, std::abs(group.minimum) * 1e-6);
   if (column.missing > 0) {
     group.missing = std::clamp(column.mean, group.minimum, group.maximum);
   }
@@ -146,9 +147,8 @@ std::vector<FeatureGroup> joined(const std::vector<FeatureGroup>& columns) {
 /// The groups of columns without names.
 std::vector<FeatureGroup> nameless_groups(std::vector<FeatureGroup> columns) {
   auto out = joined(columns);
-  const bool numeric = std::all_of(out.begin(), out.end(), [](const auto& g) {
-    return g.kind == FeatureGroup::Kind::numeric;
-  });
+  const bool numeric = std::all_of(
+      out.begin(), out.end(), [](const auto& g) { return g.kind == FeatureGroup::Kind::numeric; });
   if (out.size() <= kMostGroups || !numeric) return out;
   FeatureGroup common{.name = "x1", .count = static_cast<std::uint32_t>(columns.size())};
   common.minimum = std::numeric_limits<double>::infinity();
@@ -167,7 +167,10 @@ std::vector<FeatureGroup> nameless_groups(std::vector<FeatureGroup> columns) {
 class Inference {
  public:
   Inference(DataFile& data, const InferOptions& options)
-      : data_(data), options_(options), names_(data.source->feature_names()), declared_(data.source->declared_categories()) {}
+      : data_(data),
+        options_(options),
+        names_(data.source->feature_names()),
+        declared_(data.source->declared_categories()) {}
 
   Result<InferredTask> run() {
     for (const auto& wanted : options_.categorical) {
@@ -187,16 +190,19 @@ class Inference {
     if (task.classes.empty()) task.classes = data_.source->declared_classes();
     if (task.classes.empty()) task.classes = sorted_classes(classes_);
     if (task.classes.size() < 2) {
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("{}: {} different labels in {} rows; a task needs at least two classes", data_.path,
-                              task.classes.size(), out_.rows));
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format("{}: {} different labels in {} rows; a task needs at least two classes",
+                      data_.path, task.classes.size(), out_.rows));
     }
     if (auto ok = make_groups(); !ok) return tl::unexpected(ok.error());
     if (task.scaled_features() > learner::kMaxFeatures) {
-      return fail(ErrorCode::limit_exceeded,
-                  fmt::format("{}: {} scaled columns, for each category is one; at most {} are supported. Leave "
-                              "columns out with --ignore",
-                              data_.path, task.scaled_features(), learner::kMaxFeatures));
+      return fail(
+          ErrorCode::limit_exceeded,
+          fmt::format(
+              "{}: {} scaled columns, for each category is one; at most {} are supported. Leave "
+              "columns out with --ignore",
+              data_.path, task.scaled_features(), learner::kMaxFeatures));
     }
     if (auto ok = find_bandwidth(); !ok) return tl::unexpected(ok.error());
     // Names from the data may be what no task takes.
@@ -215,8 +221,9 @@ class Inference {
       if (*got != SampleSource::Got::row) break;
       if (out_.rows == 0) begin(row.x.size());
       if (row.x.size() != columns_.size()) {
-        return fail(ErrorCode::malformed, fmt::format("{}: {} values where the first row has {}", data_.place(row.line),
-                                                      row.x.size(), columns_.size()));
+        return fail(ErrorCode::malformed,
+                    fmt::format("{}: {} values where the first row has {}", data_.place(row.line),
+                                row.x.size(), columns_.size()));
       }
       if (auto ok = take_cells(row); !ok) return ok;
       if (auto ok = take_label(row); !ok) return ok;
@@ -231,9 +238,11 @@ class Inference {
   void begin(std::size_t columns) {
     numbers_ = Numbers(columns);
     columns_.resize(columns);
-    bandwidth_rows_ = std::clamp<std::size_t>(kBandwidthValues / std::max<std::size_t>(columns, 1), 16, kBandwidthRows);
+    bandwidth_rows_ = std::clamp<std::size_t>(kBandwidthValues / std::max<std::size_t>(columns, 1),
+                                              16, kBandwidthRows);
     for (std::size_t i = 0; i < columns; ++i) {
-      if (i < names_.size() && options_.categorical.contains(names_[i])) categories_of(i).wanted = true;
+      if (i < names_.size() && options_.categorical.contains(names_[i]))
+        categories_of(i).wanted = true;
     }
   }
 
@@ -268,21 +277,27 @@ class Inference {
       if (seen.wanted && row.x[i] == row.x[i]) seen.numbers.insert(row.x[i]);
       if (!seen.wanted && numbers_.count[i] > 0) return mixed(row, i);
       if (seen.texts.size() + seen.numbers.size() <= kMostCategories) continue;
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("{}: more than {} different values in column \"{}\"; if it is no category, leave it "
-                              "out with --ignore",
-                              data_.place(row.line), kMostCategories, column_name(i)));
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format(
+              "{}: more than {} different values in column \"{}\"; if it is no category, leave it "
+              "out with --ignore",
+              data_.place(row.line), kMostCategories, column_name(i)));
     }
     return {};
   }
 
   tl::unexpected<Error> mixed(const Row& row, std::size_t i) const {
     const auto& seen = *columns_[i];
-    return fail(ErrorCode::malformed,
-                fmt::format("{}: column \"{}\" has both numbers and text (\"{}\"{}); mend the row, leave the field "
-                            "empty if it is missing, or name the column with --categorical",
-                            data_.place(row.line), column_name(i), seen.texts.empty() ? "" : seen.texts.begin()->substr(0, 64),
-                            seen.first_text_line == row.line ? "" : fmt::format(" in line {}", seen.first_text_line)));
+    return fail(
+        ErrorCode::malformed,
+        fmt::format(
+            "{}: column \"{}\" has both numbers and text (\"{}\"{}); mend the row, leave the field "
+            "empty if it is missing, or name the column with --categorical",
+            data_.place(row.line), column_name(i),
+            seen.texts.empty() ? "" : seen.texts.begin()->substr(0, 64),
+            seen.first_text_line == row.line ? ""
+                                             : fmt::format(" in line {}", seen.first_text_line)));
   }
 
   Result<void> take_label(const Row& row) {
@@ -292,7 +307,8 @@ class Inference {
     }
     if (!options_.classes.empty()) {
       if (auto known = resolve_label(options_.classes, row.label); !known) {
-        return fail(ErrorCode::invalid_argument, fmt::format("{}: {}", data_.place(row.line), known.error().text()));
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("{}: {}", data_.place(row.line), known.error().text()));
       }
       return {};
     }
@@ -300,9 +316,10 @@ class Inference {
     last_label_ = row.label;
     classes_.insert(row.label);
     if (classes_.size() > learner::kMaxClasses) {
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("{}: more than {} different labels; is the label column really a class?",
-                              data_.place(row.line), learner::kMaxClasses));
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format("{}: more than {} different labels; is the label column really a class?",
+                      data_.place(row.line), learner::kMaxClasses));
     }
     return {};
   }
@@ -315,7 +332,8 @@ class Inference {
   Result<void> make_groups() {
     auto& groups = out_.task.features;
     if (data_.format == DataFormat::idx) {
-      groups.push_back({.name = "pixel", .count = static_cast<std::uint32_t>(columns_.size()), .maximum = 255});
+      groups.push_back(
+          {.name = "pixel", .count = static_cast<std::uint32_t>(columns_.size()), .maximum = 255});
       return {};
     }
     std::set<std::string> taken;
@@ -323,12 +341,14 @@ class Inference {
       const auto seen = column(i);
       const auto name = column_name(i);
       if (!taken.insert(name).second) {
-        return fail(ErrorCode::invalid_argument,
-                    fmt::format("{}: two columns are named \"{}\"; give each its own name in the header", data_.path, name));
+        return fail(
+            ErrorCode::invalid_argument,
+            fmt::format("{}: two columns are named \"{}\"; give each its own name in the header",
+                        data_.path, name));
       }
-      groups.push_back(is_declared(i)      ? declared_group(name, declared_[i])
-                       : seen.categories   ? categorical_group(name, seen)
-                                           : numeric_group(name, seen));
+      groups.push_back(is_declared(i)    ? declared_group(name, declared_[i])
+                       : seen.categories ? categorical_group(name, seen)
+                                         : numeric_group(name, seen));
     }
     if (names_.empty()) groups = nameless_groups(std::move(groups));
     return {};
@@ -345,14 +365,17 @@ class Inference {
     RowCoder coder(task);
     for (std::size_t i = 0; i < rows; ++i) {
       if (auto ok = coder.code(first_[i]); !ok) return ok;
-      if (auto ok = task.scale(first_[i].x, std::span(scaled).subspan(i * width, width)); !ok) return ok;
+      if (auto ok = task.scale(first_[i].x, std::span(scaled).subspan(i * width, width)); !ok)
+        return ok;
       first_[i] = {};
     }
     task.bandwidth = learner::median_bandwidth(scaled, width);
-    if (!(task.bandwidth > 0) && options_.fallback_bandwidth > 0) task.bandwidth = options_.fallback_bandwidth;
+    if (!(task.bandwidth > 0) && options_.fallback_bandwidth > 0)
+      task.bandwidth = options_.fallback_bandwidth;
     if (!(task.bandwidth > 0) || !std::isfinite(task.bandwidth)) {
       return fail(ErrorCode::invalid_argument,
-                  fmt::format("{}: the first {} rows are all alike, so no bandwidth follows from them; give one with "
+                  fmt::format("{}: the first {} rows are all alike, so no bandwidth follows from "
+                              "them; give one with "
                               "--bandwidth, or shuffle the rows",
                               data_.path, rows));
     }
@@ -379,7 +402,8 @@ Result<InferredTask> infer_task(DataFile& data, const InferOptions& options) {
   auto out = Inference(data, options).run();
   if (!out || !options.check_model) return out;
   // Whatever is impossible is told here, not at the first start of a node.
-  if (auto model = learner::make_model(node::model_spec(out->task)); !model) return tl::unexpected(model.error());
+  if (auto model = learner::make_model(node::model_spec(out->task)); !model)
+    return tl::unexpected(model.error());
   return out;
 }
 

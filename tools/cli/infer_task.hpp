@@ -18,8 +18,8 @@ struct InferOptions {
   std::map<std::string, double> params = {};
   std::uint64_t seed = 1;
   std::uint32_t dimensions = 32;
-  double bandwidth = 0;                    ///< 0: the median rule
-  double fallback_bandwidth = 0;           ///< where the rule finds all rows alike; 0: that is an error
+  double bandwidth = 0;           ///< 0: the median rule
+  double fallback_bandwidth = 0;  ///< where the rule finds all rows alike; 0: that is an error
   std::vector<std::string> classes = {};   ///< empty: those that occur
   std::set<std::string> categorical = {};  ///< columns that are categories whatever they hold
   std::uint64_t rows = 0;                  ///< read at most so many; 0: all
@@ -39,15 +39,16 @@ inline constexpr std::size_t kBandwidthValues = std::size_t{1} << 22;
 /// Different texts in one column.
 inline constexpr std::size_t kMostCategories = 4096;
 
-/// Reads the data to their end (or `rows`) once, with memory for the rows of the median rule and for the
-/// different texts of each column.
+/// Reads the data to their end (or `rows`) once, with memory for the rows of the median rule and
+/// for the different texts of each column.
 ///
-/// Ranges are those of the values seen. A column of text is categorical; its categories have names, sorted, or
-/// as the file declares them. A column of whole numbers from 0 that is named in `categorical` keeps them as
-/// indexes; other numbers become names. A column that mixes numbers and text is refused, unless it is named
-/// there: mostly one bad cell is to blame. A numeric column in which values are missing gets `missing`, the mean
-/// of the others. Columns without names (libsvm, JSON) are joined into groups where their ranges are the same;
-/// all into one of the common range where that leaves more than 1024 groups.
+/// Ranges are those of the values seen. A column of text is categorical; its categories have names,
+/// sorted, or as the file declares them. A column of whole numbers from 0 that is named in
+/// `categorical` keeps them as indexes; other numbers become names. A column that mixes numbers and
+/// text is refused, unless it is named there: mostly one bad cell is to blame. A numeric column in
+/// which values are missing gets `missing`, the mean of the others. Columns without names (libsvm,
+/// JSON) are joined into groups where their ranges are the same; all into one of the common range
+/// where that leaves more than 1024 groups.
 ///
 /// Classes are sorted, by number where all are numbers, or as the file declares them.
 Result<InferredTask> infer_task(DataFile& data, const InferOptions& options);

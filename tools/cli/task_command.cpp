@@ -51,7 +51,8 @@ ExitCode make_task(Options& options) {
         Context::config);
   }
   if (auto ok = check_options(options.data); !ok) {
-    return refuse(ok.error(), ok.error().code == ErrorCode::invalid_argument ? Context::config : Context::data);
+    return refuse(ok.error(),
+                  ok.error().code == ErrorCode::invalid_argument ? Context::config : Context::data);
   }
   auto data = open_data(options.data);
   if (!data) return refuse(data.error(), Context::data);
@@ -101,15 +102,20 @@ void add_task_command(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand(
       "task", "Infer a task from a data set: features, ranges, classes, bandwidth");
   command
-      ->add_option("--data", options->data.path,
-                   "CSV, libsvm, ARFF or JSON lines, an idx file of images or its folder; gzip or plain")
+      ->add_option(
+          "--data", options->data.path,
+          "CSV, libsvm, ARFF or JSON lines, an idx file of images or its folder; gzip or plain")
       ->required();
-  command->add_option("--labels", options->data.labels, "idx: the file of labels (default: found by name)");
+  command->add_option("--labels", options->data.labels,
+                      "idx: the file of labels (default: found by name)");
   command->add_option("--label", options->data.label,
                       "CSV, ARFF: name of the label's column (default: the last one)");
-  command->add_option("--ignore", options->data.ignore, "CSV, ARFF: columns that are passed over")->delimiter(',');
-  command->add_flag("!--no-header", options->data.header, "CSV: the first line is data; columns are x1, x2, ...");
-  command->add_option("--features", options->data.features, "libsvm: how many (default: the largest index)");
+  command->add_option("--ignore", options->data.ignore, "CSV, ARFF: columns that are passed over")
+      ->delimiter(',');
+  command->add_flag("!--no-header", options->data.header,
+                    "CSV: the first line is data; columns are x1, x2, ...");
+  command->add_option("--features", options->data.features,
+                      "libsvm: how many (default: the largest index)");
   command->add_option("--out", options->out, "Task file to write")->capture_default_str();
   command->add_option("--name", options->infer.name, "Name for people (default: from the file's)");
   command

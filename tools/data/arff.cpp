@@ -1,5 +1,5 @@
-// Reference: the ARFF format as Weka's manual describes it (attribute-relation file format, developer version
-// with sparse rows).
+// Reference: the ARFF format as Weka's manual describes it (attribute-relation file format,
+// developer version with sparse rows).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -31,8 +31,8 @@ class Words {
   explicit Words(std::string_view line) : rest_(line) {}
 
   enum class Got { word, end, unclosed, empty };
-  /// The next word; `bare` is false for a quoted one. A comma behind it is taken along; `empty` where a comma
-  /// comes at once. A bare word also ends before one of `stops`.
+  /// The next word; `bare` is false for a quoted one. A comma behind it is taken along; `empty`
+  /// where a comma comes at once. A bare word also ends before one of `stops`.
   Got next(std::string& word, bool& bare, std::string_view stops = {}) {
     skip_blanks();
     word.clear();
@@ -73,7 +73,8 @@ class Words {
 
  private:
   void skip_blanks() {
-    while (!rest_.empty() && (rest_.front() == ' ' || rest_.front() == '\t')) rest_.remove_prefix(1);
+    while (!rest_.empty() && (rest_.front() == ' ' || rest_.front() == '\t'))
+      rest_.remove_prefix(1);
   }
   std::string_view rest_;
   bool after_comma_ = false;
@@ -94,7 +95,8 @@ struct Place {
   std::string path;
   std::uint64_t line = 0;
 
-  tl::unexpected<Error> refuse(const std::string& what, ErrorCode code = ErrorCode::malformed) const {
+  tl::unexpected<Error> refuse(const std::string& what,
+                               ErrorCode code = ErrorCode::malformed) const {
     return fail(code, fmt::format("{}, line {}: {}", path, line, what));
   }
 };
@@ -105,9 +107,12 @@ Result<Attribute> read_attribute(std::string_view text, const Place& place) {
   Words words(text);
   bool bare = false;
   switch (words.next(out.name, bare, "{")) {
-    case Words::Got::word: break;
-    case Words::Got::unclosed: return place.refuse("the quoted name of an attribute is not closed");
-    default: return place.refuse("an attribute without name");
+    case Words::Got::word:
+      break;
+    case Words::Got::unclosed:
+      return place.refuse("the quoted name of an attribute is not closed");
+    default:
+      return place.refuse("an attribute without name");
   }
   if (words.rest().starts_with('{')) {
     out.kind = Attribute::Kind::nominal;
@@ -117,21 +122,28 @@ Result<Attribute> read_attribute(std::string_view text, const Place& place) {
       const auto got = words.next(value, bare, "}");
       if (got == Words::Got::end) break;
       if (got == Words::Got::unclosed) {
-        return place.refuse(fmt::format("attribute \"{}\": a quoted value is not closed", out.name));
+        return place.refuse(
+            fmt::format("attribute \"{}\": a quoted value is not closed", out.name));
       }
-      if (got == Words::Got::empty) return place.refuse(fmt::format("attribute \"{}\": an empty value in the list", out.name));
+      if (got == Words::Got::empty)
+        return place.refuse(fmt::format("attribute \"{}\": an empty value in the list", out.name));
       if (!out.known.insert(value).second) {
-        return place.refuse(fmt::format("attribute \"{}\" has the value \"{}\" twice", out.name, value.substr(0, 64)));
+        return place.refuse(fmt::format("attribute \"{}\" has the value \"{}\" twice", out.name,
+                                        value.substr(0, 64)));
       }
       out.categories.push_back(value);
     }
-    if (!words.rest().starts_with('}')) return place.refuse(fmt::format("attribute \"{}\": the list of values lacks its \"}}\"", out.name));
-    if (out.categories.empty()) return place.refuse(fmt::format("attribute \"{}\" has no values to choose from", out.name));
+    if (!words.rest().starts_with('}'))
+      return place.refuse(
+          fmt::format("attribute \"{}\": the list of values lacks its \"}}\"", out.name));
+    if (out.categories.empty())
+      return place.refuse(fmt::format("attribute \"{}\" has no values to choose from", out.name));
     return out;
   }
   std::string type;
   if (words.next(type, bare) != Words::Got::word) {
-    return place.refuse(fmt::format("attribute \"{}\" has no type; write numeric, string or {{value, value, ...}}", out.name));
+    return place.refuse(fmt::format(
+        "attribute \"{}\" has no type; write numeric, string or {{value, value, ...}}", out.name));
   }
   type = lower(type);
   if (type == "numeric" || type == "real" || type == "integer") return out;
@@ -139,7 +151,8 @@ Result<Attribute> read_attribute(std::string_view text, const Place& place) {
     out.kind = Attribute::Kind::string;
     return out;
   }
-  return place.refuse(fmt::format("attribute \"{}\" is of type \"{}\", which is not supported; numeric, nominal and string are",
+  return place.refuse(fmt::format("attribute \"{}\" is of type \"{}\", which is not supported; "
+                                  "numeric, nominal and string are",
                                   out.name, type.substr(0, 32)),
                       ErrorCode::invalid_argument);
 }
@@ -197,15 +210,20 @@ class ArffSource final : public SampleSource {
     bool bare = false;
     for (std::size_t i = 0; i < attributes_.size(); ++i) {
       const auto got = words.next(word_, bare);
-      if (got == Words::Got::unclosed) return place_.refuse("a quoted value is not closed on its line");
-      if (got == Words::Got::empty) return place_.refuse(fmt::format("value {} is empty; write ? for what is missing", i + 1));
+      if (got == Words::Got::unclosed)
+        return place_.refuse("a quoted value is not closed on its line");
+      if (got == Words::Got::empty)
+        return place_.refuse(fmt::format("value {} is empty; write ? for what is missing", i + 1));
       if (got == Words::Got::end) {
-        return place_.refuse(fmt::format("{} values where there are {} attributes", i, attributes_.size()));
+        return place_.refuse(
+            fmt::format("{} values where there are {} attributes", i, attributes_.size()));
       }
       if (auto ok = put(attributes_[i], bare, out); !ok) return ok;
     }
-    if (words.rest().starts_with('{')) return place_.refuse("weights of instances are not supported");
-    if (!words.rest().empty()) return place_.refuse(fmt::format("more values than the {} attributes", attributes_.size()));
+    if (words.rest().starts_with('{'))
+      return place_.refuse("weights of instances are not supported");
+    if (!words.rest().empty())
+      return place_.refuse(fmt::format("more values than the {} attributes", attributes_.size()));
     return {};
   }
 
@@ -223,15 +241,18 @@ class ArffSource final : public SampleSource {
         return place_.refuse("a sparse row must be {index value, index value, ...}");
       }
       if (index >= attributes_.size()) {
-        return place_.refuse(fmt::format("index {} where the attributes are 0 to {}", index, attributes_.size() - 1));
+        return place_.refuse(fmt::format("index {} where the attributes are 0 to {}", index,
+                                         attributes_.size() - 1));
       }
       if (given_[index]) return place_.refuse(fmt::format("index {} twice", index));
       given_[index] = true;
       got = words.next(word_, bare, "}");
-      if (got != Words::Got::word) return place_.refuse(fmt::format("index {} has no value", index));
+      if (got != Words::Got::word)
+        return place_.refuse(fmt::format("index {} has no value", index));
       if (auto ok = put(attributes_[index], bare, out); !ok) return ok;
     }
-    if (words.rest() != "}") return place_.refuse("a sparse row must end in \"}\", and nothing may follow");
+    if (words.rest() != "}")
+      return place_.refuse("a sparse row must end in \"}\", and nothing may follow");
     for (std::size_t i = 0; i < attributes_.size(); ++i) {
       const auto& attribute = attributes_[i];
       if (given_[i]) continue;
@@ -244,7 +265,8 @@ class ArffSource final : public SampleSource {
       }
       if (auto ok = put(attribute, false, out); !ok) return ok;
     }
-    std::sort(out.texts.begin(), out.texts.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
+    std::sort(out.texts.begin(), out.texts.end(),
+              [](const auto& a, const auto& b) { return a.column < b.column; });
     return {};
   }
 
@@ -252,9 +274,10 @@ class ArffSource final : public SampleSource {
   Result<void> put(const Attribute& attribute, bool bare, Row& out) {
     const bool missing = bare && word_ == "?";
     if (attribute.column < 0 && !attribute.label) return {};
-    if (!missing && attribute.kind == Attribute::Kind::nominal && !attribute.known.contains(word_)) {
-      return place_.refuse(fmt::format("attribute \"{}\": \"{}\" is none of its declared values", attribute.name,
-                                       word_.substr(0, 64)));
+    if (!missing && attribute.kind == Attribute::Kind::nominal &&
+        !attribute.known.contains(word_)) {
+      return place_.refuse(fmt::format("attribute \"{}\": \"{}\" is none of its declared values",
+                                       attribute.name, word_.substr(0, 64)));
     }
     if (attribute.label) {
       out.labelled = !missing;
@@ -270,12 +293,14 @@ class ArffSource final : public SampleSource {
     double value = 0;
     bool too_large = false;
     if (!parse_number(word_, value, too_large)) {
-      return place_.refuse(fmt::format("attribute \"{}\": \"{}\" is no number; write ? for what is missing",
-                                       attribute.name, word_.substr(0, 64)));
+      return place_.refuse(
+          fmt::format("attribute \"{}\": \"{}\" is no number; write ? for what is missing",
+                      attribute.name, word_.substr(0, 64)));
     }
     if (too_large || std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) {
-      return place_.refuse(fmt::format("attribute \"{}\": \"{}\" is not finite; write ? for what is missing",
-                                       attribute.name, word_.substr(0, 64)));
+      return place_.refuse(
+          fmt::format("attribute \"{}\": \"{}\" is not finite; write ? for what is missing",
+                      attribute.name, word_.substr(0, 64)));
     }
     cell = static_cast<float>(value);
     return {};
@@ -298,7 +323,8 @@ Result<std::vector<Attribute>> read_header(LineReader& reader, Place& place) {
     const auto more = reader.next(line);
     if (!more) return tl::unexpected(more.error());
     if (!*more) {
-      return fail(ErrorCode::malformed, fmt::format("{} has no line \"@data\"; is it an ARFF file?", place.path));
+      return fail(ErrorCode::malformed,
+                  fmt::format("{} has no line \"@data\"; is it an ARFF file?", place.path));
     }
     place.line = reader.number();
     if (line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
@@ -309,17 +335,20 @@ Result<std::vector<Attribute>> read_header(LineReader& reader, Place& place) {
     if (keyword == "@relation") continue;
     if (keyword == "@data") break;
     if (keyword != "@attribute") {
-      return place.refuse(fmt::format("\"{}\" where @relation, @attribute or @data is expected", text.substr(0, 40)));
+      return place.refuse(fmt::format("\"{}\" where @relation, @attribute or @data is expected",
+                                      text.substr(0, 40)));
     }
     auto attribute = read_attribute(text.substr(end), place);
     if (!attribute) return tl::unexpected(attribute.error());
     categories += attribute->categories.size();
     out.push_back(std::move(*attribute));
     if (out.size() > kMaxAttributes || categories > kMaxCategories) {
-      return place.refuse("more than 65536 attributes or nominal values in all", ErrorCode::limit_exceeded);
+      return place.refuse("more than 65536 attributes or nominal values in all",
+                          ErrorCode::limit_exceeded);
     }
   }
-  if (out.size() < 2) return place.refuse("less than two attributes; at least a feature and a class are needed");
+  if (out.size() < 2)
+    return place.refuse("less than two attributes; at least a feature and a class are needed");
   return out;
 }
 
@@ -333,15 +362,16 @@ Result<std::unique_ptr<SampleSource>> open_arff(const ArffOptions& options) {
   auto attributes = read_header(reader, place);
   if (!attributes) return tl::unexpected(attributes.error());
   const auto find = [&](const std::string& wanted, const char* what) -> Result<Attribute*> {
-    const auto found = std::find_if(attributes->begin(), attributes->end(), [&](const auto& a) { return a.name == wanted; });
+    const auto found = std::find_if(attributes->begin(), attributes->end(),
+                                    [&](const auto& a) { return a.name == wanted; });
     if (found != attributes->end()) return &*found;
     std::string known;
     for (std::size_t i = 0; i < attributes->size() && i < 20; ++i) {
       known += fmt::format("{}{}", i == 0 ? "" : ", ", (*attributes)[i].name);
     }
     return fail(ErrorCode::invalid_argument,
-                fmt::format("{} has no attribute \"{}\" {}; it has {}{}", options.path, wanted, what, known,
-                            attributes->size() > 20 ? ", ..." : ""));
+                fmt::format("{} has no attribute \"{}\" {}; it has {}{}", options.path, wanted,
+                            what, known, attributes->size() > 20 ? ", ..." : ""));
   };
   auto* label = &attributes->back();
   if (!options.label.empty()) {
@@ -364,8 +394,8 @@ Result<std::unique_ptr<SampleSource>> open_arff(const ArffOptions& options) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{}: no attribute is left to learn from; ignore fewer", options.path));
   }
-  return std::unique_ptr<SampleSource>(std::make_unique<ArffSource>(std::move(reader), std::move(*attributes),
-                                                                    static_cast<std::uint32_t>(features)));
+  return std::unique_ptr<SampleSource>(std::make_unique<ArffSource>(
+      std::move(reader), std::move(*attributes), static_cast<std::uint32_t>(features)));
 }
 
 }  // namespace p2p::tools

@@ -263,17 +263,15 @@ Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options) {
             "columns, or use --no-header",
             options.path, reader.number()));
   }
-  const auto find_column = [&](const std::string& wanted,
-                               const char* what) -> Result<std::size_t> {
+  const auto find_column = [&](const std::string& wanted, const char* what) -> Result<std::size_t> {
     const auto found = std::find(names.begin(), names.end(), wanted);
     if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
     std::string known;
     for (std::size_t i = 0; i < names.size() && i < 20; ++i)
       known += (i == 0 ? "" : ", ") + names[i];
-    return fail(
-        ErrorCode::invalid_argument,
-        fmt::format("{} has no column \"{}\" {}; its columns are {}{}", options.path, wanted, what,
-                    known, names.size() > 20 ? ", ..." : ""));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{} has no column \"{}\" {}; its columns are {}{}", options.path,
+                            wanted, what, known, names.size() > 20 ? ", ..." : ""));
   };
   std::vector<CsvSource::Role> roles(names.size(), CsvSource::Role::feature);
   for (const auto& wanted : options.ignore) {

@@ -194,7 +194,8 @@ class JsonFileSource final : public SampleSource {
     } while (line_.find_first_not_of(" \t") == std::string::npos);
     out.line = reader_.number();
     if (auto ok = decode(line_, true, out); !ok) {
-      return fail(ok.error().code, fmt::format("{}, line {}: {}", reader_.path(), out.line, ok.error().message));
+      return fail(ok.error().code,
+                  fmt::format("{}, line {}: {}", reader_.path(), out.line, ok.error().message));
     }
     return Got::row;
   }
@@ -210,7 +211,8 @@ class JsonFileSource final : public SampleSource {
 Result<std::unique_ptr<SampleSource>> open_json(const std::string& path) {
   auto stream = ByteStream::open(path);
   if (!stream) return tl::unexpected(stream.error());
-  return std::unique_ptr<SampleSource>(std::make_unique<JsonFileSource>(LineReader(std::move(*stream))));
+  return std::unique_ptr<SampleSource>(
+      std::make_unique<JsonFileSource>(LineReader(std::move(*stream))));
 }
 
 std::unique_ptr<SampleSource> json_lines(int fd, bool text) {

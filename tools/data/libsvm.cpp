@@ -1,5 +1,5 @@
-// Reference: Joachims' svmlight format as LIBSVM writes it: "label index:value index:value ... # comment",
-// indices from 1, increasing; what is not named is 0.
+// Reference: Joachims' svmlight format as LIBSVM writes it: "label index:value index:value ... #
+// comment", indices from 1, increasing; what is not named is 0.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -37,10 +37,12 @@ class Words {
 };
 
 bool is_whole(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-/// Numbers alone, three or more: the header "rows features classes first" that some online-forest sets have.
+/// Numbers alone, three or more: the header "rows features classes first" that some online-forest
+/// sets have.
 bool is_header(std::string_view line) {
   Words words(line);
   std::size_t count = 0;
@@ -52,7 +54,8 @@ bool is_header(std::string_view line) {
 
 class LibsvmSource final : public SampleSource {
  public:
-  LibsvmSource(LineReader reader, std::uint32_t features) : reader_(std::move(reader)), features_(features) {}
+  LibsvmSource(LineReader reader, std::uint32_t features)
+      : reader_(std::move(reader)), features_(features) {}
 
   Result<Got> next(Row& out) override {
     while (true) {
@@ -84,16 +87,20 @@ class LibsvmSource final : public SampleSource {
       double value = 0;
       bool too_large = false;
       const auto number = word.substr(0, colon);
-      const auto [end, status] = std::from_chars(number.data(), number.data() + number.size(), index);
-      if (colon == std::string_view::npos || status != std::errc{} || end != number.data() + number.size() ||
+      const auto [end, status] =
+          std::from_chars(number.data(), number.data() + number.size(), index);
+      if (colon == std::string_view::npos || status != std::errc{} ||
+          end != number.data() + number.size() ||
           !parse_number(word.substr(colon + 1), value, too_large)) {
         return refuse(fmt::format("\"{}\" is not INDEX:VALUE", word.substr(0, 64)));
       }
       if (index == 0) return refuse("index 0; indices start at 1 in this format");
-      if (index <= before) return refuse(fmt::format("index {} after {}; indices must increase", index, before));
+      if (index <= before)
+        return refuse(fmt::format("index {} after {}; indices must increase", index, before));
       if (index > features_) {
-        return refuse(fmt::format("index {} where {} features are expected; say how many with --features", index,
-                                  features_));
+        return refuse(
+            fmt::format("index {} where {} features are expected; say how many with --features",
+                        index, features_));
       }
       if (too_large || std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) {
         return refuse(fmt::format("the value of index {} is not finite", index));
@@ -104,7 +111,8 @@ class LibsvmSource final : public SampleSource {
     return {};
   }
   tl::unexpected<Error> refuse(const std::string& what) const {
-    return fail(ErrorCode::malformed, fmt::format("{}, line {}: {}", reader_.path(), reader_.number(), what));
+    return fail(ErrorCode::malformed,
+                fmt::format("{}, line {}: {}", reader_.path(), reader_.number(), what));
   }
 
   LineReader reader_;
@@ -130,16 +138,18 @@ Result<std::uint32_t> count_features(const std::string& path) {
     const auto begin = blank == std::string_view::npos ? 0 : blank + 1;
     std::uint64_t index = 0;
     const auto [end, status] = std::from_chars(text.data() + begin, text.data() + colon, index);
-    if (status != std::errc{} || end != text.data() + colon) continue;  // the reading pass says what is wrong
+    if (status != std::errc{} || end != text.data() + colon)
+      continue;  // the reading pass says what is wrong
     if (index > kMaxFeatures) {
       return fail(ErrorCode::limit_exceeded,
-                  fmt::format("{}, line {}: index {}; at most {} features are supported", path, reader.number(), index,
-                              kMaxFeatures));
+                  fmt::format("{}, line {}: index {}; at most {} features are supported", path,
+                              reader.number(), index, kMaxFeatures));
     }
     most = std::max(most, static_cast<std::uint32_t>(index));
   }
   if (most == 0) {
-    return fail(ErrorCode::malformed, fmt::format("{} has no INDEX:VALUE at all; is it a libsvm file?", path));
+    return fail(ErrorCode::malformed,
+                fmt::format("{} has no INDEX:VALUE at all; is it a libsvm file?", path));
   }
   return most;
 }
@@ -148,7 +158,8 @@ Result<std::uint32_t> count_features(const std::string& path) {
 
 Result<std::unique_ptr<SampleSource>> open_libsvm(const std::string& path, std::uint32_t features) {
   if (features > kMaxFeatures) {
-    return fail(ErrorCode::invalid_argument, fmt::format("{} features; at most {} are supported", features, kMaxFeatures));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{} features; at most {} are supported", features, kMaxFeatures));
   }
   if (features == 0) {
     const auto found = count_features(path);
@@ -157,7 +168,8 @@ Result<std::unique_ptr<SampleSource>> open_libsvm(const std::string& path, std::
   }
   auto stream = ByteStream::open(path);
   if (!stream) return tl::unexpected(stream.error());
-  return std::unique_ptr<SampleSource>(std::make_unique<LibsvmSource>(LineReader(std::move(*stream)), features));
+  return std::unique_ptr<SampleSource>(
+      std::make_unique<LibsvmSource>(LineReader(std::move(*stream)), features));
 }
 
 }  // namespace p2p::tools

@@ -5,8 +5,8 @@
 
 namespace p2p::tools {
 
-/// Does the whole text say one number? "nan" and "inf" in any case do. Too small to be held is 0; for what
-/// is too large `too_large` is set and `value` is 0.
+/// Does the whole text say one number? "nan" and "inf" in any case do. Too small to be held is 0;
+/// for what is too large `too_large` is set and `value` is 0.
 bool parse_number(std::string_view text, double& value, bool& too_large);
 
 /// Without blanks at both ends.

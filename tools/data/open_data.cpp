@@ -20,13 +20,14 @@ bool is_file(const std::string& path) {
   return fs::is_regular_file(path, ignored);
 }
 
-/// The labels that belong to the images by name: "...images-idx3..." -> "...labels-idx1...", packed or not.
-/// Empty when there are none.
+/// The labels that belong to the images by name: "...images-idx3..." -> "...labels-idx1...", packed
+/// or not. Empty when there are none.
 std::string labels_beside(const std::string& images) {
   const fs::path path(images);
   std::string file = path.filename().string();
   const auto replace = [&](std::string_view from, std::string_view to) {
-    if (const auto at = file.rfind(from); at != std::string::npos) file.replace(at, from.size(), to);
+    if (const auto at = file.rfind(from); at != std::string::npos)
+      file.replace(at, from.size(), to);
   };
   replace("images", "labels");
   replace("idx3", "idx1");
@@ -46,13 +47,16 @@ Result<std::string> images_in(const std::string& folder, bool test_set) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const auto file = entry.path().filename().string();
-    if (file.starts_with(stem) && file.find("idx3") != std::string::npos) found.push_back(entry.path().string());
+    if (file.starts_with(stem) && file.find("idx3") != std::string::npos)
+      found.push_back(entry.path().string());
   }
   if (found.empty()) {
-    return fail(ErrorCode::not_found,
-                fmt::format("{} is a folder without {}-idx3-ubyte[.gz]; name a file, or a folder with a set "
-                            "in the MNIST format",
-                            folder, stem));
+    return fail(
+        ErrorCode::not_found,
+        fmt::format(
+            "{} is a folder without {}-idx3-ubyte[.gz]; name a file, or a folder with a set "
+            "in the MNIST format",
+            folder, stem));
   }
   return *std::min_element(found.begin(), found.end());  // the plain one before the packed one
 }
@@ -61,7 +65,8 @@ Result<std::string> images_in(const std::string& folder, bool test_set) {
 DataFormat format_by_name(std::string path) {
   if (path.ends_with(".gz")) path.resize(path.size() - 3);
   const auto ends = [&](std::initializer_list<std::string_view> endings) {
-    return std::any_of(endings.begin(), endings.end(), [&](auto ending) { return path.ends_with(ending); });
+    return std::any_of(endings.begin(), endings.end(),
+                       [&](auto ending) { return path.ends_with(ending); });
   };
   if (ends({".arff"})) return DataFormat::arff;
   if (ends({".libsvm", ".svmlight", ".svm"})) return DataFormat::libsvm;
@@ -88,7 +93,8 @@ bool looks_like_libsvm(std::string_view line) {
   return false;
 }
 
-/// The content decides where it can: idx by its magic, the others by their first line that is no comment.
+/// The content decides where it can: idx by its magic, the others by their first line that is no
+/// comment.
 Result<DataFormat> format_of(const std::string& path) {
   auto stream = ByteStream::open(path);
   if (!stream) return tl::unexpected(stream.error());
@@ -116,11 +122,16 @@ Result<DataFormat> format_of(const std::string& path) {
 
 std::string_view name(DataFormat format) {
   switch (format) {
-    case DataFormat::csv: return "CSV";
-    case DataFormat::idx: return "idx";
-    case DataFormat::libsvm: return "libsvm";
-    case DataFormat::arff: return "ARFF";
-    case DataFormat::json: return "JSON lines";
+    case DataFormat::csv:
+      return "CSV";
+    case DataFormat::idx:
+      return "idx";
+    case DataFormat::libsvm:
+      return "libsvm";
+    case DataFormat::arff:
+      return "ARFF";
+    case DataFormat::json:
+      return "JSON lines";
   }
   return "";
 }
@@ -154,18 +165,23 @@ Result<void> check_options(const DataOptions& options) {
   if (!file) return tl::unexpected(file.error());
   const bool has_columns = file->format == DataFormat::csv || file->format == DataFormat::arff;
   if (!has_columns && (!options.label.empty() || !options.ignore.empty())) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("--label and --ignore are for CSV and ARFF; {} is {}, whose columns have no names",
-                            file->path, name(file->format)));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format(
+            "--label and --ignore are for CSV and ARFF; {} is {}, whose columns have no names",
+            file->path, name(file->format)));
   }
   if (file->format != DataFormat::idx && !options.labels.empty()) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("--labels is for idx files; {} is {}. Name the label's column with --label", file->path,
-                            name(file->format)));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("--labels is for idx files; {} is {}. Name the label's column with --label",
+                    file->path, name(file->format)));
   }
-  if (file->format == DataFormat::idx && options.labels.empty() && labels_beside(file->path).empty()) {
+  if (file->format == DataFormat::idx && options.labels.empty() &&
+      labels_beside(file->path).empty()) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("{} is an idx file of images, and no file beside it has its labels; name it with --labels",
+                fmt::format("{} is an idx file of images, and no file beside it has its labels; "
+                            "name it with --labels",
                             file->path));
   }
   return {};
@@ -182,7 +198,10 @@ Result<DataFile> open_data(const DataOptions& options) {
       source = open_idx(path, options.labels.empty() ? labels_beside(path) : options.labels);
       break;
     case DataFormat::csv:
-      source = open_csv({.path = path, .label = options.label, .text = true, .ignore = options.ignore,
+      source = open_csv({.path = path,
+                         .label = options.label,
+                         .text = true,
+                         .ignore = options.ignore,
                          .header = options.header});
       break;
     case DataFormat::libsvm:

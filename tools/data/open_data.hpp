@@ -14,13 +14,13 @@ enum class DataFormat { csv, idx, libsvm, arff, json };
 std::string_view name(DataFormat format);
 
 struct DataOptions {
-  std::string path = {};                 ///< a file; or a folder with an idx set
-  std::string labels = {};               ///< idx: the file of labels; empty: the one beside the images
-  std::string label = {};                ///< CSV, ARFF: the label's column; empty: the last one
+  std::string path = {};    ///< a file; or a folder with an idx set
+  std::string labels = {};  ///< idx: the file of labels; empty: the one beside the images
+  std::string label = {};   ///< CSV, ARFF: the label's column; empty: the last one
   std::vector<std::string> ignore = {};  ///< CSV, ARFF: columns that are passed over
   bool header = true;                    ///< CSV: the first line names the columns
   std::uint32_t features = 0;            ///< libsvm: how many; 0: the largest index of the file
-  bool test_set = false;                 ///< of a folder: the test set (t10k-...) instead of the training set
+  bool test_set = false;  ///< of a folder: the test set (t10k-...) instead of the training set
 };
 
 struct DataFile {

@@ -19,7 +19,8 @@ RowCoder::RowCoder(const metadata::Task& task) {
         double value = 0;
         bool too_large = false;
         to.by_text.emplace(group.category_names[i], index);
-        if (parse_number(group.category_names[i], value, too_large) && !too_large && !std::isnan(value)) {
+        if (parse_number(group.category_names[i], value, too_large) && !too_large &&
+            !std::isnan(value)) {
           to.by_number.emplace(static_cast<float>(value), index);
         }
       }
@@ -35,7 +36,8 @@ RowCoder::RowCoder(const metadata::Task& task) {
 Result<void> RowCoder::code(Row& row) {
   if (row.x.size() != names_.size()) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("{} features where the task has {}; is it the data of this task?", row.x.size(), names_.size()));
+                fmt::format("{} features where the task has {}; is it the data of this task?",
+                            row.x.size(), names_.size()));
   }
   std::uint64_t missing = 0;
   for (const float value : row.x) missing += value != value;
@@ -63,7 +65,8 @@ Result<void> RowCoder::code(Row& row) {
     if (!parse_number(cell.text, value, too_large) || too_large ||
         !(std::abs(value) <= static_cast<double>(std::numeric_limits<float>::max()))) {
       return fail(ErrorCode::invalid_argument,
-                  fmt::format("column \"{}\" is \"{}\", which is no number; leave it empty if it is missing, or use "
+                  fmt::format("column \"{}\" is \"{}\", which is no number; leave it empty if it "
+                              "is missing, or use "
                               "a task in which the column is categorical",
                               names_[cell.column], cell.text.substr(0, 64)));
     }

@@ -13,20 +13,22 @@ namespace p2p::tools {
 
 /// Checks a row's width and turns the names of categories into their indexes, for one task.
 ///
-/// In a column whose categories have names a cell is a name: by its letters, or, where the cell and the name
-/// are numbers, by their value ("1" is "1.0"). What is no name of the task becomes NaN, as a missing value
-/// does: the task then sets none of the column's categories. New categories turn up in any stream; refusing
-/// them would end it.
+/// In a column whose categories have names a cell is a name: by its letters, or, where the cell and
+/// the name are numbers, by their value ("1" is "1.0"). What is no name of the task becomes NaN, as
+/// a missing value does: the task then sets none of the column's categories. New categories turn up
+/// in any stream; refusing them would end it.
 class RowCoder {
  public:
   explicit RowCoder(const metadata::Task& task);
 
-  /// Changes row.x in place. `invalid_argument` for a wrong number of columns, or text in a column of
-  /// numbers; the sentence names the column, the caller adds the place.
+  /// Changes row.x in place. `invalid_argument` for a wrong number of columns, or text in a column
+  /// of numbers; the sentence names the column, the caller adds the place.
   Result<void> code(Row& row);
 
   std::uint64_t missing() const { return missing_; }  ///< values so far
-  std::uint64_t unknown() const { return unknown_; }  ///< names of categories so far that the task lacks
+  std::uint64_t unknown() const {
+    return unknown_;
+  }  ///< names of categories so far that the task lacks
 
  private:
   struct Categories {

@@ -50,7 +50,8 @@ class SampleSource {
   virtual std::vector<std::string> feature_names() const { return {}; }
   /// Rows in all; 0 when unknown.
   virtual std::uint64_t size() const { return 0; }
-  /// Categories that the source itself declares, per column, empty for a numeric one; or nothing at all.
+  /// Categories that the source itself declares, per column, empty for a numeric one; or nothing at
+  /// all.
   virtual std::vector<std::vector<std::string>> declared_categories() const { return {}; }
   /// Classes that the source itself declares, in their order.
   virtual std::vector<std::string> declared_classes() const { return {}; }
@@ -68,39 +69,43 @@ Result<std::unique_ptr<SampleSource>> open_idx(const std::string& images,
 
 struct CsvOptions {
   std::string path = {};
-  std::string label = {};   ///< name of the label's column; empty: the last one
-  bool unlabelled = false;  ///< all columns are features
-  bool text = false;        ///< a cell may be text (Row::texts); else it is refused
+  std::string label = {};                ///< name of the label's column; empty: the last one
+  bool unlabelled = false;               ///< all columns are features
+  bool text = false;                     ///< a cell may be text (Row::texts); else it is refused
   std::vector<std::string> ignore = {};  ///< columns that are passed over
-  bool header = true;       ///< false: the first line is data, and the columns are named x1, x2, ...
+  bool header = true;  ///< false: the first line is data, and the columns are named x1, x2, ...
 };
-/// CSV with a header line (or without), gzip or plain; comma, semicolon or tab, whichever the header has most
-/// of. Fields may be quoted; a quoted field ends on its line. Missing values: empty, NaN, NA, N/A,
-/// null, ?. An empty label means: predict only. Errors name file, line and column.
+/// CSV with a header line (or without), gzip or plain; comma, semicolon or tab, whichever the
+/// header has most of. Fields may be quoted; a quoted field ends on its line. Missing values:
+/// empty, NaN, NA, N/A, null, ?. An empty label means: predict only. Errors name file, line and
+/// column.
 Result<std::unique_ptr<SampleSource>> open_csv(const CsvOptions& options);
 
-/// LIBSVM / svmlight, gzip or plain: "label index:value ...", indices from 1, increasing, all others 0; "# ..."
-/// is a comment, "qid:..." is passed over. `features`: how many there are; 0: the largest index of the file,
-/// which is read once more for it. Rows are given dense. Errors name file and line.
-Result<std::unique_ptr<SampleSource>> open_libsvm(const std::string& path, std::uint32_t features = 0);
+/// LIBSVM / svmlight, gzip or plain: "label index:value ...", indices from 1, increasing, all
+/// others 0; "# ..." is a comment, "qid:..." is passed over. `features`: how many there are; 0: the
+/// largest index of the file, which is read once more for it. Rows are given dense. Errors name
+/// file and line.
+Result<std::unique_ptr<SampleSource>> open_libsvm(const std::string& path,
+                                                  std::uint32_t features = 0);
 
 struct ArffOptions {
   std::string path = {};
   std::string label = {};  ///< name of the class attribute; empty: the last one
   std::vector<std::string> ignore = {};
 };
-/// ARFF (Weka), gzip or plain, dense rows or sparse ones {index value, ...}: numeric, nominal and string
-/// attributes; nominal values come as text, and what the file declares of them is told. "?" is missing.
-/// Refused: date and relational attributes, weights of instances. Errors name file, line and attribute.
+/// ARFF (Weka), gzip or plain, dense rows or sparse ones {index value, ...}: numeric, nominal and
+/// string attributes; nominal values come as text, and what the file declares of them is told. "?"
+/// is missing. Refused: date and relational attributes, weights of instances. Errors name file,
+/// line and attribute.
 Result<std::unique_ptr<SampleSource>> open_arff(const ArffOptions& options);
 
 /// JSON lines from a file, gzip or plain; a line that does not parse ends it.
 Result<std::unique_ptr<SampleSource>> open_json(const std::string& path);
 
-/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's; with
-/// `text` an element of x may be text.
-/// Lines that do not parse are errors with their number; the next call goes on behind them. The
-/// descriptor should be non-blocking where the caller wants `wait`.
+/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's;
+/// with `text` an element of x may be text. Lines that do not parse are errors with their number;
+/// the next call goes on behind them. The descriptor should be non-blocking where the caller wants
+/// `wait`.
 std::unique_ptr<SampleSource> json_lines(int fd, bool text = false);
 
 }  // namespace p2p::tools
