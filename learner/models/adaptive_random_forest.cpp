@@ -54,9 +54,14 @@ Result<std::unique_ptr<AdaptiveRandomForest>> AdaptiveRandomForest::make(const M
   shape.max_depth = params.whole("max_depth", 60, 1, 200);
   shape.max_leaves = params.whole("max_leaves", 2048, 1, 1u << 16);
   const double memory = params.number("memory", 64, 1, 4096);
-  const double row = static_cast<double>(GaussianRows::row_bytes(shape.stride()));
-  shape.max_rows = static_cast<std::uint32_t>(
-      std::clamp(memory * 1048576 / (2.0 * config.trees * row), 8.0, 1e6));
+  // Of each tree, in front or in the background: so many bytes for rows, and as many for the lists of
+  // features that leaves look at.
+  const double each = memory * 1048576 / (2.0 * config.trees);
+  const auto fit = [&](double size, double most) {
+    return static_cast<std::uint32_t>(std::clamp(each / size, 8.0, std::max(8.0, most)));
+  };
+  shape.max_rows = fit(static_cast<double>(GaussianRows::row_bytes(shape.stride())), 1e6);
+  shape.max_leaves = std::min(shape.max_leaves, fit(2.0 * shape.subset, shape.max_leaves));
   config.fingerprint = params.fingerprint();
   if (auto ok = params.check(); !ok) return tl::unexpected(ok.error());
   return std::unique_ptr<AdaptiveRandomForest>(new AdaptiveRandomForest(spec, config));

@@ -38,7 +38,9 @@ namespace p2p::learner {
 /// the tree was planted, not raised), because what a tree was worth before a change says little.
 ///
 /// Cost per sample: trees x (depth + features of a leaf x classes in it). Bounds: 2 trees x max_leaves
-/// leaves, and `memory` MiB of statistics.
+/// leaves; `memory` MiB of Gaussians and as much of leaves' features (fewer leaves where these are many),
+/// but never less than 8 of each per tree. Part, at 32 bits: about 7 bytes per leaf, 6 per class in it,
+/// and 4 + 16 features for each Gaussian; see HoeffdingTree for what the other precisions leave out.
 class AdaptiveRandomForest final : public Model {
  public:
   static constexpr std::string_view kFamily = "arf";

@@ -189,6 +189,20 @@ TEST_CASE("A tree ten thousand deep is refused, whatever max_leaves allows") {
   }
 }
 
+TEST_CASE("Many features leave a forest fewer leaves, and a tree from outside no more than these") {
+  ModelSpec spec = spec_of("arf", 20000, 4);
+  spec.params = {{"max_leaves", 20000}, {"memory", 8}};
+  auto model = make(spec);
+  Blobs stream(25, 20000, 4);
+  train(*model, stream, 20);
+  // 8 MiB / (2 x 10 trees) / (2 bytes x 12,000 features) = 17.
+  for (const std::uint32_t leaves : {18u, 10000u}) {
+    Forged forged = honest();
+    forged.leaves = leaves;
+    refuses(*model, forged.part(*model), ErrorCode::limit_exceeded);
+  }
+}
+
 TEST_CASE("A precision that is not known and a record of too many classes are refused") {
   const auto name = family();
   CAPTURE(name);
