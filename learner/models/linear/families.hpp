@@ -53,9 +53,9 @@ struct Ftrl {
 };
 
 /// Softmax rows over random Fourier and raw features; parameters dimensions (0 .. 8192), raw (0 or
-/// 1) and sharpness: the basis has sharpness times the task's bandwidth. 1.5 is best for MNIST; few
-/// features and many borders want more (letter, pendigits: 4 is 3 to 8 points better than 1), and
-/// raw = 0 where classes are round.
+/// 1) and sharpness: the basis has sharpness times the task's bandwidth. 1.5 was best for MNIST
+/// among 0.7 to 3; few features and many borders want more, and raw = 0 (1024 cosines, from
+/// sharpness 1 to 4: letter .767 to .846, pendigits .818 to .868; letter without raw .884).
 ///
 /// Reference: Rahimi, Recht, "Random Features for Large-Scale Kernel Machines", NIPS 2007.
 struct Rff {
