@@ -6,8 +6,8 @@
 
 namespace p2p::learner {
 
-/// Families "softmax", "rff" and "svm": AdaGrad on one of three losses with slopes r_c = d loss / d s_c, with t_c = 1 for c = y and
-/// -1 else:
+/// Families "softmax", "rff" and "svm": AdaGrad on one of three losses, with slopes r_c = d loss /
+/// d s_c; t_c is 1 for c = y, else -1:
 ///
 ///     softmax    -log P(y), P(c) = exp(s_c) / sum_k exp(s_k)    r_c = P(c) - [c = y]
 ///     logistic   sum_c log(1 + exp(-t_c s_c))                   r_c = 1/(1 + exp(-s_c)) - [c = y]
