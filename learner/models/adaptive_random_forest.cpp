@@ -89,7 +89,12 @@ AdaptiveRandomForest::Member::Member(const Member& other)
       together(other.together) {}
 
 AdaptiveRandomForest::AdaptiveRandomForest(const ModelSpec& spec, const Config& config)
-    : spec_(spec), config_(config), random_(spec.seed), weight_(spec.classes), scores_(spec.classes), cut_(spec.features) {
+    : spec_(spec),
+      config_(config),
+      random_(spec.seed),
+      weight_(spec.classes),
+      scores_(spec.classes),
+      cut_(spec.features) {
   double p = std::exp(-config.lambda), sum = 0;
   for (std::size_t k = 0; k < poisson_.size(); ++k) {
     sum += p;

@@ -66,8 +66,8 @@ class HoeffdingTree {
     std::vector<float> x, score;
   };
 
-  /// No feature of x may pass GaussianRows::kLimit. Answers, adding weight * share of each class to `out` (classes x 1), unless it is empty. What
-  /// the leaf looked at stays in scratch.x for train().
+  /// No feature of x may pass GaussianRows::kLimit. Answers, adding weight * share of each class to
+  /// `out` (classes x 1), unless it is empty. What the leaf looked at stays in scratch.x for train().
   Guess guess(Features x, float weight, std::span<float> out, Scratch& scratch) const;
   /// Takes the sample of the latest guess() `weight` times.
   void train(const Guess& guess, ClassIndex y, float weight, const Scratch& scratch, Random& random);

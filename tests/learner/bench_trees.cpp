@@ -66,11 +66,13 @@ Stream stream(const std::string& path) {
   const std::size_t rows = table.columns[0].size();
   for (std::size_t i = 0; i + 1 < table.columns.size(); ++i) {
     const auto& column = table.columns[i];
-    const bool text = table.names[i] == "day" || std::any_of(column.begin(), column.end(), [](const std::string& v) {
+    const auto is_text = [](const std::string& v) {
       char* end = nullptr;
       std::strtod(v.c_str(), &end);
       return end == v.c_str() || *end != '\0';
-    });
+    };
+    const bool text =
+        table.names[i] == "day" || std::any_of(column.begin(), column.end(), is_text);
     if (text) {
       const std::set<std::string> values(column.begin(), column.end());
       for (const std::string& value : values) {
@@ -133,8 +135,16 @@ int run(int argc, char** argv) {
     for (std::size_t i = 0; i < data.y.size(); ++i)
       metrics.add(data.y[i], (*model)->predict_then_learn(data.row(i), data.y[i]));
     const double seconds = seconds_used() - start;
-    fmt::print("{:<40} {:>3} features  accuracy {:.4f}  {:.0f} rows/s  {} KiB", file.substr(file.size() > 40 ? file.size() - 40 : 0), data.features,
-               metrics.accuracy(), static_cast<double>(data.y.size()) / seconds, (*model)->bytes() / 1024);
+    fmt::print("{:<40} {:>3} features  accuracy {:.4f}  {:.0f} rows/s  {} KiB",
+               file.substr(file.size() > 40 ? file.size() - 40 : 0), data.features,
+               metrics.accuracy(), static_cast<double>(data.y.size()) / seconds,
+               (*model)->bytes() / 1024);
+    fmt::print("  a block:");
+    for (const auto precision :
+         {Precision::bits32, Precision::bits16, Precision::bits8, Precision::bits4}) {
+      const Part part = (*model)->partition({}, precision);
+      fmt::print(" {}", part.bytes() / std::max<std::size_t>(1, part.blocks.size()));
+    }
     if (const auto* forest = dynamic_cast<AdaptiveRandomForest*>(model->get())) {
       double leaves = 0, depth = 0, active = 0;
       const auto report = forest->report();
@@ -144,8 +154,9 @@ int run(int argc, char** argv) {
         active += tree.observing;
       }
       const auto n = static_cast<double>(report.size());
-      fmt::print("  {} warnings {} drifts, {:.0f} leaves ({:.0f}) depth {:.0f}", forest->events().warnings,
-                 forest->events().drifts, leaves / n, active / n, depth / n);
+      fmt::print("  {} warnings {} drifts, {:.0f} leaves ({:.0f} observe) depth {:.0f}",
+                 forest->events().warnings, forest->events().drifts, leaves / n, active / n,
+                 depth / n);
     }
     fmt::print("\n");
   }

@@ -199,7 +199,7 @@ TEST_CASE("Every width of vector that this processor has chooses the same split,
   }
 }
 
-TEST_CASE("A constant feature allows no split, and a class that never left its value is believed there only") {
+TEST_CASE("A constant feature allows no split, and is believed at its value only") {
   GaussianRows rows(4, 4);
   std::vector<SplitRow> classes = {{rows.take(), 0}, {rows.take(), 0}};
   for (int i = 0; i < 50; ++i) {
