@@ -36,7 +36,7 @@ namespace p2p::learner {
 ///
 /// Deviations: see HoeffdingTree and Adwin; the class weights n_c; a_t^4 (the paper: the accuracy since
 /// the tree was planted, not raised), because what a tree was worth before a change says little; tie
-/// 0.08, delta_drift 0.005, delta_warning 0.02 (MOA: 0.05, 0.001, 0.01), which did better on 8 streams.
+/// 0.08, delta_drift 0.005, delta_warning 0.02 (MOA: 0.05, 0.001, 0.01), better on the mean of 8 streams.
 ///
 /// Cost per sample: trees x (depth + features of a leaf x classes in it). Bounds: 2 trees x max_leaves
 /// leaves; `memory` MiB of Gaussians and as much of leaves' features (fewer leaves where these are many),
