@@ -6,14 +6,14 @@
 #include <fmt/format.h>
 
 #include "learner/model.hpp"
-#include "learner/models/adaptive_random_forest.hpp"
-#include "learner/models/auto_model.hpp"
+#include "learner/models/trees/adaptive_random_forest.hpp"
+#include "learner/models/auto/auto_model.hpp"
 #include "learner/models/linear/families.hpp"
-#include "learner/models/naive_bayes.hpp"
-#include "learner/models/nearest_mean.hpp"
-#include "learner/models/online_random_forest.hpp"
-#include "learner/models/perceptron_layers.hpp"
-#include "learner/models/ridge.hpp"
+#include "learner/models/moments/naive_bayes.hpp"
+#include "learner/models/moments/nearest_mean.hpp"
+#include "learner/models/trees/online_random_forest.hpp"
+#include "learner/models/mlp/perceptron_layers.hpp"
+#include "learner/models/moments/ridge.hpp"
 
 namespace p2p::learner {
 namespace {

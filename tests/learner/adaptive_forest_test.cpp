@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "learner/models/adaptive_random_forest.hpp"
+#include "learner/models/trees/adaptive_random_forest.hpp"
 #include "support.hpp"
 
 namespace p2p::learner::test {

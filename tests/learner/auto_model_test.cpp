@@ -1,5 +1,5 @@
 // Family "auto": what votes are worth, who answers, who rests, and parts made of parts.
-#include "learner/models/auto_model.hpp"
+#include "learner/models/auto/auto_model.hpp"
 
 #include <catch2/catch.hpp>
 #include <cmath>

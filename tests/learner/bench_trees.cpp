@@ -13,7 +13,7 @@
 
 #include "learner/metrics.hpp"
 #include "learner/model.hpp"
-#include "learner/models/adaptive_random_forest.hpp"
+#include "learner/models/trees/adaptive_random_forest.hpp"
 
 namespace p2p::learner::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "learner/models/online_random_forest.hpp"
+#include "learner/models/trees/online_random_forest.hpp"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -1,5 +1,5 @@
 // What Hoeffding trees are made of: four floats at a time, Gaussians, and the tree itself.
-#include "learner/models/hoeffding_tree.hpp"
+#include "learner/models/trees/hoeffding_tree.hpp"
 
 #include <catch2/catch.hpp>
 #include <cmath>

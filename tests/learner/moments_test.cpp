@@ -2,10 +2,10 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "learner/models/class_moments.hpp"
-#include "learner/models/naive_bayes.hpp"
-#include "learner/models/nearest_mean.hpp"
-#include "learner/models/ridge.hpp"
+#include "learner/models/moments/class_moments.hpp"
+#include "learner/models/moments/naive_bayes.hpp"
+#include "learner/models/moments/nearest_mean.hpp"
+#include "learner/models/moments/ridge.hpp"
 #include "support.hpp"
 
 namespace p2p::learner::test {

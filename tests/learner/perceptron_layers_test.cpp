@@ -1,5 +1,5 @@
 // Family "mlp": gradients, batches, and models that travel whole.
-#include "learner/models/perceptron_layers.hpp"
+#include "learner/models/mlp/perceptron_layers.hpp"
 
 #include <catch2/catch.hpp>
 #include <cmath>

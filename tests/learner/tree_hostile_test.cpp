@@ -3,7 +3,7 @@
 #include <functional>
 #include <limits>
 
-#include "learner/models/tree_nodes.hpp"
+#include "learner/models/trees/tree_nodes.hpp"
 #include "learner/transfer/quantise.hpp"
 #include "support.hpp"
 

@@ -16,11 +16,10 @@ namespace p2p::learner {
 ///
 ///   raw:      z = [a x; 1]
 ///   hashed:   z_h(j) += +-a x_j, h(j) one of 2^bits places and the sign from a hash of j and the
-///   seed; where all
-///             features fit, every one has a place and a sign + of its own. No table is larger than
-///             needed.
+///             seed; where all features fit, each has a place and a sign + of its own. No table is
+///             larger than needed.
 ///   fourier:  z = [phi(x); a x; 1], phi being the basis that all nodes of the task share; a x can
-///   be left out.
+///             be left out.
 ///
 /// So two samples' z differ by about 1 in every task, whatever number and unit of features it has,
 /// and a rate or a margin means the same everywhere. A task without a bandwidth has a = 1.
