@@ -76,7 +76,7 @@ TEST_CASE("A helper that dies in mid-transfer is replaced by another one") {
     options.pull_from = 1;
     options.limits.request_timeout = std::chrono::seconds(1);
     Village village(seed, 5, options);
-    village.sim().network().bandwidth = 20'000;  // a whole part takes about a second
+    village.sim().network().bandwidth = 5'000;  // a whole part takes about a second
     for (std::size_t i = 1; i < 5; ++i) village[i].stream().set(rotated(5), kAll);
     auto& place = village[0];
     place.at_sample(800, [&] { place.stream().set(rotated(5), kAll); });
