@@ -4,6 +4,8 @@
 #include <fstream>
 #include <string>
 
+#include <fmt/core.h>
+
 #include "learner/drift/detector.hpp"
 #include "learner/drift/drift_monitor.hpp"
 #include "learner/metrics.hpp"
@@ -13,6 +15,7 @@
 #include "metadata/codec.hpp"
 #include "metadata/record.hpp"
 #include "overlay/messages.hpp"
+#include "tests/fuzz/models.hpp"
 
 using namespace p2p;
 
@@ -83,29 +86,17 @@ void metadata_seeds() {
 }
 
 void learner_seeds() {
-  for (const bool forest : {false, true}) {
-    const learner::ModelSpec spec{.family = forest ? "orf" : "rff",
-                                  .features = 4,
-                                  .classes = 3,
-                                  .seed = 1,
-                                  .bandwidth = 1,
-                                  .params = forest ? std::map<std::string, double>{{"trees", 3}}
-                                                   : std::map<std::string, double>{{"dimensions", 8}}};
-    auto model = learner::make_model(spec);
-    P2P_ASSERT(model.has_value());
-    Random random(3);
-    for (int i = 0; i < 1500; ++i) {
-      const int y = i % 3;
-      std::array<float, 4> x{};
-      for (auto& value : x) value = static_cast<float>(random.uniform() + (y == 1 ? 0.5 : 0.0));
-      (*model)->learn(x, y);
-    }
-    const std::string name = forest ? "forest" : "rff";
-    write("model", name, prefixed(forest ? 1 : 0, (*model)->encode()));
-    const auto part = (*model)->partition({});
-    for (std::size_t i = 0; i < part.blocks.size() && i < 2; ++i) {
-      write("part", name + std::to_string(i), prefixed(forest ? 1 : 0, part.blocks[i].content));
-      write("part", name + "-blend" + std::to_string(i), prefixed(forest ? 3 : 2, part.blocks[i].content));
+  for (std::size_t f = 0; f < learner::families().size(); ++f) {
+    const std::string name(learner::families()[f]);
+    const auto model = fuzz::trained(name, 1500, 3);
+    write("model", name, prefixed(static_cast<std::uint8_t>(f), model->encode()));
+    for (const auto precision : {learner::Precision::bits32, learner::Precision::bits8, learner::Precision::bits4}) {
+      const auto part = model->partition({}, precision);
+      for (const std::uint8_t blend : {0, 1}) {
+        Bytes content = {static_cast<std::uint8_t>(f), blend};
+        content.insert(content.end(), part.blocks[0].content.begin(), part.blocks[0].content.end());
+        write("part", fmt::format("{}-{}-{}", name, static_cast<int>(precision), blend), content);
+      }
     }
   }
   learner::Prequential metrics(3, 10);

@@ -1,33 +1,40 @@
-// A block from a hostile peer: refused without a trace, or merged into a model that still works.
-#include <array>
-
-#include "learner/model.hpp"
+// A block from a hostile peer among sound ones: refused without a trace, or merged into a model that still works.
+// First byte: which family; second: lowest bit the mode of the merge, the others which block is replaced.
+#include "tests/fuzz/models.hpp"
 
 using namespace p2p;
 
+namespace {
+
+struct Pair {
+  std::unique_ptr<learner::Model> target;
+  learner::Part sound;
+};
+
+const Pair& pair_of(std::size_t index) {
+  static std::vector<Pair> pairs = [] {
+    std::vector<Pair> out;
+    for (const auto family : learner::families()) {
+      out.push_back({fuzz::trained(family, 30, 1), fuzz::trained(family, 60, 2)->partition({})});
+    }
+    return out;
+  }();
+  return pairs[index % pairs.size()];
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  const bool forest = data[0] % 2 != 0;
-  const learner::ModelSpec spec{.family = forest ? "orf" : "rff",
-                                .features = 4,
-                                .classes = 3,
-                                .seed = 1,
-                                .bandwidth = 1,
-                                .params = forest ? std::map<std::string, double>{{"trees", 3}}
-                                                 : std::map<std::string, double>{{"dimensions", 8}}};
-  auto model = learner::make_model(spec);
-  P2P_ASSERT(model.has_value());
-  std::array<float, 4> x{0.1f, 0.9f, -1.0f, 0.5f};
-  for (int i = 0; i < 8; ++i) (*model)->learn(x, i % 3);
-  const auto before = (*model)->encode();
-  learner::Part part{.family = spec.family, .blocks = {}};
-  part.blocks.push_back({.name = forest ? "tree/1" : "class/1", .classes = {1}, .evidence = 50, .content = {data + 1, data + size}});
-  const auto mode = data[0] & 2 ? learner::MergeOptions::Mode::blend : learner::MergeOptions::Mode::replace;
-  if (!(*model)->merge(part, {.classes = {1}, .mode = mode})) {
-    P2P_ASSERT((*model)->encode() == before);
+  if (size < 2) return 0;
+  const Pair& pair = pair_of(data[0]);
+  learner::Part part = pair.sound;
+  part.blocks[(data[1] >> 1) % part.blocks.size()].content = {data + 2, data + size};
+  auto model = pair.target->clone();
+  const auto mode = data[1] & 1 ? learner::MergeOptions::Mode::blend : learner::MergeOptions::Mode::replace;
+  if (!model->merge(part, {.classes = {1}, .mode = mode})) {
+    P2P_ASSERT(model->encode() == pair.target->encode());
   } else {
-    const auto predicted = (*model)->predict_then_learn(x, 1);
-    P2P_ASSERT(predicted >= 0 && predicted < 3);
+    fuzz::exercise(*model);
   }
   return 0;
 }
