@@ -11,6 +11,7 @@ namespace p2p::learner::lanes {
 /// same bits everywhere; SSE2 and NEON have them in one register.
 using F4 = float __attribute__((vector_size(16)));
 using I4 = std::int32_t __attribute__((vector_size(16)));
+using U4 = std::uint32_t __attribute__((vector_size(16)));
 inline constexpr std::size_t kWidth = 4;
 
 /// `count` rounded up to whole groups of four.
@@ -27,12 +28,13 @@ inline F4 min(F4 a, F4 b) { return a < b ? a : b; }
 inline F4 max(F4 a, F4 b) { return a > b ? a : b; }
 inline float sum(F4 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
-/// log2 of positive normal numbers; absolute error below 5e-7 plus the rounding of the result.
+/// log2 of positive normal numbers; absolute error below 5e-7 plus the rounding of the result. Of others it is
+/// some finite number.
 /// v = 2^e m with m in [sqrt 1/2, sqrt 2); log2 m from the series of atanh((m - 1) / (m + 1)).
 inline F4 log2(F4 v) {
-  const I4 bits = reinterpret_cast<I4>(v);
-  const I4 e = (bits - 0x3F3504F3) >> 23;
-  const F4 m = reinterpret_cast<F4>(bits - (e << 23));
+  const U4 bits = reinterpret_cast<U4>(v);  // unsigned: the bits of -0 and of NaN may wrap around
+  const I4 e = reinterpret_cast<I4>(bits - 0x3F3504F3u) >> 23;
+  const F4 m = reinterpret_cast<F4>(bits - (reinterpret_cast<U4>(e) << 23));
   const F4 s = (m - 1.0f) / (m + 1.0f);
   const F4 q = s * s;
   const F4 p = s * (2.8853900818f + q * (0.9617966939f + q * (0.5770780164f + q * 0.4121985831f)));
