@@ -8,6 +8,7 @@
 
 #include "learner/drift/state.hpp"
 #include "learner/models/params.hpp"
+#include "learner/models/part_checks.hpp"
 #include "learner/transfer/quantise.hpp"
 
 namespace p2p::learner {
@@ -16,13 +17,8 @@ namespace {
 constexpr std::uint32_t kStateMagic = 0x314F5455;  // "UTO1"
 constexpr std::uint32_t kMostForFast = 128;
 constexpr std::size_t kMaxExpertBytes = std::size_t{1} << 31;
-constexpr double kMaxEvidence = 1e12;
 constexpr float kMaxWorth = 1e4f;
 constexpr float kMaxSquare = 1e6f;
-
-bool contains(std::span<const ClassIndex> classes, ClassIndex c) {
-  return std::find(classes.begin(), classes.end(), c) != classes.end();
-}
 
 bool finite(Features x) {
   return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
@@ -273,25 +269,14 @@ Part Auto::partition(std::span<const ClassIndex> classes, Precision precision) c
 }
 
 Result<void> Auto::read_vote(const Block& block, IncomingVote& in) const {
-  const auto damaged = [&](std::string_view what) {
-    return fail(ErrorCode::malformed,
-                fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
-  };
+  const auto damaged = [&](std::string_view what) { return refused(block, what); };
   if (in.classes != 0) return damaged("it appears twice");
-  if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
-    return damaged("its evidence is out of range");
   ByteReader bytes(block.content);
-  if (bytes.get<std::uint64_t>() != config_.fingerprint)
-    return damaged("it belongs to a model of another spec");
-  const auto precision = precision_of(bytes.get<std::uint8_t>());
-  if (!precision) return damaged(precision.error().message);
+  const auto precision = read_head(block, bytes, config_.fingerprint);
+  if (!precision) return tl::unexpected(precision.error());
   const auto classes = bytes.get<std::uint32_t>();
   if (classes < 2 || classes > spec_.classes) return damaged("it has more classes than this task");
-  if (block.classes.size() > classes) return damaged("it names more classes than there are");
-  for (const ClassIndex c : block.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= classes)
-      return damaged("it names a class that it does not have");
-  }
+  if (auto ok = check_block(block, classes); !ok) return ok;
   in.records.resize(experts_.size() + 1);
   StateReader state(bytes);
   for (Record& record : in.records) {
@@ -335,22 +320,11 @@ void Auto::take_vote(const IncomingVote& in, const MergeOptions& options) {
 }
 
 Result<void> Auto::merge(const Part& part, const MergeOptions& options) {
-  if (part.family != spec_.family) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{:.32}\" does not fit a model of family {}",
-                            part.family, spec_.family));
-  }
-  for (const ClassIndex c : options.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
-      return fail(ErrorCode::invalid_argument, fmt::format("class {} is not in this task", c));
-  }
+  // How many blocks an expert may have, and which, it says itself.
+  if (auto ok = check_part(part, options, spec_, std::nullopt); !ok) return ok;
   std::vector<Part> parts(experts_.size());
   IncomingVote vote;
   for (const Block& block : part.blocks) {
-    const auto damaged = [&](std::string_view what) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
-    };
     if (block.name == "vote/all") {
       if (auto read = read_vote(block, vote); !read) return read;
       continue;
@@ -360,10 +334,10 @@ Result<void> Auto::merge(const Part& part, const MergeOptions& options) {
       return std::string_view(block.name).substr(0, slash) == e.name;
     });
     if (expert == experts_.end() || slash == block.name.size())
-      return damaged("no expert of this model has that name");
+      return refused(block, "no expert of this model has that name");
     ByteReader in(block.content);
     if (in.get<std::uint64_t>() != config_.fingerprint)
-      return damaged("it belongs to a model of another spec");
+      return refused(block, "it belongs to a model of another spec");
     Part& own = parts[static_cast<std::size_t>(expert - experts_.begin())];
     own.family = expert->model->spec().family;
     own.blocks.push_back({block.name.substr(slash + 1), block.classes, block.evidence,

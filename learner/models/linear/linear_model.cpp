@@ -5,7 +5,7 @@
 
 #include <fmt/core.h>
 
-#include "learner/models/params.hpp"
+#include "learner/models/part_checks.hpp"
 #include "learner/transfer/quantise.hpp"
 
 namespace p2p::learner {
@@ -14,13 +14,8 @@ namespace {
 constexpr std::uint32_t kStateMagic = 0x314E494C;  // "LIN1"
 constexpr float kMaxWeight = 1e6f;
 constexpr float kMaxSum = 1e12f;
-constexpr double kMaxEvidence = 1e12;  ///< that is believed to be a number of samples
-constexpr double kMostTrusted = 1e6;   ///< that counts, where nothing decays
+constexpr double kMostTrusted = 1e6;  ///< that counts, where nothing decays
 constexpr float kMaxFactor = 4;
-
-bool contains(std::span<const ClassIndex> classes, std::uint32_t c) {
-  return std::find(classes.begin(), classes.end(), static_cast<ClassIndex>(c)) != classes.end();
-}
 
 }  // namespace
 
@@ -86,7 +81,8 @@ Part LinearModel::partition(std::span<const ClassIndex> classes, Precision preci
   const auto length = static_cast<float>(rows_.root_mean_square_row());
   std::vector<float> row(rows_.length());
   for (std::uint32_t c = 0; c < spec_.classes; ++c) {
-    if (!rows_.seen(c) || (!classes.empty() && !contains(classes, c))) continue;
+    if (!rows_.seen(c) || (!classes.empty() && !contains(classes, static_cast<ClassIndex>(c))))
+      continue;
     ByteWriter out;
     out.put(fingerprint_);
     out.put(c);
@@ -110,16 +106,9 @@ double LinearModel::most_evidence() const {
 }
 
 Result<LinearModel::Incoming> LinearModel::read(const Block& block) const {
-  const auto damaged = [&](std::string_view what) {
-    return fail(ErrorCode::malformed,
-                fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
-  };
-  const auto c = block_index(block.name, "class/", spec_.classes);
-  if (!c) return damaged("no class of this task has that name");
-  if (block.classes.size() != 1 || block.classes[0] != static_cast<ClassIndex>(*c))
-    return damaged("its name and its class differ");
-  if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
-    return damaged("its evidence is out of range");
+  const auto damaged = [&](std::string_view what) { return refused(block, what); };
+  const auto c = check_class_block(block, spec_.classes);
+  if (!c) return tl::unexpected(c.error());
   ByteReader in(block.content);
   if (in.get<std::uint64_t>() != fingerprint_)
     return damaged("it belongs to a model of another spec");
@@ -142,33 +131,17 @@ Result<LinearModel::Incoming> LinearModel::read(const Block& block) const {
 }
 
 Result<void> LinearModel::merge(const Part& part, const MergeOptions& options) {
-  if (part.family != spec_.family) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{:.32}\" does not fit a model of family {}",
-                            part.family, spec_.family));
-  }
-  if (part.blocks.size() > spec_.classes) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the part has {} blocks for {} classes",
-                                                       part.blocks.size(), spec_.classes));
-  }
+  if (auto ok = check_part(part, options, spec_, spec_.classes); !ok) return ok;
   std::vector<Incoming> incoming;
   for (const Block& block : part.blocks) {
     auto row = read(block);
     if (!row) return tl::unexpected(row.error());
-    for (const Incoming& other : incoming) {
-      if (other.c == row->c)
-        return fail(ErrorCode::malformed,
-                    fmt::format("block \"{:.32}\" was refused: it appears twice", block.name));
-    }
     incoming.push_back(std::move(*row));
-  }
-  for (const ClassIndex c : options.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
-      return fail(ErrorCode::invalid_argument, fmt::format("class {} is not in this task", c));
   }
   // Nothing can fail from here on. A row without evidence says nothing.
   std::erase_if(incoming, [&](const Incoming& row) {
-    return !(row.evidence > 0) || (!options.classes.empty() && !contains(options.classes, row.c));
+    return !(row.evidence > 0) ||
+           (!options.classes.empty() && !contains(options.classes, static_cast<ClassIndex>(row.c)));
   });
   // Only rows that stay are a measure of how long rows are here.
   bool some_stay = false;

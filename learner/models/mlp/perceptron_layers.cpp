@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "learner/models/params.hpp"
+#include "learner/models/part_checks.hpp"
 #include "learner/transfer/quantise.hpp"
 #include "metadata/base/random.hpp"
 
@@ -19,7 +20,6 @@ constexpr std::uint32_t kMaxBatch = 256;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 constexpr float kMaxWeight = 1e6f;
 constexpr float kMaxSquare = 1e12f;
-constexpr double kMaxEvidence = 1e12;
 /// What a class scores that was never seen.
 constexpr float kUnknown = -1e30f;
 /// Of a class that was first seen in the batch being filled.
@@ -39,7 +39,6 @@ struct PerceptronLayers::Incoming {
   std::uint32_t classes = 0;  ///< that the sender had
   std::vector<ClassIndex> known;
   double evidence = 0;
-  bool there[2] = {false, false};
 };
 
 bool PerceptronLayers::Inputs::gather(std::span<const float> from) {
@@ -298,28 +297,16 @@ Part PerceptronLayers::partition(std::span<const ClassIndex> classes, Precision 
 
 Result<void> PerceptronLayers::read_block(const Block& block, std::uint32_t which,
                                           Incoming& in) const {
-  const auto damaged = [&](std::string_view what) {
-    return fail(ErrorCode::malformed,
-                fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
-  };
-  if (in.there[which]) return damaged("it appears twice");
-  if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
-    return damaged("its evidence is out of range");
+  const auto damaged = [&](std::string_view what) { return refused(block, what); };
   ByteReader bytes(block.content);
-  if (bytes.get<std::uint64_t>() != config_.fingerprint)
-    return damaged("it belongs to a model of another spec");
-  const auto precision = precision_of(bytes.get<std::uint8_t>());
-  if (!precision) return damaged(precision.error().message);
+  const auto precision = read_head(block, bytes, config_.fingerprint);
+  if (!precision) return tl::unexpected(precision.error());
   if (bytes.get<std::uint32_t>() != which) return damaged("its name and its content differ");
   const auto classes = bytes.get<std::uint32_t>();
   if (classes < 2 || classes > spec_.classes) return damaged("it has more classes than this task");
   if (in.classes != 0 && in.classes != classes)
     return damaged("the layers are of different models");
-  if (block.classes.size() > classes) return damaged("it names more classes than there are");
-  for (const ClassIndex c : block.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= classes)
-      return damaged("it names a class that it does not have");
-  }
+  if (auto ok = check_block(block, classes); !ok) return ok;
   const std::size_t coordinates = which == 0 ? hidden_.coordinates() : output_.coordinates();
   const std::size_t units = which == 0 ? hidden_.units : classes;
   const std::size_t numbers = coordinates * units;
@@ -335,7 +322,6 @@ Result<void> PerceptronLayers::read_block(const Block& block, std::uint32_t whic
   }
   if (auto got = get_levels(bytes, in.squares[which], *precision, kMaxSquare); !got)
     return damaged(got.error().message);
-  in.there[which] = true;
   in.classes = classes;
   in.known = block.classes;
   in.evidence = std::min(block.evidence, most_evidence());
@@ -343,27 +329,11 @@ Result<void> PerceptronLayers::read_block(const Block& block, std::uint32_t whic
 }
 
 Result<void> PerceptronLayers::merge(const Part& part, const MergeOptions& options) {
-  if (part.family != spec_.family) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{:.32}\" does not fit a model of family {}",
-                            part.family, spec_.family));
-  }
-  if (part.blocks.size() > 2) {
-    return fail(
-        ErrorCode::limit_exceeded,
-        fmt::format("the part has {} blocks; a perceptron has two layers", part.blocks.size()));
-  }
-  for (const ClassIndex c : options.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
-      return fail(ErrorCode::invalid_argument, fmt::format("class {} is not in this task", c));
-  }
+  if (auto ok = check_part(part, options, spec_, 2); !ok) return ok;
   Incoming in;
   for (const Block& block : part.blocks) {
     const auto which = block_index(block.name, "layer/", 2);
-    if (!which) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("block \"{:.32}\" was refused: no layer has that name", block.name));
-    }
+    if (!which) return refused(block, "no layer has that name");
     if (auto read = read_block(block, *which, in); !read) return read;
   }
   if (part.blocks.size() == 1) {
@@ -372,14 +342,12 @@ Result<void> PerceptronLayers::merge(const Part& part, const MergeOptions& optio
   }
   // Nothing can fail from here on.
   if (part.blocks.empty() || !(in.evidence > 0)) return {};
-  const auto has = [](std::span<const ClassIndex> classes, std::size_t c) {
-    return std::find(classes.begin(), classes.end(), static_cast<ClassIndex>(c)) != classes.end();
-  };
-  const auto theirs = [&](std::size_t c) { return has(in.known, c); };
+  const auto theirs = [&](std::size_t c) { return contains(in.known, static_cast<ClassIndex>(c)); };
   bool blend = options.mode == MergeOptions::Mode::blend;
   // What only we know must survive, unless it is what shall be replaced.
   for (std::size_t c = 0; c < known_.size(); ++c)
-    blend = blend || (known_[c] != 0 && !theirs(c) && !has(options.classes, c));
+    blend = blend || (known_[c] != 0 && !theirs(c) &&
+                      !contains(options.classes, static_cast<ClassIndex>(c)));
   const double share = blend ? in.evidence / (in.evidence + evidence_) : 1;
   for (std::size_t which = 0; which < 2; ++which) {
     DenseLayer& layer = which == 0 ? hidden_ : output_;

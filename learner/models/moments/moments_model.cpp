@@ -6,22 +6,17 @@
 
 #include <fmt/core.h>
 
-#include "learner/models/params.hpp"
+#include "learner/models/part_checks.hpp"
 #include "learner/transfer/quantise.hpp"
 
 namespace p2p::learner {
 namespace {
 
 constexpr std::uint32_t kStateMagic = 0x314D4D43;  // "CMM1"
-constexpr double kMaxEvidence = 1e12;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 
 ClassIndex largest(std::span<const float> scores) {
   return static_cast<ClassIndex>(std::max_element(scores.begin(), scores.end()) - scores.begin());
-}
-
-bool contains(std::span<const ClassIndex> classes, std::uint32_t c) {
-  return std::find(classes.begin(), classes.end(), static_cast<ClassIndex>(c)) != classes.end();
 }
 
 }  // namespace
@@ -80,10 +75,11 @@ ClassIndex MomentsModel::predict_then_learn(Features x, ClassIndex y) {
 Part MomentsModel::partition(std::span<const ClassIndex> classes, Precision precision) const {
   Part part{spec_.family, {}};
   for (std::uint32_t c = 0; c < spec_.classes; ++c) {
-    if (!(moments_.seen[c] > 0) || (!classes.empty() && !contains(classes, c))) continue;
+    if (!(moments_.seen[c] > 0) ||
+        (!classes.empty() && !contains(classes, static_cast<ClassIndex>(c))))
+      continue;
     ByteWriter out;
-    out.put(fingerprint_);
-    out.put(static_cast<std::uint8_t>(precision));
+    write_head(out, fingerprint_, precision);
     out.put(c);
     moments_.write(out, c, precision);
     part.blocks.push_back(
@@ -93,38 +89,15 @@ Part MomentsModel::partition(std::span<const ClassIndex> classes, Precision prec
 }
 
 Result<void> MomentsModel::merge(const Part& part, const MergeOptions& options) {
-  if (part.family != spec_.family) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{:.32}\" does not fit a model of family {}",
-                            part.family, spec_.family));
-  }
-  if (part.blocks.size() > spec_.classes) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the part has {} blocks for {} classes",
-                                                       part.blocks.size(), spec_.classes));
-  }
-  for (const ClassIndex c : options.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
-      return fail(ErrorCode::invalid_argument, fmt::format("class {} is not in this task", c));
-  }
+  if (auto ok = check_part(part, options, spec_, spec_.classes); !ok) return ok;
   std::vector<std::pair<std::uint32_t, ClassMoments::Incoming>> incoming;
   for (const Block& block : part.blocks) {
-    const auto damaged = [&](std::string_view what) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
-    };
-    const auto c = block_index(block.name, "class/", spec_.classes);
-    if (!c) return damaged("no class of this task has that name");
-    if (block.classes.size() != 1 || block.classes[0] != static_cast<ClassIndex>(*c))
-      return damaged("its name and its class differ");
-    if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
-      return damaged("its evidence is out of range");
-    if (std::any_of(incoming.begin(), incoming.end(), [&](const auto& r) { return r.first == *c; }))
-      return damaged("it appears twice");
+    const auto damaged = [&](std::string_view what) { return refused(block, what); };
+    const auto c = check_class_block(block, spec_.classes);
+    if (!c) return tl::unexpected(c.error());
     ByteReader in(block.content);
-    if (in.get<std::uint64_t>() != fingerprint_)
-      return damaged("it belongs to a model of another spec");
-    const auto precision = precision_of(in.get<std::uint8_t>());
-    if (!precision) return damaged(precision.error().message);
+    const auto precision = read_head(block, in, fingerprint_);
+    if (!precision) return tl::unexpected(precision.error());
     if (in.get<std::uint32_t>() != *c) return damaged("its name and its content differ");
     auto read = moments_.read(in, *precision, block.evidence);
     if (!read) return damaged(read.error().message);
@@ -135,7 +108,8 @@ Result<void> MomentsModel::merge(const Part& part, const MergeOptions& options) 
   const double total = moments_.total_weight();
   bool changed = false;
   for (const auto& [c, row] : incoming) {
-    if (!options.classes.empty() && !contains(options.classes, c)) continue;
+    if (!options.classes.empty() && !contains(options.classes, static_cast<ClassIndex>(c)))
+      continue;
     if (!(row.seen > 0)) continue;  // no samples behind it: it says nothing
     changed = true;
     if (options.mode == MergeOptions::Mode::blend) {

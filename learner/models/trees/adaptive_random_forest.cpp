@@ -7,23 +7,25 @@
 #include <fmt/core.h>
 
 #include "learner/models/params.hpp"
+#include "learner/models/trees/forest_parts.hpp"
 
 namespace p2p::learner {
 namespace {
 
-constexpr std::uint32_t kMaxTrees = 512;
 /// Samples that a tree's accuracy is taken over when it votes.
 constexpr float kRecent = 33;
 /// Of the record per class: about the latest 100 samples of the class count.
 constexpr float kJudgeDecay = 0.99f;
 /// Weight of a class after which a tree half knows it.
 constexpr float kHalfKnown = 1200;
-/// Two trees are told apart by the samples that only one of them gets right: at least so many, and a
-/// difference of two standard deviations. After kPatience samples without that the one behind goes.
+/// Two trees are told apart by the samples that only one of them gets right: at least so many, and
+/// a difference of two standard deviations. After kPatience samples without that the one behind
+/// goes.
 constexpr double kLeastApart = 10, kCertain = 4;
 constexpr std::uint32_t kPatience = 1000;
 
-/// The bits of the largest magnitude: in the order of the magnitudes, what is not finite above all others.
+/// The bits of the largest magnitude: in the order of the magnitudes, what is not finite above all
+/// others.
 std::int32_t largest_bits(Features x) {
   std::int32_t most = 0;
   for (const float v : x) most = std::max(most, std::bit_cast<std::int32_t>(v) & 0x7FFFFFFF);
@@ -54,8 +56,8 @@ Result<std::unique_ptr<AdaptiveRandomForest>> AdaptiveRandomForest::make(const M
   shape.max_depth = params.whole("max_depth", 60, 1, 200);
   shape.max_leaves = params.whole("max_leaves", 2048, 1, 1u << 16);
   const double memory = params.number("memory", 64, 1, 4096);
-  // Of each tree, in front or in the background: so many bytes for rows, and as many for the lists of
-  // features that leaves look at.
+  // Of each tree, in front or in the background: so many bytes for rows, and as many for the lists
+  // of features that leaves look at.
   const double each = memory * 1048576 / (2.0 * config.trees);
   const auto fit = [&](double size, double most) {
     return static_cast<std::uint32_t>(std::clamp(each / size, 8.0, std::max(8.0, most)));

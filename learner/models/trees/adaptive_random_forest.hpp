@@ -1,4 +1,5 @@
-// Family "arf": Hoeffding trees that are replaced, one by one, when the stream drifts away from them.
+// Family "arf": Hoeffding trees that are replaced, one by one, when the stream drifts away from
+// them.
 #pragma once
 
 #include <array>
@@ -12,36 +13,42 @@
 
 namespace p2p::learner {
 
-/// Every tree trains k ~ Poisson(lambda) times on each sample, and ADWIN watches its own error twice: at
-/// `delta_warning` a background tree starts to grow beside it, at `delta_drift` it gives its place to
-/// that one, or to an empty tree.
+struct ForestView;
+
+/// Every tree trains k ~ Poisson(lambda) times on each sample, and ADWIN watches its own error
+/// twice: at `delta_warning` a background tree starts to grow beside it, at `delta_drift` it gives
+/// its place to that one, or to an empty tree.
 ///
 /// score_c(x) = sum_t a_t^4 p_t(c | x) / n_c, with p_t the answer of tree t, a_t its accuracy over
-/// about the latest 33 samples, and n_c the number of trees that know class c. A tree knows a class by
-/// mass / (mass + 1200) of the weight it was trained on, relative to the tree that knows it best: where
-/// all trees have seen the same stream this is the paper's vote; after a merge it keeps the trees that
-/// never met a class from outvoting those that did.
+/// about the latest 33 samples, and n_c the number of trees that know class c. A tree knows a class
+/// by mass / (mass + 1200) of the weight it was trained on, relative to the tree that knows it
+/// best: where all trees have seen the same stream this is the paper's vote; after a merge it keeps
+/// the trees that never met a class from outvoting those that did.
 ///
 /// Block: "tree/<i>" = a tree's nodes, and of its leaves the class weights and Gaussians.
-/// partition(classes) ranks the trees by recall on these classes and gives the best `share` of them.
+/// partition(classes) ranks the trees by recall on these classes and gives the best `share` of
+/// them.
 ///
-/// merge throws no tree away that votes (one that only grew in the background gives way). With mode blend, what comes in starts in the background of
-/// the trees that do worst on the classes, and takes the place of its tree once it has been right
-/// often enough where that one was wrong (McNemar's test on the same samples). With mode replace it
-/// takes the place at once, half of the places at most when classes are named, and the tree that
-/// gave way stays in the background under the same rule: it returns if the newcomer was worse.
+/// merge throws no tree away that votes (one that only grew in the background gives way). With mode
+/// blend, what comes in starts in the background of the trees that do worst on the classes, and
+/// takes the place of its tree once it has been right often enough where that one was wrong
+/// (McNemar's test on the same samples). With mode replace it takes the place at once, half of the
+/// places at most when classes are named, and the tree that gave way stays in the background under
+/// the same rule: it returns if the newcomer was worse.
 ///
 /// References: Gomes et al., "Adaptive random forests for evolving data stream classification",
 /// Machine Learning 106, 2017; partition after Daga et al., "Cartel", SoCC 2019.
 ///
-/// Deviations: see HoeffdingTree and Adwin; the class weights n_c; a_t^4 (the paper: the accuracy since
-/// the tree was planted, not raised), because what a tree was worth before a change says little; tie
-/// 0.08, delta_drift 0.005, delta_warning 0.02 (MOA: 0.05, 0.001, 0.01), better on the mean of 8 streams.
+/// Deviations: see HoeffdingTree and Adwin; the class weights n_c; a_t^4 (the paper: the accuracy
+/// since the tree was planted, not raised), because what a tree was worth before a change says
+/// little; tie 0.08, delta_drift 0.005, delta_warning 0.02 (MOA: 0.05, 0.001, 0.01), better on the
+/// mean of 8 streams.
 ///
-/// Cost per sample: trees x (depth + features of a leaf x classes in it). Bounds: 2 trees x max_leaves
-/// leaves; `memory` MiB of Gaussians and as much of leaves' features (fewer leaves where these are many),
-/// but never less than 8 of each per tree. Part, at 32 bits: about 24 bytes per leaf, 6 per class in it,
-/// and 4 + 16 features for each Gaussian; see HoeffdingTree for what the other precisions leave out.
+/// Cost per sample: trees x (depth + features of a leaf x classes in it). Bounds: 2 trees x
+/// max_leaves leaves; `memory` MiB of Gaussians and as much of leaves' features (fewer leaves where
+/// these are many), but never less than 8 of each per tree. Part, at 32 bits: about 24 bytes per
+/// leaf, 6 per class in it, and 4 + 16 features for each Gaussian; see HoeffdingTree for what the
+/// other precisions leave out.
 class AdaptiveRandomForest final : public Model {
  public:
   static constexpr std::string_view kFamily = "arf";
@@ -88,8 +95,8 @@ class AdaptiveRandomForest final : public Model {
   struct Grown {
     HoeffdingTree tree;
     double trained = 0;
-    float seen = 0;      ///< samples that it answered, up to kRecent
-    float accuracy = 0;  ///< over about the latest kRecent of them
+    float seen = 0;                    ///< samples that it answered, up to kRecent
+    float accuracy = 0;                ///< over about the latest kRecent of them
     std::vector<ClassRecord> classes;  ///< mass: the weight it was trained on
     float say() const { return accuracy * accuracy * accuracy * accuracy + 1e-6f; }
   };
@@ -124,8 +131,7 @@ class AdaptiveRandomForest final : public Model {
   void weigh_all();
   void write(ByteWriter& out, const Grown& grown) const;
   Result<void> read(ByteReader& in, Grown& grown) const;
-  struct Incoming;
-  Result<Incoming> read_block(const Block& block, const MergeOptions& options, Random& random) const;
+  ForestView view() const;
 
   ModelSpec spec_;
   Config config_;
@@ -133,7 +139,8 @@ class AdaptiveRandomForest final : public Model {
   bool personal_ = false;  ///< whether random_ has been mixed with the first sample
   Events events_;
   std::vector<Member> members_;
-  std::vector<float> weight_;  ///< per class: 1 / number of trees that know it; follows from members_
+  std::vector<float>
+      weight_;  ///< per class: 1 / number of trees that know it; follows from members_
   std::array<std::uint32_t, 64> poisson_{};  ///< distribution function of the weights, times 2^32
   mutable HoeffdingTree::Scratch scratch_;
   mutable std::vector<float> scores_, cut_;

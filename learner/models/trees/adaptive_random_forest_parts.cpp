@@ -5,15 +5,12 @@
 #include <fmt/core.h>
 
 #include "learner/models/trees/adaptive_random_forest.hpp"
-#include "learner/models/params.hpp"
-#include "learner/transfer/quantise.hpp"
+#include "learner/models/trees/forest_parts.hpp"
 
 namespace p2p::learner {
 namespace {
 
 constexpr std::uint32_t kStateMagic = 0x31465241;  // "ARF1"
-constexpr std::uint32_t kMaxTrees = 512;
-constexpr double kMaxEvidence = 1e12;
 /// As if a tree that took a place had answered this many samples as well as the others do.
 constexpr float kTrust = 20;
 
@@ -23,136 +20,47 @@ tl::unexpected<Error> damaged(std::string_view what) {
 
 }  // namespace
 
-struct AdaptiveRandomForest::Incoming {
-  double merit;
-  Grown grown;
-};
+ForestView AdaptiveRandomForest::view() const {
+  ForestView out{spec_, config_.fingerprint, config_.share, {}};
+  for (const Member& member : members_)
+    out.trees.push_back({member.front.trained, member.front.classes});
+  return out;
+}
 
 Part AdaptiveRandomForest::partition(std::span<const ClassIndex> classes,
                                      Precision precision) const {
-  std::vector<ClassIndex> wanted;
-  for (const ClassIndex c : classes) {
-    if (c >= 0 && static_cast<std::uint32_t>(c) < spec_.classes) wanted.push_back(c);
-  }
-  Part part{spec_.family, {}};
-  if (wanted.empty() && !classes.empty()) return part;
-  std::vector<std::pair<double, std::uint32_t>> order;
-  for (std::uint32_t i = 0; i < config_.trees; ++i) {
-    const Grown& front = members_[i].front;
-    if (front.trained > 0) order.emplace_back(-mean_recall(front.classes, wanted), i);
-  }
-  std::sort(order.begin(), order.end());
-  if (!wanted.empty()) {
-    const auto best = static_cast<std::size_t>(std::ceil(config_.share * config_.trees));
-    order.resize(std::min(order.size(), best));
-  }
-  std::vector<double> mass(spec_.classes);
-  for (const auto& [rank, i] : order) {
-    const Grown& front = members_[i].front;
-    Block block{fmt::format("tree/{}", i), {}, front.trained, {}};
-    std::fill(mass.begin(), mass.end(), 0.0);
-    front.tree.class_mass(mass);
-    for (std::uint32_t c = 0; c < spec_.classes; ++c) {
-      if (mass[c] > 0) block.classes.push_back(static_cast<ClassIndex>(c));
-    }
-    ByteWriter out;
-    out.put(config_.fingerprint);
-    out.put(static_cast<std::uint8_t>(precision));
-    write_records(out, front.classes);
-    front.tree.write_part(out, precision);
-    block.content = out.take();
-    part.blocks.push_back(std::move(block));
-  }
-  return part;
-}
-
-Result<AdaptiveRandomForest::Incoming> AdaptiveRandomForest::read_block(
-    const Block& block, const MergeOptions& options, Random& random) const {
-  const auto refused = [&](std::string_view what) {
-    return fail(ErrorCode::malformed,
-                fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
-  };
-  if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
-    return refused("its evidence is out of range");
-  if (block.classes.size() > spec_.classes)
-    return refused("it names more classes than there are");
-  for (const ClassIndex c : block.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
-      return refused("it names a class that the task does not have");
-  }
-  ByteReader in(block.content);
-  if (in.get<std::uint64_t>() != config_.fingerprint)
-    return refused("it belongs to a model of another spec");
-  const auto precision = precision_of(in.get<std::uint8_t>());
-  if (!precision) return refused(precision.error().message);
-  auto records = read_records(in, spec_.classes);
-  if (!records) return refused(records.error().message);
-  HoeffdingTree tree(config_.shape, random);
-  if (auto read = tree.read_part(in, *precision, random); !read)
-    return tl::unexpected(read.error());
-  if (!in.ok() || !in.at_end()) return refused("it does not end where the tree does");
-  // What the sender says of its accuracy orders the offered trees; from here on it is judged here.
-  const double claimed = mean_recall(*records, options.classes);
-  std::vector<double> mass(spec_.classes);
-  tree.class_mass(mass);
-  for (std::size_t c = 0; c < mass.size(); ++c) (*records)[c] = {0, 0, static_cast<float>(mass[c])};
-  return Incoming{claimed, {std::move(tree), block.evidence, 0, 0, std::move(*records)}};
+  return give_trees(view(), classes, precision,
+                    [&](std::uint32_t i, ByteWriter& out, std::span<double> mass) {
+                      members_[i].front.tree.class_mass(mass);
+                      members_[i].front.tree.write_part(out, precision);
+                    });
 }
 
 Result<void> AdaptiveRandomForest::merge(const Part& part, const MergeOptions& options) {
-  if (part.family != spec_.family) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{}\" does not fit a model of family {}",
-                            part.family, spec_.family));
-  }
-  if (part.blocks.size() > config_.trees) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the part has {} trees, the forest {}",
-                                                       part.blocks.size(), config_.trees));
-  }
-  for (const ClassIndex c : options.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes) {
-      return fail(ErrorCode::invalid_argument, fmt::format("class {} is not in this task", c));
-    }
-  }
-  std::vector<Incoming> incoming;
-  std::vector<bool> named(kMaxTrees, false);
   Random random = random_;
-  for (const Block& block : part.blocks) {
-    const auto index = block_index(block.name, "tree/", kMaxTrees);
-    if (!index || named[*index]) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("block \"{:.32}\" was refused: its name is not that of a tree, or "
-                              "is there twice",
-                              block.name));
-    }
-    named[*index] = true;
-    auto read = read_block(block, options, random);
-    if (!read) return tl::unexpected(read.error());
-    incoming.push_back(std::move(*read));
-  }
+  auto incoming = read_trees<HoeffdingTree>(
+      view(), part, options, [&](ByteReader& in, Precision precision) -> Result<HoeffdingTree> {
+        HoeffdingTree tree(config_.shape, random);
+        if (auto read = tree.read_part(in, precision, random); !read)
+          return tl::unexpected(read.error());
+        return tree;
+      });
+  if (!incoming) return tl::unexpected(incoming.error());
   // Nothing can fail from here on.
   random_ = random;
   const bool replace = options.mode == MergeOptions::Mode::replace;
-  // A tree that comes in knows little of the classes that were not asked for: the better half stays.
+  // A tree that comes in knows little of the classes that were not asked for: the better half
+  // stays.
   const std::size_t room =
       replace && !options.classes.empty() ? (config_.trees + 1) / 2 : config_.trees;
-  std::stable_sort(incoming.begin(), incoming.end(),
-                   [](const Incoming& a, const Incoming& b) { return a.merit > b.merit; });
-  if (incoming.size() > room)
-    incoming.erase(incoming.begin() + static_cast<std::ptrdiff_t>(room), incoming.end());
+  const std::vector<std::uint32_t> worst = worst_trees(view(), options.classes);
   float usual = 0;
-  std::vector<std::pair<double, std::uint32_t>> worst;
-  for (std::uint32_t i = 0; i < config_.trees; ++i) {
-    const Grown& front = members_[i].front;
-    worst.emplace_back(mean_recall(front.classes, options.classes), i);
-    usual += front.accuracy / static_cast<float>(config_.trees);
-  }
-  std::sort(worst.begin(), worst.end());
-  for (std::size_t i = 0; i < incoming.size(); ++i) {
-    Member& member = members_[worst[i].second];
-    Grown& grown = incoming[i].grown;
-    grown.seen = kTrust;
-    grown.accuracy = usual;
+  for (const Member& member : members_)
+    usual += member.front.accuracy / static_cast<float>(config_.trees);
+  for (std::size_t i = 0; i < std::min(room, incoming->size()); ++i) {
+    Member& member = members_[worst[i]];
+    OfferedTree<HoeffdingTree>& tree = (*incoming)[i];
+    Grown grown{std::move(tree.tree), tree.evidence, kTrust, usual, std::move(tree.records)};
     const bool empty = member.front.trained == 0;
     if (replace || empty) std::swap(member.front, grown);
     member.back = empty ? nullptr : std::make_unique<Grown>(std::move(grown));
@@ -170,11 +78,7 @@ void AdaptiveRandomForest::write(ByteWriter& out, const Grown& grown) const {
   out.put(grown.trained);
   out.put(grown.seen);
   out.put(grown.accuracy);
-  for (const ClassRecord& record : grown.classes) {
-    out.put(record.seen);
-    out.put(record.hit);
-    out.put(record.mass);
-  }
+  write_record_state(out, grown.classes);
   grown.tree.write_state(out);
 }
 
@@ -183,20 +87,10 @@ Result<void> AdaptiveRandomForest::read(ByteReader& in, Grown& grown) const {
   grown.seen = in.get<float>();
   grown.accuracy = in.get<float>();
   if (!in.ok() || !(grown.trained >= 0 && grown.trained <= 2 * kMaxEvidence) ||
-      !(grown.seen >= 0 && grown.seen <= 1e6f) ||
-      !(grown.accuracy >= 0 && grown.accuracy <= 1)) {
+      !(grown.seen >= 0 && grown.seen <= 1e6f) || !(grown.accuracy >= 0 && grown.accuracy <= 1)) {
     return damaged("a tree's record is out of range");
   }
-  for (ClassRecord& record : grown.classes) {
-    record.seen = in.get<float>();
-    record.hit = in.get<float>();
-    record.mass = in.get<float>();
-    const auto count = [](float v) { return v >= 0 && std::isfinite(v); };
-    if (!count(record.seen) || !count(record.hit) || record.hit > record.seen ||
-        !count(record.mass)) {
-      return damaged("a tree's record is out of range");
-    }
-  }
+  if (!read_record_state(in, grown.classes)) return damaged("a tree's record is out of range");
   return grown.tree.read_state(in);
 }
 
@@ -252,8 +146,8 @@ Result<void> AdaptiveRandomForest::decode(ByteView bytes) {
     member.only_front = in.get<std::uint32_t>();
     member.only_back = in.get<std::uint32_t>();
     member.together = in.get<std::uint32_t>();
-    member.back = std::make_unique<Grown>(
-        Grown{HoeffdingTree(config_.shape, unused), 0, 0, 0, std::vector<ClassRecord>(spec_.classes)});
+    member.back = std::make_unique<Grown>(Grown{HoeffdingTree(config_.shape, unused), 0, 0, 0,
+                                                std::vector<ClassRecord>(spec_.classes)});
     if (auto ok = read(in, *member.back); !ok) return ok;
   }
   if (!in.ok()) return damaged("they end early");

@@ -9,15 +9,13 @@
 #include <fmt/core.h>
 
 #include "learner/models/params.hpp"
-#include "learner/transfer/quantise.hpp"
+#include "learner/models/trees/forest_parts.hpp"
 
 namespace p2p::learner {
 namespace {
 
 constexpr std::uint32_t kStateMagic = 0x3146524F;  // "ORF1"
-constexpr std::uint32_t kMaxTrees = 512;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
-constexpr double kMaxEvidence = 1e12;
 /// Of the out-of-bag record per class: about the latest 100 judgements count.
 constexpr float kJudgeDecay = 0.99f;
 constexpr float kFast = 0.03f, kSlow = 0.001f;
@@ -79,7 +77,8 @@ OnlineRandomForest::OnlineRandomForest(const ModelSpec& spec, const Config& conf
       scores_(spec.classes) {
   members_.reserve(config.trees);
   for (std::uint32_t i = 0; i < config.trees; ++i) {
-    members_.push_back({RandomTree(config.shape), 0, 0, 0, 0, std::vector<ClassRecord>(spec.classes)});
+    members_.push_back(
+        {RandomTree(config.shape), 0, 0, 0, 0, std::vector<ClassRecord>(spec.classes)});
   }
   for (std::size_t c = 0; c < spec.classes; ++c) weigh(c);
 }
@@ -191,103 +190,29 @@ std::unique_ptr<Model> OnlineRandomForest::clone() const {
   return std::unique_ptr<Model>(new OnlineRandomForest(*this));
 }
 
-Part OnlineRandomForest::partition(std::span<const ClassIndex> classes,
-                                   Precision precision) const {
-  std::vector<ClassIndex> wanted;
-  for (const ClassIndex c : classes) {
-    if (c >= 0 && static_cast<std::uint32_t>(c) < spec_.classes) wanted.push_back(c);
-  }
-  Part part{spec_.family, {}};
-  if (wanted.empty() && !classes.empty()) return part;
-  std::vector<std::pair<double, std::uint32_t>> order;
-  for (std::uint32_t i = 0; i < config_.trees; ++i) {
-    if (members_[i].trained > 0) order.emplace_back(-mean_recall(members_[i].classes, wanted), i);
-  }
-  std::sort(order.begin(), order.end());
-  if (!wanted.empty()) {
-    const auto best = static_cast<std::size_t>(std::ceil(config_.share * config_.trees));
-    order.resize(std::min(order.size(), best));
-  }
-  std::vector<double> mass(spec_.classes);
-  for (const auto& [rank, i] : order) {
-    const Member& member = members_[i];
-    Block block{fmt::format("tree/{}", i), {}, member.trained, {}};
-    std::fill(mass.begin(), mass.end(), 0.0);
-    member.tree.class_mass(mass);
-    for (std::uint32_t c = 0; c < spec_.classes; ++c) {
-      if (mass[c] > 0) block.classes.push_back(static_cast<ClassIndex>(c));
-    }
-    ByteWriter out;
-    out.put(config_.fingerprint);
-    out.put(static_cast<std::uint8_t>(precision));
-    write_records(out, member.classes);
-    member.tree.write_structure(out, precision);
-    block.content = out.take();
-    part.blocks.push_back(std::move(block));
-  }
-  return part;
+ForestView OnlineRandomForest::view() const {
+  ForestView out{spec_, config_.fingerprint, config_.share, {}};
+  for (const Member& member : members_) out.trees.push_back({member.trained, member.classes});
+  return out;
+}
+
+Part OnlineRandomForest::partition(std::span<const ClassIndex> classes, Precision precision) const {
+  return give_trees(view(), classes, precision,
+                    [&](std::uint32_t i, ByteWriter& out, std::span<double> mass) {
+                      members_[i].tree.class_mass(mass);
+                      members_[i].tree.write_structure(out, precision);
+                    });
 }
 
 Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& options) {
-  if (part.family != spec_.family) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("a part of family \"{}\" does not fit a model of family {}",
-                            part.family, spec_.family));
-  }
-  if (part.blocks.size() > config_.trees) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the part has {} trees, the forest {}",
-                                                       part.blocks.size(), config_.trees));
-  }
-  for (const ClassIndex c : options.classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes) {
-      return fail(ErrorCode::invalid_argument, fmt::format("class {} is not in this task", c));
-    }
-  }
-  struct Incoming {
-    double merit;
-    Member member;
-  };
-  std::vector<Incoming> incoming;
-  std::vector<bool> named(kMaxTrees, false);
-  double evidence_in = 0;
-  for (const Block& block : part.blocks) {
-    const auto damaged = [&](std::string_view what) {
-      return fail(ErrorCode::malformed,
-                  fmt::format("block \"{:.32}\" was refused: {}", block.name, what));
-    };
-    const auto index = block_index(block.name, "tree/", kMaxTrees);
-    if (!index) return damaged("its name is not that of a tree");
-    if (named[*index]) return damaged("it appears twice");
-    named[*index] = true;
-    if (!(block.evidence >= 0 && block.evidence <= kMaxEvidence))
-      return damaged("its evidence is out of range");
-    if (block.classes.size() > spec_.classes)
-      return damaged("it names more classes than there are");
-    for (const ClassIndex c : block.classes) {
-      if (c < 0 || static_cast<std::uint32_t>(c) >= spec_.classes)
-        return damaged("it names a class that the task does not have");
-    }
-    ByteReader in(block.content);
-    if (in.get<std::uint64_t>() != config_.fingerprint)
-      return damaged("it belongs to a model of another spec");
-    const auto precision = precision_of(in.get<std::uint8_t>());
-    if (!precision) return damaged(precision.error().message);
-    auto records = read_records(in, spec_.classes);
-    if (!records) return damaged(records.error().message);
-    RandomTree tree(config_.shape);
-    if (auto read = tree.read_structure(in, *precision); !read)
-      return tl::unexpected(read.error());
-    if (!in.at_end()) return damaged("bytes follow the tree");
-    evidence_in += block.evidence;
-    // What the sender says of its accuracy orders the offered trees; from here on it is judged
-    // here.
-    const double claimed = mean_recall(*records, options.classes);
-    std::vector<double> mass(spec_.classes);
-    tree.class_mass(mass);
-    for (std::size_t c = 0; c < mass.size(); ++c)
-      (*records)[c] = {0, 0, static_cast<float>(mass[c])};
-    incoming.push_back({claimed, {std::move(tree), block.evidence, 0, 0, 0, std::move(*records)}});
-  }
+  auto incoming = read_trees<RandomTree>(
+      view(), part, options, [&](ByteReader& in, Precision precision) -> Result<RandomTree> {
+        RandomTree tree(config_.shape);
+        if (auto read = tree.read_structure(in, precision); !read)
+          return tl::unexpected(read.error());
+        return tree;
+      });
+  if (!incoming) return tl::unexpected(incoming.error());
   // Nothing can fail from here on.
   std::size_t room = config_.trees;
   if (!options.classes.empty()) {
@@ -296,24 +221,20 @@ Result<void> OnlineRandomForest::merge(const Part& part, const MergeOptions& opt
     room = (config_.trees + 1) / 2;
   }
   if (options.mode == MergeOptions::Mode::blend) {
-    double evidence_own = 0;
+    double evidence_own = 0, evidence_in = 0;
     for (const Member& member : members_) evidence_own += member.trained;
     evidence_own /= config_.trees;
+    for (const Block& block : part.blocks) evidence_in += block.evidence;
     const double mean_in =
-        incoming.empty() ? 0 : evidence_in / static_cast<double>(incoming.size());
+        incoming->empty() ? 0 : evidence_in / static_cast<double>(incoming->size());
     const double share = mean_in + evidence_own > 0 ? mean_in / (mean_in + evidence_own) : 0;
     room = std::min(room, static_cast<std::size_t>(std::lround(share * config_.trees)));
   }
-  std::stable_sort(incoming.begin(), incoming.end(),
-                   [](const Incoming& a, const Incoming& b) { return a.merit > b.merit; });
-  if (incoming.size() > room)
-    incoming.erase(incoming.begin() + static_cast<std::ptrdiff_t>(room), incoming.end());
-  std::vector<std::pair<double, std::uint32_t>> worst;
-  for (std::uint32_t i = 0; i < config_.trees; ++i)
-    worst.emplace_back(mean_recall(members_[i].classes, options.classes), i);
-  std::sort(worst.begin(), worst.end());
-  for (std::size_t i = 0; i < incoming.size(); ++i)
-    members_[worst[i].second] = std::move(incoming[i].member);
+  const std::vector<std::uint32_t> worst = worst_trees(view(), options.classes);
+  for (std::size_t i = 0; i < std::min(room, incoming->size()); ++i) {
+    OfferedTree<RandomTree>& tree = (*incoming)[i];
+    members_[worst[i]] = {std::move(tree.tree), tree.evidence, 0, 0, 0, std::move(tree.records)};
+  }
   for (std::size_t c = 0; c < weight_.size(); ++c) weigh(c);
   return {};
 }
@@ -345,11 +266,7 @@ Bytes OnlineRandomForest::encode() const {
     out.put(member.fast_error);
     out.put(member.slow_error);
     out.put(member.judged);
-    for (const ClassRecord& record : member.classes) {
-      out.put(record.seen);
-      out.put(record.hit);
-      out.put(record.mass);
-    }
+    write_record_state(out, member.classes);
     member.tree.write_state(out);
   }
   return out.take();
@@ -360,8 +277,7 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
     return fail(ErrorCode::malformed, fmt::format("the bytes of the model are damaged: {}", what));
   };
   ByteReader in(bytes);
-  if (in.get<std::uint32_t>() != kStateMagic)
-    return damaged("they are not of family orf");
+  if (in.get<std::uint32_t>() != kStateMagic) return damaged("they are not of family orf");
   if (in.get<std::uint64_t>() != config_.fingerprint) {
     return fail(ErrorCode::invalid_argument,
                 "the bytes are of a model with another spec; use the spec it was made with");
@@ -390,16 +306,7 @@ Result<void> OnlineRandomForest::decode(ByteView bytes) {
         !rate(member.slow_error) || !(member.judged >= 0 && std::isfinite(member.judged))) {
       return damaged("a tree's record is out of range");
     }
-    for (ClassRecord& record : member.classes) {
-      record.seen = in.get<float>();
-      record.hit = in.get<float>();
-      record.mass = in.get<float>();
-      const auto count = [](float v) { return v >= 0 && std::isfinite(v); };
-      if (!count(record.seen) || !count(record.hit) || record.hit > record.seen ||
-          !count(record.mass)) {
-        return damaged("a tree's record is out of range");
-      }
-    }
+    if (!read_record_state(in, member.classes)) return damaged("a tree's record is out of range");
     if (auto read = member.tree.read_state(in); !read) return read;
   }
   if (!in.ok()) return damaged("they end early");

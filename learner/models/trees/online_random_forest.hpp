@@ -10,6 +10,8 @@
 
 namespace p2p::learner {
 
+struct ForestView;
+
 /// For every tree and sample k ~ Poisson(1): the tree trains on the sample k times, or, when k = 0,
 /// is judged by it (out-of-bag). A leaf splits when it has seen `min_samples` and the best of its
 /// `tests` random tests gains at least `min_gain` bits.
@@ -20,9 +22,10 @@ namespace p2p::learner {
 /// the same stream this is the paper's plain mean; after a merge it keeps the trees that never met
 /// a class from outvoting those that did.
 ///
-/// Block: "tree/<i>" = its record per class, nodes and leaf counts. partition(classes) ranks the trees by
-/// out-of-bag accuracy on these classes and gives the best `share` of them; merge puts what comes
-/// in where the trees are that do worst on these classes. The number of trees never changes.
+/// Block: "tree/<i>" = its record per class, nodes and leaf counts. partition(classes) ranks the
+/// trees by out-of-bag accuracy on these classes and gives the best `share` of them; merge puts
+/// what comes in where the trees are that do worst on these classes. The number of trees never
+/// changes.
 ///
 /// Reference: Saffari, Leistner, Santner, Godec, Bischof, "On-line Random Forests", OLCV 2009; the
 /// rule for partition and merge: Daga et al., "Cartel", SoCC 2019.
@@ -83,6 +86,7 @@ class OnlineRandomForest final : public Model {
   OnlineRandomForest(const ModelSpec& spec, const Config& config);
   OnlineRandomForest(const OnlineRandomForest&) = default;
 
+  ForestView view() const;
   void judge(Member& member, std::uint32_t leaf, ClassIndex y);
   void plant(Member& member);
   void weigh(std::size_t c);
