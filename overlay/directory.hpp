@@ -25,11 +25,14 @@ struct Candidate {
 struct LookupOptions {
   std::size_t want = 5;
   Duration deadline = 600ms;  ///< what has come by then is the answer
+  /// Nodes that are not wanted, however well they rank: they take nobody's place. May be empty.
+  std::function<bool(const metadata::NodeId&)> skip;
 };
 
 /// What a lookup found and what it cost.
 struct LookupResult {
   std::vector<Candidate> candidates;  ///< best first, at most `want`, never the asker itself
+  std::size_t skipped = 0;            ///< found, and not wanted
   std::size_t gets = 0;               ///< keys read
   std::size_t values = 0;             ///< records received
   std::size_t refused = 0;            ///< of these: not valid, or not of this task

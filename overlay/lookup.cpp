@@ -125,7 +125,7 @@ void Lookup::on_done(std::size_t number) {
 
 void Lookup::consider() {
   const auto good = std::count_if(found_.begin(), found_.end(), [&](const auto& found) {
-    return listed_recall(found.second.entry, need_) >= setting_.good_recall;
+    return listed_recall(found.second.entry, need_) >= setting_.good_recall && !skipped(found.first);
   });
   if (static_cast<std::size_t>(good) < options_.want) return;
   const auto answered = static_cast<std::size_t>(
@@ -148,6 +148,10 @@ void Lookup::finish() {
   const auto now_ms = setting_.executor.wall_ms();
   std::vector<std::pair<double, Candidate>> ranked;
   for (auto& [node, found] : found_) {
+    if (skipped(node)) {
+      ++result_.skipped;
+      continue;
+    }
     Candidate candidate;
     candidate.sketch_distance = metadata::sketch_distance(found.entry.sketch, sketch_);
     candidate.needed_recall = listed_recall(found.entry, need_);

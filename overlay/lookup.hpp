@@ -44,6 +44,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   std::function<void()> on_over;  ///< called before it reports
 
  private:
+  bool skipped(const metadata::NodeId& node) const { return options_.skip && options_.skip(node); }
   struct Bucket {
     bool answered = false, done = false;
     std::size_t received = 0;

@@ -99,10 +99,16 @@ Message Server::serve(Guest& guest, const Hello& bounds, const DescribeRequest& 
 }
 
 Message Server::serve(Guest& guest, const Hello& bounds, const ManifestRequest& request) {
+  if (request.classes.size() > metadata::kMaxTaskClasses) {
+    return refuse(Refusal::Why::bad_request, "no task has so many classes");
+  }
+  auto classes = request.classes;  // one question, however it is written
+  std::sort(classes.begin(), classes.end());
+  classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
   const auto now = executor_.now();
   for (auto& [id, snapshot] : snapshots_) {
-    if (snapshot.offer && snapshot.task == request.task && snapshot.classes == request.classes &&
-        now - snapshot.made < kFresh) {
+    if (snapshot.offer && now - snapshot.made < kFresh && snapshot.task == request.task &&
+        snapshot.classes == classes) {
       snapshot.used = now;
       return page(bounds, id, snapshot, 0);
     }
@@ -111,22 +117,25 @@ Message Server::serve(Guest& guest, const Hello& bounds, const ManifestRequest& 
     return refuse(Refusal::Why::busy, "too many snapshots are open", 1000);
   }
   Snapshot snapshot;
-  snapshot.offer = host_.offer ? host_.offer(request.task, request.classes) : nullptr;
+  snapshot.offer = host_.offer ? host_.offer(request.task, classes) : nullptr;
   if (!snapshot.offer) return not_served();
   guest.opened.push_back(now);
   const Offer& offer = *snapshot.offer;
+  std::size_t content = 0;
   bool fits = offer.blocks.size() <= limits_.blocks && offer.family.size() <= kMaxNameBytes;
   for (const auto& block : offer.blocks) {
-    snapshot.bytes += block.content.size();
+    content += block.content.size();
     fits = fits && block.content.size() <= limits_.block_bytes && block.name.size() <= kMaxNameBytes &&
-           block.classes.size() <= kMaxClasses && snapshot.bytes <= limits_.part_bytes;
+           block.classes.size() <= kMaxClasses && content <= limits_.part_bytes;
     if (!fits) break;
     snapshot.lines.push_back({block.name, block.classes, block.evidence, block.content.size(),
                               metadata::sha256(block.content)});
+    snapshot.bytes += line_bytes(snapshot.lines.back());
   }
+  snapshot.bytes += content + classes.size() * sizeof classes[0];
   if (!fits) return refuse(Refusal::Why::too_large, "the part passes this node's own bounds");
   snapshot.task = request.task;
-  snapshot.classes = request.classes;
+  snapshot.classes = std::move(classes);
   const auto id = keep(std::move(snapshot));
   return page(bounds, id, snapshots_.at(id), 0);
 }
@@ -198,7 +207,7 @@ std::uint64_t Server::keep(Snapshot snapshot) {
   held_bytes_ += snapshot.bytes;
   const auto id = next_snapshot_++;
   snapshots_.emplace(id, std::move(snapshot));
-  while (held_bytes_ > 2 * limits_.part_bytes && snapshots_.size() > 1) {
+  while (snapshots_.size() > kSnapshots || (held_bytes_ > 2 * limits_.part_bytes && snapshots_.size() > 1)) {
     auto oldest = snapshots_.begin();
     for (auto it = snapshots_.begin(); it != snapshots_.end(); ++it) {
       if (it->first != id && it->second.used < oldest->second.used) oldest = it;

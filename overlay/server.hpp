@@ -18,13 +18,14 @@ namespace p2p::overlay {
 /// A manifest opens a snapshot: an Offer that stays as it is while the model learns on, and whose chunks can be asked
 /// for until snapshot_life after the last use. Copying a model for every question would let a peer make this node
 /// copy without end, so the same question within kFresh gets the same snapshot, a peer opens at most
-/// kSnapshotsPerPeer within one life, and all snapshots together hold at most twice part_bytes: beyond that, the one
-/// that was unused for longest goes.
+/// kSnapshotsPerPeer within one life, and all snapshots together are at most kSnapshots and hold at most twice
+/// part_bytes: beyond that, the one that was unused for longest goes.
 /// Rate: a bucket of requests_per_second per peer; who goes on asking as often again is `abusive`.
 class Server {
  public:
   static constexpr Duration kFresh = 500ms;
   static constexpr std::size_t kSnapshotsPerPeer = 8;
+  static constexpr std::size_t kSnapshots = 64;  ///< of all peers together
 
   Server(Executor& executor, const ExchangeHost& host, const ExchangeLimits& limits)
       : executor_(executor), host_(host), limits_(limits) {}

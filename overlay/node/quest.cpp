@@ -47,7 +47,12 @@ void Quest::start() {
   stage_began_ = context_.executor.now();
   awaited_ = 1;
   arm(options_.lookup.deadline + kLookupGrace, &Quest::lookup_late);
-  context_.directory.lookup(request_.need, options_.lookup,
+  auto lookup = options_.lookup;
+  lookup.skip = [weak = weak_from_this()](const metadata::NodeId& peer) {
+    const auto self = weak.lock();
+    return self && !self->done_ && self->request_.skip && self->request_.skip(peer);
+  };
+  context_.directory.lookup(request_.need, lookup,
                             [weak = weak_from_this()](overlay::LookupResult result) {
                               if (const auto self = weak.lock()) self->asked(std::move(result));
                             });
@@ -76,12 +81,11 @@ void Quest::asked(overlay::LookupResult result) {
   std::vector<overlay::Exchange::Peer> peers;
   for (const auto& candidate : result.candidates) {
     if (peers.size() >= options_.ask) break;
-    if (request_.skip && request_.skip(candidate.entry.node)) continue;
     peers.push_back({candidate.entry.node, candidate.entry.endpoint});
   }
   if (peers.empty()) {
-    return finish(result.candidates.empty() ? "nobody with such experience was found on the overlay"
-                                            : "everybody found had been tried or refused before");
+    return finish(result.skipped == 0 ? "nobody with such experience was found on the overlay"
+                                      : "everybody found had been tried or refused before");
   }
   stage_ = Stage::asking;
   stage_began_ = now;

@@ -17,11 +17,15 @@ class Listing final : public overlay::Directory {
   explicit Listing(overlay::Executor& executor) : executor_(executor) {}
   void publish(const metadata::Fingerprint&) override {}
   void withdraw() override {}
-  void lookup(const metadata::Need&, const overlay::LookupOptions&,
+  void lookup(const metadata::Need&, const overlay::LookupOptions& options,
               std::function<void(overlay::LookupResult)> done) override {
     if (silent) return;
     overlay::LookupResult result;
     for (const auto* host : hosts) {
+      if (options.skip && options.skip(host->id())) {
+        ++result.skipped;
+        continue;
+      }
       overlay::Candidate candidate;
       candidate.entry.node = host->id();
       candidate.entry.endpoint = host->endpoint();

@@ -373,6 +373,15 @@ TEST_CASE("Candidates are ranked by needed recall, then likeness, then freshness
   REQUIRE(two.result.candidates.size() == 2);
   CHECK(two.result.candidates[0].entry.node == best);
   CHECK(two.result.candidates[1].entry.node == older);
+
+  // Those who are not wanted take nobody's place.
+  const auto others = net.lookup(7, {kExperience, {2}}, {.want = 2, .skip = [&](const metadata::NodeId& node) {
+                                                           return node == best || node == unlike;
+                                                         }});
+  REQUIRE(others.result.candidates.size() == 2);
+  CHECK(others.result.candidates[0].entry.node == older);
+  CHECK(others.result.candidates[1].entry.node == poor);
+  CHECK(others.result.skipped == 2);
 }
 
 TEST_CASE("A flooded bucket makes a reader verify max_values_per_key records of it, and hides no other bucket") {

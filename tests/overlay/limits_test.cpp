@@ -1,6 +1,7 @@
 // What askers can make a helper do is bounded.
 #include <catch2/catch.hpp>
 
+#include "overlay/server.hpp"
 #include "tests/overlay/support.hpp"
 
 namespace p2p::overlay {
@@ -214,6 +215,35 @@ TEST_CASE("A snapshot's chunks can be had for snapshot_life after its last use, 
   }
   test.raw.send(30, request);
   CHECK(test.refusal().why == Refusal::Why::gone);
+}
+
+TEST_CASE("However many peers ask, and however they write their question, what is held for them is bounded") {
+  sim::Simulation simulation(1);
+  auto& host = simulation.add_host();
+  std::size_t copies = 0;
+  const ExchangeHost offers{.describe = {}, .offer = [&](const metadata::TaskId&, const std::vector<std::int32_t>&) {
+                              ++copies;
+                              auto offer = std::make_shared<Offer>();
+                              offer->family = "rff";
+                              offer->blocks.push_back({"class/1", {1}, 5.0, Bytes(300)});
+                              return std::shared_ptr<const Offer>(offer);
+                            }};
+  const ExchangeLimits limits;
+  Server server(host.executor(), offers, limits);
+  const auto ask = [&](std::uint8_t peer, std::vector<std::int32_t> classes) {
+    NodeId id;
+    id.bytes[0] = peer;
+    return *server.answer(id, {}, ManifestRequest{test::task_id(), std::move(classes)}).message;
+  };
+  const auto snapshot_of = [](const Message& message) { return std::get<ManifestAnswer>(message).snapshot; };
+  CHECK(snapshot_of(ask(1, {1, 2})) == snapshot_of(ask(2, {2, 1, 2, 2, 1})));
+  CHECK(copies == 1);
+  CHECK(std::get<Refusal>(ask(1, std::vector<std::int32_t>(2000, 1))).why == Refusal::Why::bad_request);
+  for (std::uint8_t peer = 0; peer < 100; ++peer) {
+    for (std::int32_t c = 0; c < 6; ++c) ask(peer, {c, peer});
+  }
+  CHECK(copies > 300);
+  CHECK(server.snapshots() == Server::kSnapshots);
 }
 
 TEST_CASE("Chunks outside a block are refused as bad requests") {
