@@ -1,4 +1,5 @@
 // The program: picks the command and turns its outcome into an exit status.
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -45,7 +46,14 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? static_cast<int>(ExitCode::ok)
                                 : static_cast<int>(ExitCode::usage);
   }
-  return static_cast<int>(action());
+  const ExitCode code = action();
+  errno = 0;
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    log(LogLevel::error, errno == ENOSPC ? "the output could not be written: the disk is full"
+                                         : "the output could not be written");
+    if (code == ExitCode::ok) return static_cast<int>(errno == ENOSPC ? ExitCode::disk_full : ExitCode::failed);
+  }
+  return static_cast<int>(code);
 }
 
 }  // namespace

@@ -412,9 +412,12 @@ TEST_CASE("whatever is wrong is said in one sentence, with its exit status", "[t
   const auto one = dir.write("one.csv", "a,y\n1,u\n2,u\n");
   const auto text = dir.write("text.csv", "a,b,y\nred,1,u\nblue,2,v\n");
   const auto torn = dir.write("torn.csv.gz", gzip(clouds(20000, 100)).substr(0, 9000));
+  const auto swapped = dir.write("swapped.csv", "b,a,y\n1,2,up\n3,4,down\n");
+  std::filesystem::create_symlink(data, dir / "link");
   const auto task = dir / "t.toml";
   REQUIRE(run(dir, {"--data", data, "--model", "rff", "--write-task", task, "--quiet"}).status ==
           0);
+  const auto before = content(data);
   const struct {
     std::vector<std::string> arguments;
     int status;
@@ -448,6 +451,12 @@ TEST_CASE("whatever is wrong is said in one sentence, with its exit status", "[t
       {{"--data", data, "--model", "rff", "--test", dir / "none.csv"}, 3, "there is no file"},
       {{"--data", data, "--model", "rff", "--plot", dir / "no/such/folder.svg"}, 1, "no/such"},
       {{"--data", data, "--model", "rff", "--window", "0"}, 2, "window"},
+      {{"--data", data, "--model", "rff", "--samples", "-5"}, 2, "samples"},
+      {{"--data", data, "--model", "rff", "--plot", data}, 2, "one of the inputs"},
+      {{"--data", data, "--model", "rff", "--write-task", data, "--force"}, 2, "one of the inputs"},
+      {{"--data", data, "--model", "rff", "--plot", dir / "link"}, 2, "no ordinary file"},
+      {{"--data", data, "--model", "rff", "--write-task", task}, 2, "--force"},
+      {{"--data", swapped, "--task", task}, 3, "column 1 is \"b\" where the task has \"a\""},
       {{"--model", "rff"}, 2, "--data"},
   };
   for (const auto& c : cases) {
@@ -462,6 +471,8 @@ TEST_CASE("whatever is wrong is said in one sentence, with its exit status", "[t
   const auto json = run(dir, {"--data", dir / "none.csv", "--model", "rff", "--json", "--quiet"});
   CHECK(json.status == 3);
   CHECK(Json::parse(json.out)["exit"] == 3);
+  CHECK(content(data) == before);
+  CHECK(run(dir, {"--data", data, "--model", "nb", "--write-task", task, "--force", "--quiet"}).status == 0);
 }
 
 TEST_CASE("streams that teach nothing are measured all the same", "[tools][process]") {

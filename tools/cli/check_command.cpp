@@ -79,6 +79,9 @@ void check_source(Report& report, const NodeConfig& config, const metadata::Task
                     (*source)->features(), task.raw_features()),
         ExitCode::data);
   }
+  if (auto ok = RowCoder(task).check_columns((*source)->feature_names()); !ok) {
+    return report.bad("source", fmt::format("{}: {}", file, ok.error().text()), ExitCode::data);
+  }
   Row row;
   const auto got = (*source)->next(row);
   if (!got) return report.bad("source", got.error(), Context::data);

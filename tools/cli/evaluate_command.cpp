@@ -17,6 +17,7 @@
 #include "tools/cli/evaluate_report.hpp"
 #include "tools/cli/infer_task.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/data/row_coder.hpp"
 
 namespace p2p::tools {
 
@@ -32,7 +33,7 @@ struct Options {
   std::optional<std::uint64_t> shuffle;
   double bandwidth = 0;
   std::size_t window = 1000;
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, force = false;
 };
 
 // The handler sets it, the loop reads it; a second signal ends the program at once.
@@ -220,8 +221,41 @@ Result<void> write_text(const std::string& path, const std::string& text) {
   return net::write_atomically(path, view(text));
 }
 
+Result<void> check_columns(const metadata::Task& task, const DataFile& file) {
+  auto ok = RowCoder(task).check_columns(file.source->feature_names());
+  if (!ok) ok.error().message = fmt::format("{}: {}", file.path, ok.error().message);
+  return ok;
+}
+
+/// What is written may not cost the user a file that is there: no input, no device, no task that nodes may share.
+Result<void> check_output(const std::string& flag, const std::string& path, const Options& options,
+                          bool replace) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (path.empty() || !fs::exists(fs::symlink_status(path, ignored))) return {};
+  const auto no = [&](std::string_view why) {
+    return fail(ErrorCode::invalid_argument, fmt::format("{} {}: {}", flag, path, why));
+  };
+  if (!fs::is_regular_file(fs::symlink_status(path, ignored))) {
+    return no("it is there and no ordinary file; name another");
+  }
+  for (const auto& input : {options.data.path, options.data.labels, options.task, options.test}) {
+    if (!input.empty() && fs::equivalent(path, input, ignored)) {
+      return no("it is one of the inputs; name another file");
+    }
+  }
+  if (!replace) {
+    return no("it is there already; choose another, or use --force. Nodes with different tasks do not meet");
+  }
+  return {};
+}
+
 Outcome<ExitCode> run(const Options& options) {
   const auto started = Clock::now();
+  for (auto ok : {check_output("--write-task", options.write_task, options, options.force),
+                  check_output("--plot", options.plot, options, true)}) {
+    if (!ok) return refused(ok.error(), Context::config);
+  }
   Progress progress(options.quiet);
   auto prepared = prepare(options, progress);
   if (interrupted != 0) {
@@ -249,6 +283,7 @@ Outcome<ExitCode> run(const Options& options) {
   auto file = open_data(data);
   if (!file) return refused(file.error(), Context::data);
   const auto opened_path = file->path;
+  if (auto ok = check_columns(task, *file); !ok) return refused(ok.error(), Context::data);
   SampleBlocks blocks(std::move(*file), task, options.samples);
   if (options.shuffle) {
     if (auto ok = blocks.shuffle(*options.shuffle); !ok) return refused(ok.error(), Context::data);
@@ -281,6 +316,7 @@ Outcome<ExitCode> run(const Options& options) {
     auto test_file = open_data(test);
     if (!test_file) return refused(test_file.error(), Context::data);
     report.test_data = test_file->path;
+    if (auto ok = check_columns(task, *test_file); !ok) return refused(ok.error(), Context::data);
     SampleBlocks test_blocks(std::move(*test_file), task, 0);
     auto result = held_out(test_blocks, **model, stop);
     if (!result) return refused(result.error(), Context::data);
@@ -331,6 +367,7 @@ void add_evaluate_command(CLI::App& app, Action& action) {
   command->add_option("--task", options->task,
                       "Task file (default: one is inferred from the data)");
   command->add_option("--write-task", options->write_task, "Keep the task in this file");
+  command->add_flag("--force", options->force, "Let --write-task replace a task that is there");
   command->add_option("--params", options->params, "Parameters of the model, NAME=NUMBER ...");
   command->add_option("--label", options->data.label,
                       "Name of the label's column (default: the last one)");
@@ -345,12 +382,16 @@ void add_evaluate_command(CLI::App& app, Action& action) {
   command
       ->add_option("--categorical", options->categorical, "Columns of numbers that are categories")
       ->delimiter(',');
-  command->add_option("--samples", options->samples, "Stop after so many (default: all)");
+  command->add_option("--samples", options->samples, "Stop after so many (default, and 0: all)")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--shuffle", options->shuffle,
-                      "Put the samples into a random order from this seed");
+                      "Put the samples into a random order from this seed")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--test", options->test,
                       "Then measure on this held-out set, without learning from it");
-  command->add_option("--seed", options->seed, "Seed of the model")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of the model")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command
       ->add_option("--bandwidth", options->bandwidth,
                    "gamma of the kernel (default: the median rule)")

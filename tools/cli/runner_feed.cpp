@@ -36,6 +36,10 @@ Result<void> Runner::open_source() {
       source_state_ = SourceState::ended;
       return {};
   }
+  if (auto ok = coder_.check_columns(source_->feature_names()); !ok) {
+    ok.error().message = fmt::format("{}: {}", from.path, ok.error().message);
+    return ok;
+  }
   if (const auto columns = source_->features(); columns != 0 && columns != task_.raw_features()) {
     return fail(
         ErrorCode::invalid_argument,

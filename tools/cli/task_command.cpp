@@ -141,7 +141,8 @@ void add_task_command(CLI::App& app, Action& action) {
           "--bandwidth", options->infer.bandwidth,
           "gamma of the kernel (default: 2 / median squared distance over the first 300 rows)")
       ->check(CLI::PositiveNumber);
-  command->add_option("--rows", options->infer.rows, "Look at so many rows only (default: all)");
+  command->add_option("--rows", options->infer.rows, "Look at so many rows only (default, and 0: all)")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--force", options->force, "Overwrite --out");
   command->add_flag("--json", options->json, "Print what was found as one JSON object");
   command->footer(

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,6 +32,16 @@ RowCoder::RowCoder(const metadata::Task& task) {
       names_.push_back(group.count == 1 ? group.name : fmt::format("{}[{}]", group.name, i));
     }
   }
+}
+
+Result<void> RowCoder::check_columns(std::vector<std::string> names) const {
+  if (names == names_) return {};
+  if (!std::is_permutation(names.begin(), names.end(), names_.begin(), names_.end())) return {};
+  const auto differ = std::mismatch(names.begin(), names.end(), names_.begin());
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("its columns are the task's in another order: column {} is \"{}\" where the task "
+                          "has \"{}\"; bring them into the task's order",
+                          differ.first - names.begin() + 1, *differ.first, *differ.second));
 }
 
 Result<void> RowCoder::code(Row& row) {

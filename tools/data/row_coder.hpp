@@ -21,6 +21,10 @@ class RowCoder {
  public:
   explicit RowCoder(const metadata::Task& task);
 
+  /// Are these the task's columns in another order? Then `invalid_argument`: values would be taken for others'. Names
+  /// that are not the task's say nothing.
+  Result<void> check_columns(std::vector<std::string> names) const;
+
   /// Changes row.x in place. `invalid_argument` for a wrong number of columns, or text in a column
   /// of numbers; the sentence names the column, the caller adds the place.
   Result<void> code(Row& row);
