@@ -46,9 +46,10 @@ void EmbeddingTest::commit() {
   if (held_n_ == 0) return;
   reference_n_ = std::min(reference_n_ + held_n_, static_cast<double>(options_.most));
   const auto reference = part(0), held = part(2);
-  const double rate = std::min(1.0, 1 / reference_n_);
+  // At most all of it: more may have been held apart than a reference counts.
+  const double share = std::min(1.0, held_n_ / reference_n_);
   for (std::size_t k = 0; k < reference.size(); ++k) {
-    reference[k] += rate * (held[k] - held_n_ * reference[k]);
+    reference[k] += share * (held[k] / held_n_ - reference[k]);
     held[k] = 0;
   }
   held_n_ = 0;
@@ -132,7 +133,7 @@ Result<void> EmbeddingTest::decode(ByteReader& in) {
   gain_ = state.number(-1e3, 1e3);
   gain_squares_ = state.number(0, 1e6);
   evidence_ = state.number(0, options_.run_length);
-  page_ = state.number(0, 1e300);
+  page_ = state.number(0, std::max(1.0, evidence_));  // the largest stake is no more than all together
   apart_ = state.number(0, 1e3);
   for (std::size_t k = 0; state.ok() && k < values_.size(); ++k) {
     const double most = k / options_.dimensions == 2 ? held_n_ : 1;

@@ -113,13 +113,15 @@ Result<void> ShiryaevRoberts::decode(ByteReader& in) {
   StateReader state(in);
   constexpr double kMost = 4503599627370496.0;  // 2^52: counts beyond it would stand still
   for (Tally* tally : {&base_, &held_, &fallen_}) {
-    tally->n = state.number(0, kMost);
+    tally->n = std::floor(state.number(0, kMost));
     tally->sum = state.number(0, tally->n);
   }
   for (double& value : evidence_) value = state.number(0, drift_at_);
-  page_ = state.number(0, drift_at_);
+  // The largest of the stakes is no more than all of them together: so it stays, and so no state grows past what
+  // can be read again.
+  page_ = state.number(0, std::max(1.0, evidence_[0]));
   fall_evidence_ = state.number(0, fall_at_);
-  fall_page_ = state.number(0, fall_at_);
+  fall_page_ = state.number(0, std::max(1.0, fall_evidence_));
   const double placed_at = state.number(0, base_.n);
   const double placed_sum = state.number(0, placed_at);
   placed_at_ = placed_sum_ = 0;
