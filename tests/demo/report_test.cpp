@@ -1,3 +1,4 @@
+#include "tools/cli/plot_text.hpp"
 #include "tools/demo_cmd/report.hpp"
 
 #include <algorithm>
@@ -49,7 +50,7 @@ std::size_t occurrences(const std::string& text, const std::string& what) {
 }  // namespace
 
 TEST_CASE("Text is text wherever it stands in the page") {
-  CHECK(html_escaped("a<b> & \"c\" 'd'") == "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;");
+  CHECK(markup_escaped("a<b> & \"c\" 'd'") == "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;");
   const std::string page = report_html(made_up());
   CHECK(page.find("<script") == std::string::npos);
   CHECK(page.find("<b>bold") == std::string::npos);

@@ -5,42 +5,13 @@
 #include <iterator>
 
 #include "tools/cli/evaluate_report.hpp"
+#include "tools/cli/plot_text.hpp"
 
 namespace p2p::tools {
 
 namespace {
 
 constexpr double kWidth = 900, kHeight = 380, kLeft = 56, kRight = 16, kTop = 44, kBottom = 52;
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return out;
-}
-
-/// 1, 2 or 5 times a power of ten, so that at most eight of it fit.
-double round_step(double whole) {
-  double step = 1;
-  for (int i = 0; whole / step > 8; ++i) step *= i % 3 == 1 ? 2.5 : 2;
-  return step;
-}
 
 struct Axes {
   double samples, lowest;  // accuracy at the bottom
@@ -76,7 +47,7 @@ std::string to_svg(const EvaluationReport& report) {
       "aria-label=\"{2}\">\n{3}"
       "<text class=\"title\" x=\"{4}\" y=\"24\">{2}</text>\n",
       kWidth, kHeight,
-      escaped(fmt::format("{} on {}: accuracy over the latest {} samples", report.task.family,
+      markup_escaped(fmt::format("{} on {}: accuracy over the latest {} samples", report.task.family,
                           report.data, report.window)),
       kStyle, kLeft);
   const int from = static_cast<int>(std::lround(axes.lowest * 10));
@@ -99,7 +70,7 @@ std::string to_svg(const EvaluationReport& report) {
         "<line class=\"alarm\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1}\" "
         "y2=\"{2}\"><title>{3}</title></line>\n",
         x, kTop, kHeight - kBottom,
-        escaped(fmt::format("sample {}: {}", alarm.sample, alarm.kind)));
+        markup_escaped(fmt::format("sample {}: {}", alarm.sample, alarm.kind)));
   }
   double legend = kLeft;
   for (const auto& [css, text, value] :
@@ -120,7 +91,7 @@ std::string to_svg(const EvaluationReport& report) {
         "<line class=\"alarm\" x1=\"{0}\" x2=\"{0}\" y1=\"{1}\" y2=\"{2}\"/><text x=\"{3}\" "
         "y=\"{4}\">{5}</text>\n",
         legend + 10, kHeight - 22, kHeight - 6, legend + 18, kHeight - 10,
-        escaped(fmt::format("{} alarms by {}", m.alarms.size() + m.more_alarms, report.detector)));
+        markup_escaped(fmt::format("{} alarms by {}", m.alarms.size() + m.more_alarms, report.detector)));
   }
   std::string path;
   for (const auto& point : m.curve) {

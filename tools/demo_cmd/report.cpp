@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "tools/cli/plot_text.hpp"
 #include "tools/demo_cmd/final_screen.hpp"
 #include "tools/demo_cmd/svg.hpp"
 
@@ -64,7 +65,7 @@ class HtmlTable {
   explicit HtmlTable(std::vector<Column> columns) : columns_(std::move(columns)) {
     out_ = "<div class=\"scroll\"><table><thead><tr>";
     for (const Column& c : columns_) {
-      out_ += fmt::format("<th{}>{}</th>", c.number ? " class=\"n\"" : "", html_escaped(c.title));
+      out_ += fmt::format("<th{}>{}</th>", c.number ? " class=\"n\"" : "", markup_escaped(c.title));
     }
     out_ += "</tr></thead><tbody>\n";
   }
@@ -78,14 +79,14 @@ class HtmlTable {
     out_ += "<tr>";
     for (std::size_t i = 0; i < cells.size(); ++i) {
       out_ += fmt::format("<td class=\"{}{}{}\">{}</td>", columns_[i].number ? "n" : "",
-                          *cells[i].css ? " " : "", cells[i].css, html_escaped(cells[i].text));
+                          *cells[i].css ? " " : "", cells[i].css, markup_escaped(cells[i].text));
     }
     out_ += "</tr>\n";
   }
   /// A line over all columns that belongs to the row above.
   void note(const std::string& text) {
     out_ += fmt::format("<tr class=\"note\"><td></td><td colspan=\"{}\">{}</td></tr>\n",
-                        columns_.size() - 1, html_escaped(text));
+                        columns_.size() - 1, markup_escaped(text));
   }
   std::string take() { return out_ + "</tbody></table></div>\n"; }
 
@@ -261,32 +262,6 @@ std::string byte_plots(const DemoResult& result) {
 
 }  // namespace
 
-std::string html_escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 std::string report_html(const DemoResult& result) {
   const auto ms = [](const std::optional<double>& v) {
     return v ? fmt::format("{:.0f} ms", *v) : std::string("-");
@@ -295,7 +270,7 @@ std::string report_html(const DemoResult& result) {
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>p2p-learner demo: {}, seed {}</title>\n<style>{}</style></head><body>\n",
-      html_escaped(result.data), result.options.seed, kStyle);
+      markup_escaped(result.data), result.options.seed, kStyle);
   out += fmt::format(
       "<h1>p2p-learner demo</h1>\n<p class=\"soft\">{}, {} nodes, {} samples each at {:.0f} a "
       "second, seed {}; {:.0f} s{}.</p>\n"
@@ -304,7 +279,7 @@ std::string report_html(const DemoResult& result) {
       "same samples and shares nothing. When a node notices a drift it asks the others for those "
       "parts of their models that it "
       "needs, tries them on samples that they have not seen, and keeps what helps.</p>\n",
-      html_escaped(result.data), result.nodes.size(), result.options.samples, result.rate,
+      markup_escaped(result.data), result.nodes.size(), result.options.samples, result.rate,
       result.options.seed, result.elapsed_s, result.interrupted ? "; interrupted" : "");
   out += "<h2>Accuracy over the latest 100 samples</h2>\n" + std::string(kKey) + plots(result);
   out += "<h2>By workload</h2>\n" + workload_table(result);

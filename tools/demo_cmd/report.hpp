@@ -19,7 +19,4 @@ Result<std::string> write_report(const DemoResult& result, const std::string& fo
 /// Empty: nothing to do.
 Result<void> check_folder(const std::string& folder);
 
-/// & < > " ' as entities, so text is text wherever it stands.
-std::string html_escaped(std::string_view text);
-
 }  // namespace p2p::tools

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "tools/demo_cmd/report.hpp"
+#include "tools/cli/plot_text.hpp"
 
 namespace p2p::tools {
 namespace {
@@ -31,7 +31,7 @@ std::string path(const Hits& hits, const Axes& axes, const char* css) {
 
 std::string mark(const PlotMark& m, const Axes& axes) {
   const double x = axes.x(m.x);
-  const std::string title = fmt::format("<title>{}</title>", html_escaped(m.text));
+  const std::string title = fmt::format("<title>{}</title>", markup_escaped(m.text));
   switch (m.kind) {
     case PlotMark::Kind::change:
       return fmt::format(
@@ -50,17 +50,6 @@ std::string mark(const PlotMark& m, const Axes& axes) {
                          x - 4, kTop + 2, title);
   }
   return {};
-}
-
-/// A round step that cuts [0, whole] into four to eight.
-double round_step(double whole) {
-  double step = 1;
-  while (whole / step > 8) {
-    for (const double factor : {2.0, 2.5, 2.0}) {
-      if (whole / step > 8) step *= factor;
-    }
-  }
-  return step;
 }
 
 }  // namespace
@@ -85,9 +74,9 @@ std::vector<std::pair<double, double>> trailing_accuracy(const Hits& hits, std::
 std::string svg(const AccuracyPlot& plot) {
   const Axes axes{static_cast<double>(std::max<std::uint64_t>(plot.samples, 1))};
   std::string out = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n",
-                                kWidth, kHeight, html_escaped(plot.title));
+                                kWidth, kHeight, markup_escaped(plot.title));
   out += fmt::format("<text class=\"title\" x=\"{}\" y=\"15\">{}</text>\n", kLeft,
-                     html_escaped(plot.title));
+                     markup_escaped(plot.title));
   for (int tenth = 0; tenth <= 10; tenth += 2) {
     const double y = Axes::y(tenth / 10.0);
     out += fmt::format(
@@ -127,8 +116,8 @@ std::string svg_bars(const std::vector<Bar>& bars) {
         "<text class=\"label\" text-anchor=\"end\" x=\"{}\" y=\"{}\">{}</text>"
         "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\"/>"
         "<text class=\"label\" x=\"{:.1f}\" y=\"{}\">{}</text>\n",
-        kLabel - 8, y + 17, html_escaped(bar.label), bar.strong ? "bar strong" : "bar", kLabel,
-        y + 3, width, kRow - 8, kLabel + width + 8, y + 17, html_escaped(bar.value_text));
+        kLabel - 8, y + 17, markup_escaped(bar.label), bar.strong ? "bar strong" : "bar", kLabel,
+        y + 3, width, kRow - 8, kLabel + width + 8, y + 17, markup_escaped(bar.value_text));
     y += kRow;
   }
   return out + "</svg>\n";
