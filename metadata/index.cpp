@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <queue>
 
 #include "metadata/base/random.hpp"
@@ -10,11 +11,42 @@ namespace p2p::metadata {
 
 namespace {
 
-constexpr std::size_t kSketchBits = 256;
 constexpr std::size_t kRounds = 3;
-constexpr std::uint8_t kMaxDepth = 32;
+constexpr int kScaleOrigin = 192;   // 2^0
+constexpr double kHalfLevels = 7.5;
+constexpr double kClassMissing = 0.5;  // what a wanted class that is not known adds to a distance
+constexpr double kClassWanted = 2;     // and where classes are what is asked for: more than any distance
 
-/// x -> H x, unnormalised: only signs and comparisons within one vector matter here.
+// 2^(i/8). In full, so that no machine's libm decides a sketch.
+constexpr std::array<double, 8> kOctave{1.0,
+                                        1.0905077326652577,
+                                        1.189207115002721,
+                                        1.2968395546510096,
+                                        1.4142135623730951,
+                                        1.5422108254079407,
+                                        1.681792830507429,
+                                        1.8340080864093424};
+
+double scale_of(std::uint8_t code) {
+  const int eighths = code - kScaleOrigin;
+  const int octave = eighths >= 0 ? eighths / 8 : -((7 - eighths) / 8);
+  return std::ldexp(kOctave[static_cast<std::size_t>(eighths - 8 * octave)], octave);
+}
+
+/// The smallest scale whose levels reach `most`.
+std::uint8_t scale_code(double most) {
+  if (!(most > 0)) return 0;
+  int octave = 0;
+  const double mantissa = std::frexp(most / kHalfLevels, &octave);  // 0.5 .. 1
+  int code = kScaleOrigin + 8 * (octave - 1);
+  for (const double step : kOctave) {
+    if (mantissa <= 0.5 * step) break;
+    ++code;
+  }
+  return static_cast<std::uint8_t>(std::clamp(code, 0, 255));
+}
+
+/// x -> H x, unnormalised.
 void hadamard(std::span<float> x) {
   for (std::size_t half = 1; half < x.size(); half *= 2) {
     for (std::size_t block = 0; block < x.size(); block += 2 * half) {
@@ -27,6 +59,51 @@ void hadamard(std::span<float> x) {
   }
 }
 
+void rotate(std::span<float> x, std::span<const std::int8_t> signs) {
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] *= signs[round * x.size() + i];
+    hadamard(x);
+  }
+}
+
+/// The first `count` rotated coordinates, scaled so that squares sum to the squared length on average: levels into
+/// `out` from level `at` on, and the scale.
+void quantise(std::span<float> rotated, std::size_t count, Sketch& out, std::size_t at, std::uint8_t& scale) {
+  // Three unnormalised rounds stretch by P^1.5; count of P orthonormal coordinates hold count/P of the length.
+  const double size = static_cast<double>(rotated.size());
+  const double factor = std::sqrt(size / static_cast<double>(count)) / (size * std::sqrt(size));
+  double most = 0;
+  for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::abs(rotated[i] * factor));
+  scale = scale_code(most);
+  const double unit = scale_of(scale);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double level = std::floor(rotated[i] * factor / unit + 8);
+    const auto code = static_cast<unsigned>(std::clamp(level, 0.0, 15.0));
+    auto& byte = out.bytes[2 + (at + i) / 2];
+    byte = static_cast<std::uint8_t>(byte | code << (4 * ((at + i) % 2)));
+  }
+}
+
+double distance(const Sketch& a, const Sketch& b, std::size_t scale, std::size_t first, std::size_t count) {
+  const double unit_a = scale_of(a.bytes[scale]), unit_b = scale_of(b.bytes[scale]);
+  double sum = 0;
+  for (std::size_t i = first; i < first + count; i += 2) {
+    const unsigned x = a.bytes[2 + i / 2], y = b.bytes[2 + i / 2];
+    const double low = (static_cast<double>(x & 15) - kHalfLevels) * unit_a -
+                       (static_cast<double>(y & 15) - kHalfLevels) * unit_b;
+    const double high =
+        (static_cast<double>(x >> 4) - kHalfLevels) * unit_a - (static_cast<double>(y >> 4) - kHalfLevels) * unit_b;
+    sum += low * low + high * high;
+  }
+  return std::sqrt(sum);
+}
+
+/// Which coordinates make a table's prefix.
+std::size_t first_coordinate(Place::Kind kind, std::uint16_t table) {
+  return kind == Place::Kind::marginal ? 0 : Sketch::kMarginal + std::size_t{table} * Place::kMaxDepth;
+}
+static_assert(Place::kJointTables * Place::kMaxDepth <= Sketch::kJoint && Place::kMaxDepth <= Sketch::kMarginal);
+
 /// A generator that all nodes of a task agree on.
 Random generator(const TaskId& task) {
   ByteReader reader(task.view());
@@ -35,18 +112,27 @@ Random generator(const TaskId& task) {
   return Random(seed);
 }
 
+std::vector<std::int8_t> draw_signs(Random& random, std::size_t count) {
+  std::vector<std::int8_t> signs(count);
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < count; ++i, bits >>= 1) {
+    if (i % 64 == 0) bits = random.next();
+    signs[i] = bits & 1 ? 1 : -1;
+  }
+  return signs;
+}
+
 /// The `count` cheapest sets of bits to flip, cheapest first, beginning with none; a set costs the sum of its
 /// bits' squared distances to their planes. Lv et al., section 4.4: from each set, either move its last bit
 /// on to the next dearer one, or add that one.
-std::vector<std::pair<double, std::uint32_t>> cheapest_flips(std::span<const float> distances,
-                                                             std::size_t count) {
+std::vector<std::uint32_t> cheapest_flips(std::span<const double> distances, std::size_t count) {
   std::vector<std::pair<double, std::uint8_t>> bits;  // cost, position
   for (std::size_t i = 0; i < distances.size(); ++i) {
-    bits.emplace_back(double{distances[i]} * distances[i], static_cast<std::uint8_t>(i));
+    bits.emplace_back(distances[i] * distances[i], static_cast<std::uint8_t>(i));
   }
   std::sort(bits.begin(), bits.end());
 
-  std::vector<std::pair<double, std::uint32_t>> out{{0.0, 0u}};
+  std::vector<std::uint32_t> out{0};
   struct Set {
     double cost;
     std::uint32_t mask;
@@ -58,7 +144,7 @@ std::vector<std::pair<double, std::uint32_t>> cheapest_flips(std::span<const flo
   while (!sets.empty() && out.size() < count) {
     const Set set = sets.top();
     sets.pop();
-    out.emplace_back(set.cost, set.mask);
+    out.push_back(set.mask);
     const std::size_t next = set.last + 1;
     if (next == bits.size()) continue;
     const std::uint32_t bit = 1u << bits[next].second;
@@ -69,36 +155,79 @@ std::vector<std::pair<double, std::uint32_t>> cheapest_flips(std::span<const flo
   return out;
 }
 
-std::uint32_t prefix_of(std::span<const float> projections) {
-  std::uint32_t prefix = 0;
-  for (std::size_t i = 0; i < projections.size(); ++i) {
-    if (projections[i] > 0) prefix |= 1u << i;
-  }
-  return prefix;
-}
-
 }  // namespace
 
-double sketch_distance(const Sketch& a, const Sketch& b) {
-  int differing = 0;
-  for (std::size_t i = 0; i < a.bits.size(); ++i) {
-    differing += std::popcount(static_cast<unsigned>(a.bits[i] ^ b.bits[i]));
+double joint_distance(const Sketch& a, const Sketch& b) {
+  return distance(a, b, 1, Sketch::kMarginal, Sketch::kJoint);
+}
+
+double marginal_distance(const Sketch& a, const Sketch& b) { return distance(a, b, 0, 0, Sketch::kMarginal); }
+
+ClassMask class_mask(std::span<const std::int32_t> classes) {
+  ClassMask mask = 0;
+  for (const auto c : classes) {
+    if (c >= 0) mask |= ClassMask{1} << (c % 64);
   }
-  return static_cast<double>(differing) / kSketchBits;
+  return mask;
+}
+
+double remoteness(const Target& target, const Sketch& sketch, ClassMask knows) {
+  double missing = 0;
+  if (target.classes != 0) {
+    missing = static_cast<double>(std::popcount(target.classes & ~knows)) / std::popcount(target.classes);
+  }
+  const double weight = target.by == By::classes ? kClassWanted : kClassMissing;
+  if (target.blank) return weight * missing;
+  const double apart = target.by == By::marginal ? marginal_distance(target.sketch, sketch)
+                                                 : joint_distance(target.sketch, sketch);
+  return apart + weight * missing;
 }
 
 bool valid(const Place& place) {
+  const bool in_depth = place.depth <= Place::kMaxDepth && place.depth % Place::kLevelBits == 0 &&
+                        place.prefix < std::uint32_t{1} << place.depth;
   switch (place.kind) {
-    case Place::Kind::joint:
-      return place.depth <= kMaxDepth && std::uint64_t{place.prefix} < std::uint64_t{1} << place.depth;
+    case Place::Kind::joint: return in_depth && place.table < Place::kJointTables;
+    case Place::Kind::marginal: return in_depth && place.table == 0;
     case Place::Kind::label: return place.depth == 0 && place.prefix == 0;
   }
   return false;
 }
 
-DhtKey place_key(const TaskId& task, const Place& place) {
+Place place_of(const Sketch& sketch, Place::Kind kind, std::uint16_t table, std::uint8_t depth) {
+  P2P_ASSERT(kind != Place::Kind::label && depth <= Place::kMaxDepth);
+  Place place{kind, table, depth, 0};
+  const std::size_t first = first_coordinate(kind, table);
+  for (std::size_t j = 0; j < depth; ++j) {
+    if (sketch.level(first + j) >= 8) place.prefix |= 1u << j;
+  }
+  P2P_ASSERT(valid(place));
+  return place;
+}
+
+std::vector<Place> probes(const Sketch& sketch, Place::Kind kind, std::uint16_t table, std::uint8_t depth,
+                          std::size_t count) {
+  const Place own = place_of(sketch, kind, table, depth);
+  std::vector<double> distances;
+  const std::size_t first = first_coordinate(kind, table);
+  for (std::size_t j = 0; j < depth; ++j) distances.push_back(sketch.level(first + j) - kHalfLevels);
+  std::vector<Place> out;
+  for (const auto flips : cheapest_flips(distances, count)) {
+    out.push_back({kind, table, depth, own.prefix ^ flips});
+  }
+  return out;
+}
+
+std::uint8_t depth_for(double nodes, double crowd) {
+  const double bits = std::log2(std::max(nodes, 1.0) / crowd);
+  const double levels = std::round(bits / Place::kLevelBits);
+  const double most = static_cast<double>(Place::kMaxDepth / Place::kLevelBits);
+  return static_cast<std::uint8_t>(Place::kLevelBits * std::clamp(levels, 0.0, most));
+}
+
+DhtKey place_key(const TaskTag& task, const Place& place) {
   ByteWriter text;
-  text.put_array(std::span<const char>("p2p-learner place v1", 21));  // with the zero that ends it
+  text.put_array(std::span<const char>("p2p-learner place v2", 21));  // with the zero that ends it
   text.put_array(std::span<const std::uint8_t>(task.bytes));
   text.put(static_cast<std::uint8_t>(place.kind));
   text.put(place.table);
@@ -110,93 +239,50 @@ DhtKey place_key(const TaskId& task, const Place& place) {
   return key;
 }
 
-Index::Index(const TaskId& task, std::uint32_t dimensions, std::uint32_t classes, const IndexOptions& options)
-    : task_(task), dimensions_(dimensions), classes_(classes), options_(options) {
+double lot(const NodeId& node, const Place& place) {
+  ByteWriter text;
+  text.put_array(std::span<const char>("p2p-learner lot v1", 19));
+  text.put_array(std::span<const std::uint8_t>(node.bytes));
+  text.put(static_cast<std::uint8_t>(place.kind));
+  text.put(place.table);
+  const Hash digest = sha256(text.bytes());
+  ByteReader hash(digest.view());
+  return static_cast<double>(hash.get<std::uint64_t>() >> 11) * 0x1.0p-53;
+}
+
+Sketcher::Sketcher(const TaskId& task, std::uint32_t dimensions, std::uint32_t classes)
+    : dimensions_(dimensions), classes_(classes) {
   P2P_ASSERT(dimensions >= 1 && classes >= 1);
-  P2P_ASSERT(options.depth <= kMaxDepth);
-  padded_ = std::bit_ceil(std::max(std::size_t{dimensions} * classes, std::size_t{64}));
-  const std::size_t planes = kSketchBits + std::size_t{options.tables} * kMaxDepth;
-  const std::size_t rotations = (planes + padded_ - 1) / padded_;
-  signs_.resize(rotations * kRounds * padded_);
   Random random = generator(task);
-  std::uint64_t bits = 0;
-  for (std::size_t i = 0; i < signs_.size(); ++i, bits >>= 1) {
-    if (i % 64 == 0) bits = random.next();
-    signs_[i] = bits & 1 ? 1 : -1;
-  }
+  const auto padded = std::bit_ceil(std::max(std::size_t{dimensions} * classes, std::size_t{128}));
+  joint_signs_ = draw_signs(random, kRounds * padded);
+  marginal_signs_ = draw_signs(random, kRounds * std::bit_ceil(std::max(std::size_t{dimensions}, Sketch::kMarginal)));
 }
 
-std::vector<float> Index::project(const Fingerprint& f, std::size_t first, std::size_t count) const {
+Sketcher::Sketcher(const Task& task)
+    : Sketcher(id(task), task.embedding_dimensions, static_cast<std::uint32_t>(task.classes.size())) {}
+
+Sketch Sketcher::sketch(const Fingerprint& f) const {
   P2P_ASSERT(f.dimensions == dimensions_ && f.classes == classes_);
-  std::vector<float> joint(padded_, 0.f);
+  std::vector<float> joint(joint_signs_.size() / kRounds, 0.f), marginal(marginal_signs_.size() / kRounds, 0.f);
   for (std::size_t c = 0; c < classes_; ++c) {
-    f.column(c, std::span(joint).subspan(c * dimensions_, dimensions_));
+    const auto column = std::span(joint).subspan(c * dimensions_, dimensions_);
+    f.column(c, column);
+    for (std::size_t d = 0; d < dimensions_; ++d) marginal[d] += column[d];
   }
-
-  std::vector<float> out, rotated;
-  for (std::size_t r = first / padded_; r * padded_ < first + count; ++r) {
-    rotated = joint;
-    for (std::size_t round = 0; round < kRounds; ++round) {
-      const std::int8_t* signs = signs_.data() + (r * kRounds + round) * padded_;
-      for (std::size_t i = 0; i < padded_; ++i) rotated[i] *= signs[i];
-      hadamard(rotated);
-    }
-    const std::size_t begin = std::max(first, r * padded_) - r * padded_;
-    const std::size_t end = std::min(first + count, (r + 1) * padded_) - r * padded_;
-    out.insert(out.end(), rotated.begin() + static_cast<std::ptrdiff_t>(begin),
-               rotated.begin() + static_cast<std::ptrdiff_t>(end));
-  }
-  return out;
-}
-
-Sketch Index::sketch(const Fingerprint& fingerprint) const {
-  const auto projections = project(fingerprint, 0, kSketchBits);
+  rotate(joint, joint_signs_);
+  rotate(marginal, marginal_signs_);
   Sketch out;
-  for (std::size_t i = 0; i < kSketchBits; ++i) {
-    if (projections[i] > 0) out.bits[i / 8] = static_cast<std::uint8_t>(out.bits[i / 8] | 1u << i % 8);
-  }
+  quantise(marginal, Sketch::kMarginal, out, 0, out.bytes[0]);
+  quantise(joint, Sketch::kJoint, out, Sketch::kMarginal, out.bytes[1]);
   return out;
 }
 
-std::vector<Place> Index::publish_places(const Fingerprint& fingerprint) const {
-  std::vector<Place> out;
-  if (fingerprint.samples() <= 0) return out;
-  const auto all = project(fingerprint, kSketchBits, std::size_t{options_.tables} * kMaxDepth);
-  for (std::uint16_t t = 0; t < options_.tables; ++t) {
-    const auto mine = std::span(all).subspan(std::size_t{t} * kMaxDepth, options_.depth);
-    out.push_back({Place::Kind::joint, t, options_.depth, prefix_of(mine)});
-  }
-  for (std::uint32_t c = 0; c < classes_; ++c) {
-    if (fingerprint.count[c] >= options_.label_count && fingerprint.accuracy[c] >= options_.label_accuracy) {
-      out.push_back({Place::Kind::label, static_cast<std::uint16_t>(c), 0, 0});
-    }
-  }
-  return out;
-}
-
-std::vector<Place> Index::query_places(const Fingerprint& fingerprint,
-                                       std::span<const std::int32_t> classes) const {
-  std::vector<Place> out;
-  for (const std::int32_t c : classes) {
-    if (c < 0 || static_cast<std::uint32_t>(c) >= classes_) continue;
-    const Place place{Place::Kind::label, static_cast<std::uint16_t>(c), 0, 0};
-    if (std::find(out.begin(), out.end(), place) == out.end()) out.push_back(place);
-  }
-  if (fingerprint.samples() <= 0) return out;
-
-  const auto all = project(fingerprint, kSketchBits, std::size_t{options_.tables} * kMaxDepth);
-  std::vector<std::pair<double, Place>> ranked;
-  for (std::uint16_t t = 0; t < options_.tables; ++t) {
-    const auto mine = std::span(all).subspan(std::size_t{t} * kMaxDepth, options_.depth);
-    const std::uint32_t own = prefix_of(mine);
-    for (const auto& [cost, flips] : cheapest_flips(mine, options_.probes)) {
-      ranked.push_back({cost, {Place::Kind::joint, t, options_.depth, own ^ flips}});
-    }
-  }
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [cost, place] : ranked) out.push_back(place);
-  return out;
+Target Sketcher::target(const Need& need) const {
+  return {.by = need.by,
+          .sketch = sketch(need.experience),
+          .classes = class_mask(need.classes),
+          .blank = !(need.experience.samples() > 0)};
 }
 
 std::string twin_name(const NodeId& node) { return "p2p-learner/node/" + node.brief(); }

@@ -1,4 +1,4 @@
-// Similarity search on exact keys: locality-sensitive hashing with multi-probe.
+// Similarity search on exact keys: a sketch of the fingerprint that ranks, and the buckets that it falls into.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "metadata/fingerprint.hpp"
+#include "metadata/similarity.hpp"
 #include "metadata/task.hpp"
 
 namespace p2p::metadata {
@@ -16,78 +17,103 @@ namespace p2p::metadata {
 /// A key of the DHT.
 using DhtKey = std::array<std::uint8_t, 20>;
 
-/// Signs of 256 random projections of the joint embedding: 32 bytes whose Hamming distance tells the angle.
-/// Reference: Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002.
+/// What a fingerprint looks like in 66 bytes: random projections of its marginal and of its joint embedding, at four
+/// bits each, so that distances between sketches estimate distances between fingerprints.
+///
+/// Signs alone (Charikar, STOC 2002), as many bits as that, tell the angle only, and with twice the error: of the ten
+/// nearest they lose two to three where these lose one (tests/directory/bench_index).
+/// Reference: Johnson, Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert space", 1984.
 struct Sketch {
-  std::array<std::uint8_t, 32> bits{};
-  bool operator==(const Sketch&) const = default;
-};
-/// Angle between the sketched vectors in [0, 1] (1: opposite): Hamming distance / 256.
-double sketch_distance(const Sketch& a, const Sketch& b);
+  static constexpr std::size_t kMarginal = 32;  ///< coordinates of the marginal embedding
+  static constexpr std::size_t kJoint = 96;     ///< and of the joint one
+  static constexpr std::size_t kBytes = 2 + (kMarginal + kJoint) / 2;
 
-/// A bucket of the index. The signed record names it, so that nobody can move a record to another bucket.
+  /// Scale of the marginal and of the joint coordinates (in eighths of an octave), then the levels, two a byte, low
+  /// half first: a coordinate is (level - 7.5) * 2^((scale - 192) / 8).
+  std::array<std::uint8_t, kBytes> bytes{};
+
+  std::uint8_t level(std::size_t i) const {
+    return static_cast<std::uint8_t>(i % 2 == 0 ? bytes[2 + i / 2] & 15 : bytes[2 + i / 2] >> 4);
+  }
+  auto operator<=>(const Sketch&) const = default;
+};
+/// Estimates joint_distance() and marginal_distance() of the sketched fingerprints.
+double joint_distance(const Sketch& a, const Sketch& b);
+double marginal_distance(const Sketch& a, const Sketch& b);
+
+/// Which classes a node knows well enough to be asked about them, folded onto 64 bits: class c is bit c % 64.
+using ClassMask = std::uint64_t;
+ClassMask class_mask(std::span<const std::int32_t> classes);
+
+/// A need in as few bytes as travel with a question.
+struct Target {
+  By by = By::joint;
+  Sketch sketch;
+  ClassMask classes = 0;  ///< wanted; none: whatever is near
+  bool blank = false;     ///< the need has no experience yet: only the classes count
+  bool operator==(const Target&) const = default;
+};
+/// How far a node of this sketch and these classes is from what is wanted, about 0 .. 3; lower is nearer. The distance
+/// that the need asks for, and what it lacks of the wanted classes on top.
+double remoteness(const Target& target, const Sketch& sketch, ClassMask knows);
+
+/// A bucket of the index.
 struct Place {
   enum class Kind : std::uint8_t {
-    joint = 0,  ///< nodes whose joint embedding hashes alike, table `table`
-    label = 1,  ///< nodes that know class `table` well
+    joint = 0,     ///< nodes whose joint embeddings hash alike, table 0 .. kJointTables - 1
+    label = 1,     ///< nodes that know class `table` well; depth and prefix are 0
+    marginal = 2,  ///< nodes whose marginal embeddings hash alike, table 0
   };
   Kind kind = Kind::joint;
   std::uint16_t table = 0;
-  std::uint8_t depth = 0;    ///< bits of prefix in use
+  std::uint8_t depth = 0;    ///< bits of prefix in use, a multiple of kLevelBits, up to kMaxDepth
   std::uint32_t prefix = 0;  ///< the lowest `depth` bits
   auto operator<=>(const Place&) const = default;
-};
 
-struct IndexOptions {
-  std::uint16_t tables = 4;
-  std::uint8_t depth = 2;    ///< bits of prefix; 2^depth buckets per table
-  std::uint8_t probes = 3;   ///< buckets read per table: the own one and the nearest misses
-  double label_accuracy = 0.5;   ///< a node is listed under a class from this recall on
-  double label_count = 20;       ///< and from this many samples on
+  static constexpr std::uint16_t kJointTables = 2;
+  static constexpr std::uint8_t kMaxDepth = 24;
+  static constexpr std::uint8_t kLevelBits = 3;
 };
+bool valid(const Place& place);
+
+/// The bucket of a sketch at a depth: bit j of table t is whether coordinate 24 t + j is positive (of the marginal
+/// embedding for Kind::marginal). Anybody who has the sketch can tell it. Not for labels.
+Place place_of(const Sketch& sketch, Place::Kind kind, std::uint16_t table, std::uint8_t depth);
+/// That bucket and the `count - 1` likeliest others, likeliest first.
+/// Multi-probe: Lv, Josephson, Wang, Charikar, Li, VLDB 2007 (query-directed, by distance to the plane).
+std::vector<Place> probes(const Sketch& sketch, Place::Kind kind, std::uint16_t table, std::uint8_t depth,
+                          std::size_t count);
+/// How deep the buckets are in an overlay of so many nodes: the level at which one holds about `crowd` nodes, if all
+/// were alike crowded. In steps of kLevelBits, so that nodes whose estimates differ still mostly agree.
+std::uint8_t depth_for(double nodes, double crowd);
 
 /// Where the entries of a bucket are kept (FORMAT.md). Depends on nothing but the task and the place, so that a
 /// holder can check it.
-DhtKey place_key(const TaskId& task, const Place& place);
-/// Depth within 32 bits, prefix within its depth, and a label bucket has neither.
-bool valid(const Place& place);
+DhtKey place_key(const TaskTag& task, const Place& place);
 
-/// The index of one task: the projections come from its id, so that all its nodes agree.
+/// A node's lot for a bucket, uniform in [0, 1): the lowest lots are listed where more want to be than should. The
+/// same at all depths of a table, so that the deeper bucket's list contains the shallower one's.
+double lot(const NodeId& node, const Place& place);
+
+/// The sketches of one task: the projections come from its id, so that all its nodes agree.
 ///
 /// Projections are rows of H S3 H S2 H S1 (H: Hadamard, S: random signs), padded to a power of two, instead of
 /// independent normals: O(n log n) time and 3 n signs of memory for n = D*K, where a table of normals for
-/// 200 classes would take 6 MB; rows are orthogonal, which makes the sketch a little sharper; and there is no
+/// 200 classes would take 2 MB; rows are orthogonal, which makes the estimate a little sharper; and there is no
 /// logarithm or cosine in them whose last bit depends on the machine.
-///
-/// Planes go through the origin: the embedding is not centred. The only centre that nodes agree on without a word
-/// is their own mean over classes; on digits, hashing less that mean made buckets smaller and lost recall, and
-/// deeper prefixes of the embedding as it is did better at equal numbers of candidates (README.md has the table).
 /// Reference: Andoni, Indyk, Laarhoven, Razenshteyn, Schmidt, "Practical and Optimal LSH for Angular Distance",
 /// NIPS 2015, section 4 (pseudo-random rotations).
-class Index {
+class Sketcher {
  public:
-  Index(const TaskId& task, std::uint32_t dimensions, std::uint32_t classes, const IndexOptions& options);
+  Sketcher(const TaskId& task, std::uint32_t dimensions, std::uint32_t classes);
+  explicit Sketcher(const Task& task);
 
   Sketch sketch(const Fingerprint& fingerprint) const;
-  /// Where a node of this fingerprint is to be found: one bucket per table, one per class that it knows. Nowhere
-  /// while it has no samples.
-  std::vector<Place> publish_places(const Fingerprint& fingerprint) const;
-  /// Where to look for nodes like it, likeliest first; with `classes`, their buckets before the rest.
-  /// Multi-probe: Lv, Josephson, Wang, Charikar, Li, VLDB 2007 (query-directed, by distance to the plane).
-  std::vector<Place> query_places(const Fingerprint& fingerprint,
-                                  std::span<const std::int32_t> classes) const;
-  DhtKey key(const Place& place) const { return place_key(task_, place); }
-  const IndexOptions& options() const { return options_; }
+  Target target(const Need& need) const;
 
  private:
-  /// The fingerprint's joint embedding on planes first .. first + count - 1.
-  std::vector<float> project(const Fingerprint& fingerprint, std::size_t first, std::size_t count) const;
-
-  TaskId task_;
   std::uint32_t dimensions_, classes_;
-  IndexOptions options_;
-  std::size_t padded_ = 0;           // power of two, >= D*K: planes per rotation
-  std::vector<std::int8_t> signs_;   // per rotation: 3 x padded_ of +-1
+  std::vector<std::int8_t> joint_signs_, marginal_signs_;  // 3 x padded size of +-1
 };
 
 /// DHT key of the readable twin of a node (`p2p-learner/node/<first 16 hex digits>`): SHA-1 of that text, as

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "metadata/codec.hpp"
@@ -12,13 +13,13 @@ namespace p2p::metadata {
 
 namespace {
 
-constexpr std::uint64_t kFormat = 1;
+constexpr std::uint64_t kEntryFormat = 2, kDescriptionFormat = 1, kListingFormat = 1;
 constexpr std::size_t kMaxHostBytes = 45;  // the longest text of an IPv6 address
 constexpr std::size_t kMaxDescriptionBytes = 1u << 20;
 
 // What a signature covers begins with one of these and the zero that ends it, so that no signed bytes of one
 // kind can be shown as another's.
-constexpr std::string_view kEntryDomain{"p2p-learner entry v1", 21};
+constexpr std::string_view kEntryDomain{"p2p-learner entry v2", 21};
 constexpr std::string_view kDescriptionDomain{"p2p-learner description v1", 27};
 
 Bytes signed_bytes(std::string_view domain, ByteView body) {
@@ -63,7 +64,15 @@ struct Sealed {
   Signature signature{};
 };
 
-Result<Sealed> unseal(ByteView bytes, std::size_t max_bytes, const DecodeLimits& body_limits) {
+Result<void> check_format(Value format, std::uint64_t expected) {
+  const auto number = format.unsigned_integer();
+  if (!number) return malformed("the record does not begin with its format");
+  if (*number > expected) return fail(ErrorCode::version, "the record is of a newer format; update this node");
+  if (*number < expected) return fail(ErrorCode::version, "the record is of an older format; update the node that made it");
+  return {};
+}
+
+Result<Sealed> unseal(ByteView bytes, std::size_t max_bytes, const DecodeLimits& body_limits, std::uint64_t expected) {
   auto outer = Document::parse(bytes, {.bytes = max_bytes, .depth = 1, .elements = 2});
   if (!outer) return tl::unexpected<Error>(std::move(outer).error());
   Signature signature;
@@ -73,10 +82,8 @@ Result<Sealed> unseal(ByteView bytes, std::size_t max_bytes, const DecodeLimits&
   }
   auto body = Document::parse(*body_bytes, body_limits);
   if (!body) return tl::unexpected<Error>(std::move(body).error());
-  const auto format = body->root()[0].unsigned_integer();
-  if (!format) return malformed("the record does not begin with its format");
-  if (*format != kFormat) {
-    return fail(ErrorCode::version, "the record is of a newer format; update this node");
+  if (auto good = check_format(body->root()[0], expected); !good) {
+    return tl::unexpected<Error>(std::move(good).error());
   }
   return Sealed{std::move(*outer), std::move(*body), *body_bytes, signature};
 }
@@ -95,35 +102,40 @@ Result<Entry> read_entry(const Sealed& sealed) {
   if (root.size() != 10 || !read_bytes(root[1], out.task.bytes) || !read_bytes(root[2], out.node.bytes)) {
     return malformed("the entry does not name its task and node");
   }
-  const Value place = root[3], endpoint = root[5];
-  std::uint8_t kind = 0;
-  if (place.size() != 4 || !read_unsigned(place[0], kind) || !read_unsigned(place[1], out.place.table) ||
-      !read_unsigned(place[2], out.place.depth) || !read_unsigned(place[3], out.place.prefix)) {
-    return malformed("the entry does not name its place");
-  }
-  out.place.kind = static_cast<Place::Kind>(kind);
-  if (!valid(out.place)) return malformed("the entry names a place that cannot be");
-
+  const Value endpoint = root[4];
   const auto host = endpoint[0].text();
   if (endpoint.size() != 2 || !host || host->size() > kMaxHostBytes ||
-      !read_unsigned(endpoint[1], out.endpoint.port)) {
+      !read_unsigned(endpoint[1], out.endpoint.port) || !read_unsigned(root[5], out.table_port)) {
     return malformed("the entry has no endpoint");
   }
   out.endpoint.host = *host;
-  if (!connectable(out.endpoint)) return malformed("the entry's endpoint is no address to connect to");
-
+  if (!connectable(out.endpoint) || !connectable(out.table_endpoint())) {
+    return malformed("the entry's endpoint is no address to connect to");
+  }
   const auto recall = root[9].binary();
-  if (!read_unsigned(root[4], out.version) || !read_bytes(root[6], out.sketch.bits) ||
+  if (!read_unsigned(root[3], out.version) || !read_bytes(root[6], out.sketch.bytes) ||
       !read_unsigned(root[7], out.samples) || !read_unsigned(root[8], out.accuracy) || !recall ||
-      recall->size() > Entry::kMaxListedClasses) {
+      recall->size() > Entry::kMaxListedClasses / 2) {
     return malformed("the entry has a field of a wrong kind or size");
   }
-  out.recall.assign(recall->begin(), recall->end());
+  for (const auto pair : *recall) {
+    out.recall.push_back(pair & 15);
+    out.recall.push_back(pair >> 4);
+  }
   return out;
 }
 
 Result<Sealed> unseal_entry(ByteView bytes) {
-  return unseal(bytes, Entry::kMaxBytes, {.bytes = Entry::kMaxBytes, .depth = 2, .elements = 16});
+  return unseal(bytes, Entry::kMaxBytes, {.bytes = Entry::kMaxBytes, .depth = 2, .elements = 14}, kEntryFormat);
+}
+
+/// The entry of a stored listing, without its signature; nothing if it is none.
+std::optional<Entry> peek_listed(ByteView bytes) {
+  const auto listing = unpack_listing(bytes);
+  if (!listing) return std::nullopt;
+  auto entry = peek_entry(listing->entry);
+  if (!entry) return std::nullopt;
+  return std::move(*entry);
 }
 
 /// May `entry` stand in place of what was stored before it?
@@ -132,10 +144,10 @@ Result<void> may_replace(const Entry& entry, const StoreCheck& check) {
                                      check.old_bytes->end())) {
     return {};
   }
-  const auto old = peek_entry(*check.old_bytes);
+  const auto old = peek_listed(*check.old_bytes);
   if (!old || (old->node == entry.node && old->version < entry.version)) return {};
   // Only an entry that its node really signed can stand in the way; others got here past this policy.
-  if (!open_entry(*check.old_bytes)) return {};
+  if (!open_entry(unpack_listing(*check.old_bytes)->entry)) return {};
   return fail(ErrorCode::untrusted, old->node == entry.node
                                         ? "the entry is not newer than the one it would replace"
                                         : "the entry would replace another node's");
@@ -143,18 +155,50 @@ Result<void> may_replace(const Entry& entry, const StoreCheck& check) {
 
 }  // namespace
 
+double Entry::listed_recall(std::int32_t c) const {
+  if (c < 0) return 0;
+  const auto at = static_cast<std::size_t>(c) % kMaxListedClasses;
+  return at < recall.size() && recall[at] > 0 ? (recall[at] - 1) / 14.0 : 0.0;
+}
+
+ClassMask Entry::knows() const {
+  ClassMask mask = 0;
+  for (std::size_t c = 0; c < recall.size(); ++c) {
+    if (listed_recall(static_cast<std::int32_t>(c)) >= kKnownRecall) mask |= ClassMask{1} << c;
+  }
+  return mask;
+}
+
+Entry entry_of(const Fingerprint& fingerprint, const Sketch& sketch) {
+  Entry out;
+  out.sketch = sketch;
+  out.samples = static_cast<std::uint32_t>(std::min(fingerprint.samples(), 4e9));
+  out.accuracy = static_cast<std::uint8_t>(std::lround(255 * std::clamp(fingerprint.overall_accuracy(), 0.0, 1.0)));
+  out.recall.resize(std::min<std::size_t>((fingerprint.classes + 1) / 2 * 2, Entry::kMaxListedClasses), 0);
+  for (std::size_t c = 0; c < fingerprint.classes; ++c) {
+    if (fingerprint.count[c] < Entry::kKnownSamples) continue;
+    const double recall = std::clamp(static_cast<double>(fingerprint.accuracy[c]), 0.0, 1.0);
+    auto& listed = out.recall[c % Entry::kMaxListedClasses];
+    listed = std::max(listed, static_cast<std::uint8_t>(1 + std::lround(14 * recall)));
+  }
+  return out;
+}
+
 Bytes seal(const Entry& entry, const KeyPair& key) {
   P2P_ASSERT(entry.node == key.id());
-  P2P_ASSERT(valid(entry.place));
   P2P_ASSERT(entry.recall.size() <= Entry::kMaxListedClasses && entry.endpoint.host.size() <= kMaxHostBytes);
   Encoder body;
-  body.array(10).unsigned_integer(kFormat).binary(entry.task.bytes).binary(entry.node.bytes);
-  body.array(4).unsigned_integer(static_cast<std::uint8_t>(entry.place.kind));
-  body.unsigned_integer(entry.place.table).unsigned_integer(entry.place.depth);
-  body.unsigned_integer(entry.place.prefix).unsigned_integer(entry.version);
+  body.array(10).unsigned_integer(kEntryFormat).binary(entry.task.bytes).binary(entry.node.bytes);
+  body.unsigned_integer(entry.version);
   body.array(2).text(entry.endpoint.host).unsigned_integer(entry.endpoint.port);
-  body.binary(entry.sketch.bits).unsigned_integer(entry.samples).unsigned_integer(entry.accuracy);
-  body.binary(entry.recall);
+  body.unsigned_integer(entry.table_port).binary(entry.sketch.bytes);
+  body.unsigned_integer(entry.samples).unsigned_integer(entry.accuracy);
+  Bytes pairs((entry.recall.size() + 1) / 2);
+  for (std::size_t c = 0; c < entry.recall.size(); ++c) {
+    P2P_ASSERT(entry.recall[c] <= 15);
+    pairs[c / 2] = static_cast<std::uint8_t>(pairs[c / 2] | entry.recall[c] << (4 * (c % 2)));
+  }
+  body.binary(pairs);
   Bytes out = seal_body(kEntryDomain, body.take(), key);
   P2P_ASSERT(out.size() <= Entry::kMaxBytes);
   return out;
@@ -177,13 +221,54 @@ Result<Entry> open_entry(ByteView bytes) {
   return entry;
 }
 
+Bytes pack(const Listing& listing) {
+  Encoder out;
+  out.array(5).unsigned_integer(kListingFormat).unsigned_integer(static_cast<std::uint8_t>(listing.place.kind));
+  out.unsigned_integer(listing.place.table).unsigned_integer(listing.place.depth).binary(listing.entry);
+  Bytes bytes = out.take();
+  P2P_ASSERT(bytes.size() <= Listing::kMaxBytes);
+  return bytes;
+}
+
+Result<Listing> unpack_listing(ByteView bytes) {
+  auto document = Document::parse(bytes, {.bytes = Listing::kMaxBytes, .depth = 1, .elements = 5});
+  if (!document) return tl::unexpected<Error>(std::move(document).error());
+  const Value root = document->root();
+  if (auto good = check_format(root[0], kListingFormat); !good) {
+    return tl::unexpected<Error>(std::move(good).error());
+  }
+  Listing out;
+  std::uint8_t kind = 0;
+  const auto sealed = root[4].binary();
+  if (root.size() != 5 || !read_unsigned(root[1], kind) || !read_unsigned(root[2], out.place.table) ||
+      !read_unsigned(root[3], out.place.depth) || !sealed) {
+    return malformed("the listing has a missing field or one of a wrong kind");
+  }
+  out.place.kind = static_cast<Place::Kind>(kind);
+  if (!valid(out.place)) return malformed("the listing names a place that cannot be");
+  if (out.place.kind != Place::Kind::label) {
+    const auto entry = peek_entry(*sealed);
+    if (!entry) return tl::unexpected<Error>(entry.error());
+    out.place = place_of(entry->sketch, out.place.kind, out.place.table, out.place.depth);
+  }
+  out.entry.assign(sealed->begin(), sealed->end());
+  return out;
+}
+
+bool belongs(const Entry& entry, const Place& place) {
+  if (place.kind == Place::Kind::label) return entry.listed_recall(place.table) >= Entry::kKnownRecall;
+  return valid(place) && place_of(entry.sketch, place.kind, place.table, place.depth) == place;
+}
+
 Result<void> may_store(const StoreCheck& check) {
   // What costs nothing comes first; the signature, which does, last.
-  auto sealed = unseal_entry(check.bytes);
+  auto listing = unpack_listing(check.bytes);
+  if (!listing) return tl::unexpected<Error>(std::move(listing).error());
+  auto sealed = unseal_entry(listing->entry);
   if (!sealed) return tl::unexpected<Error>(std::move(sealed).error());
   const auto entry = read_entry(*sealed);
   if (!entry) return tl::unexpected<Error>(entry.error());
-  if (place_key(entry->task, entry->place) != check.key) {
+  if (!belongs(*entry, listing->place) || place_key(entry->task, listing->place) != check.key) {
     return fail(ErrorCode::untrusted, "the entry belongs under another key");
   }
   const auto apart = entry->version > check.now_ms ? entry->version - check.now_ms : check.now_ms - entry->version;
@@ -199,13 +284,14 @@ Result<void> may_store(const StoreCheck& check) {
 Bytes seal(const Description& description, const KeyPair& key) {
   P2P_ASSERT(description.node == key.id());
   Encoder body;
-  body.array(5).unsigned_integer(kFormat).binary(description.task.bytes).binary(description.node.bytes);
+  body.array(5).unsigned_integer(kDescriptionFormat).binary(description.task.bytes).binary(description.node.bytes);
   body.unsigned_integer(description.version).binary(encode(description.fingerprint));
   return seal_body(kDescriptionDomain, body.take(), key);
 }
 
 Result<Description> open_description(ByteView bytes, std::uint32_t max_classes) {
-  auto sealed = unseal(bytes, kMaxDescriptionBytes, {.bytes = kMaxDescriptionBytes, .depth = 1, .elements = 5});
+  auto sealed = unseal(bytes, kMaxDescriptionBytes, {.bytes = kMaxDescriptionBytes, .depth = 1, .elements = 5},
+                       kDescriptionFormat);
   if (!sealed) return tl::unexpected<Error>(std::move(sealed).error());
   const Value root = sealed->body.root();
   Description out;
@@ -264,7 +350,7 @@ std::string twin_text(const Entry& entry, const Task& task, std::string_view nod
   for (std::size_t c = 0; c < std::min(entry.recall.size(), task.classes.size()); ++c) {
     if (entry.recall[c] == 0) continue;
     const auto item = fmt::format("{}{}:{:.2f}", listed == 0 ? "" : ",",
-                                  json_text(task.classes[c], kMaxTwinName), (entry.recall[c] - 1) / 254.0);
+                                  json_text(task.classes[c], kMaxTwinName), entry.listed_recall(static_cast<std::int32_t>(c)));
     if (more > 0 || out.size() + item.size() + kTail > kMaxTwinBytes) {
       ++more;
       continue;

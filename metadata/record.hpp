@@ -26,23 +26,35 @@ Result<std::string> parse_host(std::string_view text);
 /// Can a peer connect there? Not to port 0, "any" or multicast addresses; entries with those are not opened.
 bool connectable(const Endpoint& endpoint);
 
-/// One bucket entry: just enough to choose whom to ask.
+/// What a node says of itself to be found: just enough to choose whom to ask. One signature serves under every bucket
+/// key and in every datagram.
 struct Entry {
-  TaskId task;
+  TaskTag task;
   NodeId node;
-  Place place;
-  std::uint64_t version = 0;  ///< grows with every change; milliseconds since 1970 when it was made
-  Endpoint endpoint;
+  std::uint64_t version = 0;     ///< grows with every change; milliseconds since 1970 when it was made
+  Endpoint endpoint;             ///< of links
+  std::uint16_t table_port = 0;  ///< of the table and of datagrams, at the same address
   Sketch sketch;
   std::uint32_t samples = 0;
-  std::uint8_t accuracy = 0;  ///< overall, 0 .. 255 for 0 .. 1
-  /// Per class 0: unknown here, else 1 + 254 * recall; at most kMaxListedClasses.
+  std::uint8_t accuracy = 0;     ///< overall, 0 .. 255 for 0 .. 1
+  /// Per class 0: not known here, else 1 .. 15 for a recall of 0 .. 1; at most kMaxListedClasses. A task of more
+  /// classes folds class c onto c % kMaxListedClasses, the best known counts.
   std::vector<std::uint8_t> recall;
   bool operator==(const Entry&) const = default;
 
-  static constexpr std::size_t kMaxBytes = 560;  ///< so that OpenDHT carries it in one packet
-  static constexpr std::size_t kMaxListedClasses = 250;
+  Endpoint table_endpoint() const { return {endpoint.host, table_port}; }
+  /// 0 where the class is not known.
+  double listed_recall(std::int32_t c) const;
+  /// Classes of at least kKnownRecall.
+  ClassMask knows() const;
+
+  static constexpr std::size_t kMaxBytes = 304;
+  static constexpr std::size_t kMaxListedClasses = 64;
+  static constexpr double kKnownRecall = 0.5;   ///< from here on a class counts as known well
+  static constexpr double kKnownSamples = 20;   ///< and from so many samples on as known at all
 };
+/// The entry of a node with this experience: all but task, node, version and addresses.
+Entry entry_of(const Fingerprint& fingerprint, const Sketch& sketch);
 /// Signed and packed; fits kMaxBytes.
 Bytes seal(const Entry& entry, const KeyPair& key);
 /// Size, shape and signature checked; `untrusted` when the signature is not the named node's.
@@ -51,8 +63,21 @@ Result<Entry> open_entry(ByteView bytes);
 /// brought and then open only what is worth it. Nothing that it says may be believed or passed on.
 Result<Entry> peek_entry(ByteView bytes);
 
+/// An entry under one of its keys: which bucket, then the sealed entry. The bucket needs no signature of its own, for
+/// it follows from the entry: prefixes from the sketch, labels from what is known well.
+struct Listing {
+  Place place;
+  Bytes entry;  ///< sealed
+  static constexpr std::size_t kMaxBytes = Entry::kMaxBytes + 16;
+};
+Bytes pack(const Listing& listing);
+/// Shape and bounds only: the entry is not opened, and the prefix is what the entry's sketch makes it.
+Result<Listing> unpack_listing(ByteView bytes);
+/// May a node with this entry be listed there?
+bool belongs(const Entry& entry, const Place& place);
+
 /// May `bytes` be stored under `key`, and in place of `old_bytes` if those are given? The policy of every
-/// holder: a valid entry, of this key's bucket, stamped within `kMaxClockSkewMs` of the holder's clock, and newer
+/// holder: a valid listing, of this key's bucket, stamped within `kMaxClockSkewMs` of the holder's clock, and newer
 /// than what it replaces, or the very same bytes; nothing of another node is replaced.
 ///
 /// So a publisher seals anew, with a new version, whenever it refreshes an entry, and a recorded entry cannot be

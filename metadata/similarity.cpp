@@ -87,6 +87,10 @@ double prior_divergence(const Fingerprint& a, const Fingerprint& b) {
   return jensen_shannon(p, q);
 }
 
+double plain_distance(const Need& need, const Fingerprint& other) {
+  return need.by == By::marginal ? marginal_distance(need.experience, other) : joint_distance(need.experience, other);
+}
+
 double need_distance(const Need& need, const Fingerprint& other) {
   const Fingerprint& mine = need.experience;
   check_comparable(mine, other);

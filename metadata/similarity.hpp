@@ -21,11 +21,21 @@ double class_distance(const Fingerprint& a, const Fingerprint& b, std::size_t c)
 double jensen_shannon(std::span<const double> p, std::span<const double> q);
 double prior_divergence(const Fingerprint& a, const Fingerprint& b);
 
+/// What nearness is.
+enum class By : std::uint8_t {
+  joint = 0,     ///< the same inputs under the same labels
+  marginal = 1,  ///< the same inputs: for a window whose labels have not come yet
+  classes = 2,   ///< knowing the wanted classes well; then joint
+};
+
 /// What a node in need asks for: its present experience and the classes that it has trouble with.
 struct Need {
-  Fingerprint experience;
+  Fingerprint experience;             ///< may be empty with By::classes
   std::vector<std::int32_t> classes;  ///< empty: all
+  By by = By::joint;
 };
+/// The distance that the need asks for, in full: joint_distance or marginal_distance.
+double plain_distance(const Need& need, const Fingerprint& other);
 /// Mean over the needed classes (all that the need has seen, when none is named) of class_distance, weighed
 /// by the need's own counts; classes that the other has not seen count 2 (the worst). A named class that the need
 /// itself has hardly seen weighs one sample; one that it has not seen at all counts 1 where the other knows it,

@@ -238,6 +238,12 @@ Bytes canonical(const Task& task) {
   return out.take();
 }
 
+TaskTag tag(const TaskId& task) {
+  TaskTag out;
+  std::copy_n(task.bytes.begin(), out.bytes.size(), out.bytes.begin());
+  return out;
+}
+
 TaskId id(const Task& task) { return sha256(canonical(task)); }
 
 namespace {

@@ -1,6 +1,7 @@
 // What nodes must agree on to compare and share.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -15,6 +16,13 @@ namespace p2p::metadata {
 
 /// SHA-256 of a task's canonical form: the namespace of everything that its nodes publish.
 using TaskId = Hash;
+
+/// The first half of a task id, which stands for the task where bytes are dear.
+struct TaskTag {
+  std::array<std::uint8_t, 16> bytes{};
+  auto operator<=>(const TaskTag&) const = default;
+};
+TaskTag tag(const TaskId& task);
 
 /// `count` neighbouring columns of one kind.
 ///
