@@ -1,34 +1,49 @@
-#include "overlay/directory.hpp"
-
+// The directory on a DHT: what a node is listed as, whom it knows, what it answers and what it asks, put together.
 #include <algorithm>
-#include <cmath>
+#include <deque>
+#include <set>
 
 #include "metadata/base/random.hpp"
-#include "overlay/lookup.hpp"
+#include "overlay/directory/contacts.hpp"
+#include "overlay/directory/correspondence.hpp"
+#include "overlay/directory/directory.hpp"
+#include "overlay/directory/lookup.hpp"
+#include "overlay/directory/responder.hpp"
+#include "overlay/directory/shelf.hpp"
+#include "overlay/directory/walk.hpp"
 
-namespace p2p::overlay {
+namespace p2p::directory {
 
 namespace {
 
+using metadata::By;
 using metadata::Entry;
-using metadata::Place;
 
-constexpr Duration kFirstRetry = 1s;   // after a put that failed; doubles
-constexpr Duration kLastRetry = 15s;
 constexpr Duration kTwinInterval = 10s;  // between readable twins, at the least
+constexpr Duration kReseal = std::chrono::minutes(8);  // an entry's stamp is not older: holders refuse ten minutes
+constexpr Duration kWatchAgain = std::chrono::minutes(4);  // before Responder::kWatchTime is over
+constexpr std::size_t kWatchAt = 4;      // nodes that are asked to tell of newcomers
+constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
+constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
+constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
+constexpr Duration kSoon = 2s;           // to the next question while somebody is waiting to be met
+constexpr Duration kLeastPatience = 60ms, kMostPatience = 400ms;
 
-class NoDirectory final : public Directory {
- public:
-  explicit NoDirectory(Executor& executor) : executor_(executor) {}
-  void publish(const metadata::Fingerprint&) override {}
-  void withdraw() override {}
-  void lookup(const metadata::Need&, const LookupOptions&, std::function<void(LookupResult)> done) override {
-    executor_.post([done = std::move(done)] { done({}); });
-  }
+std::uint64_t seed_of(const NodeId& id) {
+  ByteReader reader(id.view());
+  return reader.get<std::uint64_t>();
+}
 
- private:
-  Executor& executor_;
-};
+/// Known to this node alone, and new at each start.
+std::uint64_t secret_of(const metadata::KeyPair& key, const Executor& executor) {
+  ByteWriter text;
+  text.put_array(std::span<const std::uint8_t>(view("p2p-learner/directory/secret/1")));
+  text.put(executor.wall_ms());
+  text.put(executor.now().us);
+  const auto digest = metadata::sha256(key.sign(text.bytes()));
+  ByteReader reader(digest.view());
+  return reader.get<std::uint64_t>();
+}
 
 class DhtDirectory final : public Directory {
  public:
@@ -37,67 +52,150 @@ class DhtDirectory final : public Directory {
         dht_(context.dht),
         task_(context.task),
         task_id_(metadata::id(context.task)),
+        tag_(metadata::tag(task_id_)),
         key_(context.key),
         endpoint_(context.endpoint),
         options_(options),
-        index_(task_id_, task_.embedding_dimensions, static_cast<std::uint32_t>(task_.classes.size()),
-               options.index),
-        jitter_(spread(context.key.id())) {}
+        sketcher_(context.task),
+        secret_(secret_of(context.key, context.executor)),
+        random_(seed_of(context.key.id())),
+        contacts_({.near = options.near_contacts, .far = options.far_contacts, .secret = secret_}),
+        correspondence_({.executor = executor_,
+                         .dht = dht_,
+                         .task = tag_,
+                         .dimensions = task_.embedding_dimensions,
+                         .classes = static_cast<std::uint32_t>(task_.classes.size()),
+                         .secret = secret_,
+                         .own_entry = [this] { return sealed(); },
+                         .on_request = [this](const Endpoint& from, const Message& message,
+                                              std::size_t bytes) { on_request(from, message, bytes); }}),
+        responder_({.executor = executor_,
+                    .contacts = contacts_,
+                    .correspondence = correspondence_,
+                    .task = tag_,
+                    .secret = secret_,
+                    .own_entry = [this] { return sealed(); },
+                    .own_description = [this] { return sealed().empty() ? Bytes{} : description_; },
+                    .self = key_.id()}),
+        shelf_({.executor = executor_,
+                .dht = dht_,
+                .task = tag_,
+                .self = key_.id(),
+                .value_id = [this](const Place& place) { return value_id(place); },
+                .sealed = [this] { return sealed(); },
+                .nodes = [this] { return nodes(); },
+                .share_knowing = [this](std::int32_t c) { return contacts_.share_knowing(c); },
+                .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }},
+               {.refresh = options.refresh, .crowd = options.crowd, .label_listings = options.label_listings}) {}
 
   ~DhtDirectory() override {
     for (const auto& [number, lookup] : lookups_) lookup->drop();
   }
 
   void publish(const metadata::Fingerprint& fingerprint) override {
+    const bool first = !experience_;
     experience_ = fingerprint;
-    const auto places = index_.publish_places(fingerprint);
-    // Entries whose bucket is no longer ours are left to expire: nobody can take a value out of a table.
-    std::erase_if(listed_, [&](const auto& entry) {
-      return std::find(places.begin(), places.end(), entry.first) == places.end();
-    });
-    for (const auto& place : places) put(place, false);
+    const auto sketch = sketcher_.sketch(fingerprint);
+    const bool moved =
+        first || metadata::joint_distance(sketch, entry_.sketch) > contacts_.usual_distance(By::joint) / 2;
+    entry_ = metadata::entry_of(fingerprint, sketch);
+    entry_.task = tag_;
+    entry_.node = key_.id();
+    sealed_.clear();
+    description_ = metadata::seal(
+        metadata::Description{task_id_, key_.id(), next_version(), fingerprint}, key_);
+    contacts_.centre(sketch);
+    shelf_.publish(entry_);
     if (!twin_timer_ || executor_.now() - twin_put_ >= kTwinInterval) put_twin();
+    if (moved) find_neighbours();
+    if (!tick_) arm_tick();
   }
 
   void withdraw() override {
-    listed_.clear();
-    twin_timer_.reset();
     experience_.reset();
+    sealed_.clear();
+    description_.clear();
+    contacts_.centre(std::nullopt);
+    shelf_.withdraw();
+    twin_timer_.reset();
+    tick_.reset();
   }
 
   void lookup(const metadata::Need& need, const LookupOptions& options,
               std::function<void(LookupResult)> done) override {
-    const auto places = index_.query_places(need.experience, need.classes);
-    auto lookup = std::make_shared<Lookup>(Lookup::Setting{.executor = executor_,
-                                                           .task = task_id_,
-                                                           .self = key_.id(),
-                                                           .max_values_per_key = options_.max_values_per_key,
-                                                           .good_recall = options_.index.label_accuracy},
-                                           need, options, index_.sketch(need.experience), std::move(done));
-    const auto number = next_lookup_++;
-    lookups_[number] = lookup;
-    lookup->on_over = [this, number] { lookups_.erase(number); };
-    lookup->start(dht_, index_, places);
+    start_lookup(need, sketcher_.target(need), options, std::move(done));
+  }
+
+  std::uint64_t watch(const metadata::Need& need, double within,
+                      std::function<void(const Candidate&)> on_candidate) override {
+    if (watches_.size() >= kMostWatches) return 0;
+    const auto number = next_number_++;
+    Watched& watched = watches_[number];
+    watched.need = need;
+    watched.target = sketcher_.target(need);
+    watched.within = within;
+    watched.on_candidate = std::move(on_candidate);
+    renew_watch(number);
+    return number;
+  }
+  void unwatch(std::uint64_t number) override { watches_.erase(number); }
+
+  void read(const Place& place, std::function<void(Bucket)> done) override {
+    read_bucket(dht_, tag_, place, alive_, [done = std::move(done)](Bucket bucket, bool) { done(std::move(bucket)); });
+  }
+
+  Standing standing() const override {
+    Standing out;
+    out.published = experience_.has_value();
+    out.places = shelf_.listed();
+    for (const auto& [id, contact] : contacts_.all()) {
+      out.contacts.push_back({.entry = contact.entry,
+                              .near = contact.near,
+                              .distance = contact.distance,
+                              .heard_ago = executor_.now() - contact.heard,
+                              .round_trip = contact.round_trip});
+    }
+    out.estimated_nodes = nodes();
+    out.watches_served = responder_.watches();
+    out.questions_answered = responder_.counters().questions;
+    out.questions_refused = responder_.counters().refused;
+    out.fingerprints_given = responder_.counters().descriptions;
+    return out;
   }
 
  private:
-  struct Listed {
-    Entry entry;                     ///< as it was put last
-    std::uint64_t value_id = 0;
-    std::uint64_t attempt = 0;       ///< results of older puts are of no interest
-    Duration retry = kFirstRetry;
-    Executor::TimerHandle timer;     ///< of the next refresh or retry
+  struct Watched {
+    metadata::Need need;
+    metadata::Target target;
+    double within = 0;
+    std::function<void(const Candidate&)> on_candidate;
+    std::set<Nonce> nonces;
+    std::map<NodeId, std::uint64_t> told;  // versions
+    Executor::TimerHandle again;
   };
 
-  static std::uint64_t spread(const metadata::NodeId& id) {
-    std::uint64_t seed = 0;
-    std::copy_n(id.bytes.begin(), sizeof seed, reinterpret_cast<std::uint8_t*>(&seed));
-    return seed;
+  double nodes() const { return dht_.stats().estimated_nodes; }
+
+  std::uint64_t next_version() {
+    version_ = std::max(version_ + 1, executor_.wall_ms());
+    return version_;
   }
 
-  /// Nodes that start together must not refresh together.
-  Duration jittered(Duration time) {
-    return Duration(static_cast<std::int64_t>(static_cast<double>(time.count()) * (0.8 + 0.4 * jitter_.uniform())));
+  /// Our entry as of now; empty while there is nothing to say or nowhere to reach us.
+  Bytes sealed() {
+    if (!experience_) return {};
+    const Endpoint link = endpoint_();
+    const auto table_port = dht_.local().port;
+    if (link.port == 0 || table_port == 0) return {};
+    if (sealed_.empty() || executor_.now() - sealed_at_ > kReseal || entry_.endpoint != link ||
+        entry_.table_port != table_port) {
+      entry_.endpoint = link;
+      entry_.table_port = table_port;
+      entry_.version = next_version();
+      sealed_ = metadata::seal(entry_, key_);
+      sealed_at_ = executor_.now();
+    }
+    return sealed_;
   }
 
   /// The same id for the same bucket as long as the key lives, also after a restart, so that an entry replaces its
@@ -105,116 +203,240 @@ class DhtDirectory final : public Directory {
   std::uint64_t value_id(const Place& place) const {
     ByteWriter text;
     text.put_array(std::span<const std::uint8_t>(view("p2p-learner/value-id/1")));
-    text.put_array(std::span<const std::uint8_t>(index_.key(place)));
-    const auto hash = metadata::sha256(key_.sign(text.bytes()));
-    std::uint64_t id = 0;
-    std::copy_n(hash.bytes.begin(), sizeof id, reinterpret_cast<std::uint8_t*>(&id));
-    return id == 0 ? 1 : id;
-  }
-
-  std::uint64_t next_version() {
-    version_ = std::max(version_ + 1, executor_.wall_ms());
-    return version_;
-  }
-
-  Entry entry_for(const Place& place) const {
-    Entry entry;
-    entry.task = task_id_;
-    entry.node = key_.id();
-    entry.place = place;
-    entry.endpoint = endpoint_();
-    entry.sketch = index_.sketch(*experience_);
-    entry.samples = static_cast<std::uint32_t>(std::min(experience_->samples(), 4e9));
-    entry.accuracy = static_cast<std::uint8_t>(std::lround(255 * std::clamp(experience_->overall_accuracy(), 0.0, 1.0)));
-    const std::size_t classes = std::min<std::size_t>(experience_->classes, Entry::kMaxListedClasses);
-    for (std::size_t c = 0; c < classes; ++c) {
-      const bool known = experience_->count[c] >= options_.index.label_count;
-      const double recall = std::clamp(static_cast<double>(experience_->accuracy[c]), 0.0, 1.0);
-      entry.recall.push_back(known ? static_cast<std::uint8_t>(1 + std::lround(254 * recall)) : 0);
-    }
-    return entry;
-  }
-
-  /// `refresh`: also when nothing has changed.
-  void put(const Place& place, bool refresh) {
-    Listed& listed = listed_[place];
-    if (listed.value_id == 0) listed.value_id = value_id(place);
-    Entry entry = entry_for(place);
-    if (entry.endpoint.port == 0) {  // not listening yet
-      listed.timer = executor_.after(kFirstRetry, [this, place] { put(place, true); });
-      return;
-    }
-    // The mere number of samples grows all the time and is no news.
-    Entry former = listed.entry;
-    former.samples = entry.samples;
-    former.version = entry.version;
-    if (listed.attempt > 0 && entry == former && !refresh) return;
-    // A fresh stamp each time: holders refuse old ones, and readers take the newest.
-    entry.version = next_version();
-    const auto attempt = ++listed.attempt;
-    listed.timer = executor_.after(jittered(options_.refresh), [this, place] { put(place, true); });
-    Bytes sealed = metadata::seal(entry, key_);
-    listed.entry = std::move(entry);
-    const std::weak_ptr<int> alive = alive_;
-    dht_.put(index_.key(place), {listed.value_id, std::move(sealed)}, [this, alive, place, attempt](bool stored) {
-      if (alive.expired()) return;
-      const auto found = listed_.find(place);
-      if (found == listed_.end() || found->second.attempt != attempt) return;
-      Listed& mine = found->second;
-      if (stored) {
-        mine.retry = kFirstRetry;
-        return;
-      }
-      mine.timer = executor_.after(jittered(mine.retry), [this, place] { put(place, true); });
-      mine.retry = std::min(mine.retry * 2, kLastRetry);
-    });
+    text.put_array(std::span<const std::uint8_t>(metadata::place_key(tag_, place)));
+    const auto digest = metadata::sha256(key_.sign(text.bytes()));
+    ByteReader reader(digest.view());
+    return std::max<std::uint64_t>(reader.get<std::uint64_t>(), 1);
   }
 
   void put_twin() {
     if (!experience_) return;
     twin_put_ = executor_.now();
-    Entry entry = entry_for(listed_.empty() ? Place{} : listed_.begin()->first);
-    if (entry.endpoint.port != 0) {
-      entry.version = executor_.wall_ms();
+    const bool reachable = !sealed().empty();
+    if (reachable) {
       const auto text_place = metadata::text_key(metadata::twin_name(key_.id()));
-      dht_.put_text(text_place, twin_id(), metadata::twin_text(entry, task_, options_.node_name));
+      dht_.put_text(text_place, std::max<std::uint64_t>(seed_of(key_.id()), 1),
+                    metadata::twin_text(entry_, task_, options_.node_name));
     }
-    const Duration next = entry.endpoint.port != 0 ? jittered(options_.refresh) : kFirstRetry;
-    twin_timer_ = executor_.after(next, [this] { put_twin(); });
+    twin_timer_ = executor_.after(reachable ? options_.refresh * 9 / 10 : 1s, [this] { put_twin(); });
   }
 
-  std::uint64_t twin_id() const {
-    const auto id = spread(key_.id());
-    return id == 0 ? 1 : id;
+  // ---- Asking
+
+  Duration patience() const {
+    const auto usual = contacts_.usual_round_trip();
+    return usual.count() > 0 ? std::clamp(3 * usual, kLeastPatience, kMostPatience) : kMostPatience;
+  }
+
+  /// Buckets where the target's like are listed, the best first.
+  std::vector<Place> places(const metadata::Target& target, std::span<const std::int32_t> classes) const {
+    std::vector<Place> out;
+    for (const auto c : classes) {
+      if (c >= 0 && out.size() < 2) {
+        out.push_back({Place::Kind::label, static_cast<std::uint16_t>(c % Entry::kMaxListedClasses), 0, 0});
+      }
+    }
+    if (target.blank) return out;
+    const auto depth = [&](Place::Kind kind, std::uint16_t table) {
+      return shelf_.depth(kind, table).value_or(metadata::depth_for(nodes(), options_.crowd));
+    };
+    const auto add = [&](Place::Kind kind, std::uint16_t table, std::size_t count) {
+      for (const auto& place : metadata::probes(target.sketch, kind, table, depth(kind, table), count)) {
+        out.push_back(place);
+      }
+    };
+    if (target.by == By::marginal) {
+      add(Place::Kind::marginal, 0, 2);
+    } else {
+      for (std::uint16_t table = 0; table < Place::kJointTables; ++table) add(Place::Kind::joint, table, 1);
+    }
+    return out;
+  }
+
+  void start_lookup(const metadata::Need& need, const metadata::Target& target, const LookupOptions& options,
+                    std::function<void(LookupResult)> done) {
+    // A window of few samples is far from everybody by its noise alone, |noise|^2 being about 1/n.
+    const double noise = need.experience.samples() > 0 ? 1 / std::sqrt(need.experience.samples()) : 0;
+    const double usual = contacts_.usual_distance(target.by);
+    const double total = nodes();
+    auto lookup = std::make_shared<Lookup>(
+        Lookup::Setting{.executor = executor_,
+                        .dht = dht_,
+                        .correspondence = correspondence_,
+                        .contacts = contacts_,
+                        .task = tag_,
+                        .self = key_.id(),
+                        .places = places(target, need.classes),
+                        .near_enough = std::isfinite(usual) ? kNear * usual + noise : 0,
+                        .everybody_known = contacts_.size() > 0 &&
+                                           static_cast<double>(contacts_.size() + 1) >= std::round(total),
+                        .patience = patience(),
+                        .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }},
+        need, target, options, std::move(done));
+    const auto number = next_number_++;
+    lookups_[number] = lookup;
+    lookup->on_over = [this, number] { lookups_.erase(number); };
+    lookup->start();
+  }
+
+  /// Who is like us? Everybody who is asked hears of us.
+  void find_neighbours() {
+    metadata::Need need{*experience_, {}, By::joint};
+    LookupOptions options;
+    options.want = 1;
+    options.fetches = 0;
+    options.deadline = 3s;
+    start_lookup(need, sketcher_.target(need), options, [](const LookupResult&) {});
+  }
+
+  /// Somebody has been named: asked sooner or later, if it would be a contact.
+  void meet(const Hint& hint) {
+    if (brief(hint) == brief(key_.id()) || !contacts_.wanted(hint) || prospects_.size() >= kMostProspects) return;
+    const bool waiting = std::any_of(prospects_.begin(), prospects_.end(), [&](const Hint& h) { return h.id == hint.id; });
+    if (waiting) return;
+    prospects_.push_back(hint);
+    if (prospects_.size() == 1 && tick_) arm_tick();
+  }
+
+  /// One question now and then keeps the contacts what they should be: who does not answer goes, who is named and is
+  /// nearer comes in. The more of them fail, the more often.
+  void arm_tick() {
+    Duration delay = prospects_.empty() ? options_.exchange : kSoon;
+    delay = Duration(static_cast<std::int64_t>(static_cast<double>(delay.count()) * (0.8 + 0.4 * random_.uniform()) /
+                                               (1 + kBusy * trouble_)));
+    tick_ = executor_.after(delay, [this] {
+      tick();
+      arm_tick();
+    });
+  }
+
+  void tick() {
+    contacts_.expire(executor_.now());
+    if (!experience_ || sealed().empty()) return;
+    if (contacts_.size() == 0 && prospects_.empty()) return find_neighbours();
+    std::optional<Hint> whom;
+    while (!prospects_.empty() && !whom) {
+      if (contacts_.wanted(prospects_.front())) whom = prospects_.front();
+      prospects_.pop_front();
+    }
+    if (!whom) whom = hint_of(contacts_.stalest()->entry);
+    const auto node = brief(*whom);
+    Correspondence::Ask ask{.target = {.by = By::joint, .sketch = entry_.sketch},
+                            .timeout = kMostPatience,
+                            .on_answer = {},
+                            .on_portrait = {}};
+    ask.on_answer = [this, node](Result<Heard> answer) {
+      trouble_ = 0.9 * trouble_ + (answer ? 0 : 0.1);
+      if (!answer) return contacts_.failed(node);
+      contacts_.add(answer->entry, executor_.now(), true, answer->round_trip);
+      for (const auto& hint : answer->hints) meet(hint);
+    };
+    correspondence_.ask(*whom, std::move(ask));
+  }
+
+  // ---- Answering
+
+  void on_request(const Endpoint& from, const Message& message, std::size_t bytes) {
+    if (const auto* question = std::get_if<Question>(&message)) {
+      responder_.on_question(from, *question, bytes);
+    } else if (const auto* fetch = std::get_if<Fetch>(&message)) {
+      responder_.on_fetch(from, *fetch, bytes);
+    } else if (const auto* notice = std::get_if<Notice>(&message)) {
+      on_notice(*notice);
+    }
+  }
+
+  // ---- Watching
+
+  void renew_watch(std::uint64_t number) {
+    Watched& watched = watches_.at(number);
+    watched.again = executor_.after(kWatchAgain, [this, number] { renew_watch(number); });
+    LookupOptions options;
+    options.want = kWatchAt;
+    options.deadline = 2s;
+    const auto target = watched.target;
+    start_lookup(watched.need, target, options, [this, number](const LookupResult& result) {
+      const auto found = watches_.find(number);
+      if (found == watches_.end()) return;
+      found->second.nonces.clear();
+      for (const auto& candidate : result.candidates) {
+        Correspondence::Ask ask{.target = found->second.target,
+                                .within = found->second.within,
+                                .timeout = kMostPatience,
+                                .on_answer = [](const Result<Heard>&) {},
+                                .on_portrait = {}};
+        found->second.nonces.insert(correspondence_.ask(hint_of(candidate.entry), std::move(ask)));
+      }
+      for (const auto& candidate : result.candidates) {
+        if (!tell(number, candidate.entry)) return;
+      }
+    });
+  }
+
+  void on_notice(const Notice& notice) {
+    for (const auto& [number, watched] : watches_) {
+      if (!watched.nonces.contains(notice.nonce)) continue;
+      const auto entry = metadata::open_entry(notice.entry);
+      if (entry && entry->task == tag_ && entry->node != key_.id()) tell(number, *entry);
+      return;
+    }
+  }
+
+  /// False: the watch has gone.
+  bool tell(std::uint64_t number, const Entry& entry) {
+    const auto found = watches_.find(number);
+    if (found == watches_.end()) return false;
+    Watched& watched = found->second;
+    Candidate candidate;
+    candidate.entry = entry;
+    candidate.distance = metadata::remoteness(watched.target, entry.sketch, entry.knows());
+    if (candidate.distance > watched.within || watched.told.size() >= kMostTold) return true;
+    auto& told = watched.told[entry.node];
+    if (told >= entry.version) return true;
+    told = entry.version;
+    candidate.needed_recall = listed_recall(entry, watched.need);
+    const auto report = watched.on_candidate;  // it may unwatch
+    report(candidate);
+    return watches_.contains(number);
   }
 
   Executor& executor_;
-  Dht& dht_;
+  overlay::Dht& dht_;
   const metadata::Task task_;
   const metadata::TaskId task_id_;
+  const metadata::TaskTag tag_;
   const metadata::KeyPair key_;
-  const std::function<metadata::Endpoint()> endpoint_;
+  const std::function<Endpoint()> endpoint_;
   const DhtDirectoryOptions options_;
-  const metadata::Index index_;
-  Random jitter_;
+  const metadata::Sketcher sketcher_;
+  const std::uint64_t secret_;
+  Random random_;
+
   std::optional<metadata::Fingerprint> experience_;
-  std::map<Place, Listed> listed_;
+  Entry entry_;
+  Bytes sealed_, description_;
+  TimePoint sealed_at_;
   std::uint64_t version_ = 0;
-  Executor::TimerHandle twin_timer_;
+
+  Contacts contacts_;
+  Correspondence correspondence_;
+  Responder responder_;
+  Shelf shelf_;
+
+  std::deque<Hint> prospects_;
+  double trouble_ = 0;  // share of the latest questions to contacts that were not answered
+  Executor::TimerHandle tick_, twin_timer_;
   TimePoint twin_put_;
   std::map<std::uint64_t, std::shared_ptr<Lookup>> lookups_;
-  std::uint64_t next_lookup_ = 1;
+  std::map<std::uint64_t, Watched> watches_;
+  std::uint64_t next_number_ = 1;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace
 
-std::unique_ptr<Directory> make_no_directory(Executor& executor) {
-  return std::make_unique<NoDirectory>(executor);
-}
-
 std::unique_ptr<Directory> make_dht_directory(const DirectoryContext& context, const DhtDirectoryOptions& options) {
   return std::make_unique<DhtDirectory>(context, options);
 }
 
-}  // namespace p2p::overlay
+}  // namespace p2p::directory

@@ -1,175 +1,261 @@
-#include "overlay/lookup.hpp"
+#include "overlay/directory/lookup.hpp"
 
 #include <algorithm>
 #include <utility>
 
-namespace p2p::overlay {
+namespace p2p::directory {
 
 namespace {
 
-using metadata::Entry;
-using metadata::Place;
-
-constexpr std::size_t kCopies = 64;  // of each value, from its holders, that are taken before a bucket is given up
-
-constexpr double kLifetimeMs = 20 * 60 * 1000;
-
-/// What a candidate is worth: what it says of its recall where help is needed, less how far its experience is from
-/// the query, less a little for age. Two unrelated sketches are half of the scale apart, near ones a tenth, so that
-/// the three terms have comparable spans.
-double score(const Candidate& candidate, std::uint64_t now_ms) {
-  const double age_ms = now_ms > candidate.entry.version ? static_cast<double>(now_ms - candidate.entry.version) : 0;
-  return candidate.needed_recall - candidate.sketch_distance - 0.1 * std::min(1.0, age_ms / kLifetimeMs);
-}
+constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken before a bucket is given up
+constexpr std::size_t kSpareFetches = 2;  // fingerprints fetched for each candidate wanted
 
 }  // namespace
 
-double listed_recall(const metadata::Entry& entry, const metadata::Need& need) {
-  const auto recall = [&](std::size_t c) {
-    const bool known = c < entry.recall.size() && entry.recall[c] > 0;
-    return known ? static_cast<double>(entry.recall[c] - 1) / 254.0 : 0.0;
-  };
-  double sum = 0;
-  std::size_t count = 0;
-  if (!need.classes.empty()) {
-    for (const auto c : need.classes) {
-      if (c < 0) continue;
-      sum += recall(static_cast<std::size_t>(c));
-      ++count;
-    }
-  } else {
-    for (std::size_t c = 0; c < need.experience.count.size(); ++c) {
-      if (need.experience.count[c] <= 0) continue;
-      sum += recall(c);
-      ++count;
-    }
-  }
-  return count > 0 ? sum / static_cast<double>(count) : 0.0;
-}
-
-Lookup::Lookup(Setting setting, metadata::Need need, const LookupOptions& options,
-               const metadata::Sketch& sketch, Done done)
+Lookup::Lookup(Setting setting, metadata::Need need, const metadata::Target& target, const LookupOptions& options,
+               Done done)
     : setting_(std::move(setting)),
       need_(std::move(need)),
       options_(options),
-      sketch_(sketch),
-      done_(std::move(done)) {}
+      done_(std::move(done)),
+      walk_(target, {.settled = std::max<std::size_t>(8, options.want), .questions = options.questions}) {}
 
-void Lookup::start(Dht& dht, const metadata::Index& index, const std::vector<Place>& places) {
+void Lookup::start() {
   started_ = setting_.executor.now();
+  bytes_before_ = setting_.correspondence.counters().bytes;
   const std::weak_ptr<Lookup> weak = weak_from_this();
   deadline_ = setting_.executor.after(options_.deadline, [weak] {
     if (const auto self = weak.lock()) self->finish();
   });
-  buckets_.resize(places.size());
-  result_.gets = places.size();
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    dht.get(
-        index.key(places[i]),
-        [weak, i, place = places[i]](const DhtValue& value) {
-          const auto self = weak.lock();
-          return self && self->on_value(i, place, value);
-        },
-        [weak, i](bool) {
-          if (const auto self = weak.lock()) self->on_done(i);
-        });
+  walk_.shun(brief(setting_.self));
+  const auto contacts = setting_.contacts.best(walk_.target(), setting_.contacts.size());
+  for (const auto* contact : contacts) walk_.hear(hint_of(contact->entry), Walk::kOurselves);
+  const auto best = walk_.best(1);
+  const bool near = !best.empty() && best[0]->remoteness <= setting_.near_enough;
+  if (!near && !setting_.everybody_known) {
+    read_next();
+    if (contacts.size() < kParallel) read_next();
   }
-  if (places.empty()) {
-    setting_.executor.post([weak] {
-      if (const auto self = weak.lock()) self->finish();
-    });
-  }
+  // Never from inside the call that asked.
+  setting_.executor.post([weak] {
+    if (const auto self = weak.lock()) self->pump();
+  });
 }
 
 void Lookup::drop() {
   done_ = nullptr;
   on_over = nullptr;
   deadline_.reset();
-  settle_.reset();
 }
 
-bool Lookup::on_value(std::size_t number, const Place& place, const DhtValue& value) {
-  if (!done_) return false;
-  Bucket& bucket = buckets_[number];
-  if (bucket.seen.size() >= setting_.max_values_per_key) return false;
-  if (++bucket.received > kCopies * setting_.max_values_per_key) return false;
-  // Each holder sends the same record: it counts, and costs a signature check, once. No more of it is hashed than
-  // tells that it is too long to be an entry.
-  const ByteView bytes(value.data.data(), std::min(value.data.size(), Entry::kMaxBytes + 1));
-  if (!bucket.seen.insert(metadata::sha256(bytes)).second) return true;
-  bucket.answered = true;
-  if (!first_value_) first_value_ = setting_.executor.now() - started_;
-  ++result_.values;
-  auto entry = metadata::open_entry(value.data);
-  if (!entry || entry->task != setting_.task || entry->place != place) {
-    ++result_.refused;
-  } else if (entry->node != setting_.self) {
-    auto& found = found_[entry->node];
-    const bool first = found.buckets.empty();
-    found.buckets.insert(number);
-    if (first || entry->version > found.entry.version) found.entry = std::move(*entry);
-  }
-  consider();
-  return done_ && bucket.seen.size() < setting_.max_values_per_key;
+void Lookup::read_next() {
+  if (next_place_ < setting_.places.size() && gets_.size() < options_.gets) read(setting_.places[next_place_++]);
 }
 
-void Lookup::on_done(std::size_t number) {
-  if (!done_) return;
-  buckets_[number].done = buckets_[number].answered = true;
-  if (std::all_of(buckets_.begin(), buckets_.end(), [](const auto& b) { return b.done; })) {
-    finish();
-  } else {
-    consider();
-  }
-}
-
-void Lookup::consider() {
-  const auto good = std::count_if(found_.begin(), found_.end(), [&](const auto& found) {
-    return listed_recall(found.second.entry, need_) >= setting_.good_recall && !skipped(found.first);
-  });
-  if (static_cast<std::size_t>(good) < options_.want) return;
-  const auto answered = static_cast<std::size_t>(
-      std::count_if(buckets_.begin(), buckets_.end(), [](const auto& b) { return b.answered; }));
-  const Duration elapsed = setting_.executor.now() - started_;
-  const bool most = answered * 4 >= buckets_.size() * 3;
-  const Duration patience = most ? elapsed / 4 : 2 * first_value_.value_or(elapsed) - elapsed;
-  const TimePoint at = setting_.executor.now() + std::max<Duration>(patience, 1ms);
-  if (settle_ && settle_at_ <= at) return;
+void Lookup::read(const Place& place) {
+  const std::size_t number = gets_.size();
+  gets_.emplace_back();
+  ++result_.gets;
   const std::weak_ptr<Lookup> weak = weak_from_this();
-  settle_at_ = at;
-  settle_ = setting_.executor.after(at - setting_.executor.now(), [weak] {
-    if (const auto self = weak.lock()) self->finish();
-  });
+  setting_.dht.get(
+      metadata::place_key(setting_.task, place),
+      [weak, number, place](const overlay::DhtValue& value) {
+        const auto self = weak.lock();
+        return self && self->on_value(number, place, value);
+      },
+      [weak, number, place](bool) {
+        if (const auto self = weak.lock()) self->on_read(number, place);
+      });
+}
+
+bool Lookup::on_value(std::size_t number, const Place& place, const overlay::DhtValue& value) {
+  if (!done_) return false;
+  Get& get = gets_[number];
+  if (get.seen.size() >= kMostValues || ++get.received > kCopies * kMostValues) return false;
+  // Each holder sends the same record: it counts, and costs a signature check, once. No more of it is hashed than
+  // tells that it is too long.
+  const ByteView bytes(value.data.data(), std::min(value.data.size(), metadata::Listing::kMaxBytes + 1));
+  if (!get.seen.insert(metadata::sha256(bytes)).second) return true;
+  ++result_.values;
+  const auto listing = metadata::unpack_listing(value.data);
+  auto entry = listing ? metadata::open_entry(listing->entry) : tl::unexpected<Error>(listing.error());
+  if (!entry || entry->task != setting_.task || !metadata::belongs(*entry, place) || listing->place != place) {
+    ++result_.refused;
+    return true;
+  }
+  if (entry->node != setting_.self) {
+    setting_.on_met(*entry);
+    // The bucket answers for its entries: if these lead nowhere, the rest of it falls behind.
+    walk_.hear(hint_of(*entry), number + 1);
+    pump();
+  }
+  return done_ && get.seen.size() < kMostValues;
+}
+
+void Lookup::on_read(std::size_t number, const Place& place) {
+  if (!done_) return;
+  gets_[number].done = true;
+  if (gets_[number].seen.empty() && gets_.size() < options_.gets) {
+    if (place.depth > 0) {
+      Place above = place;
+      above.depth = static_cast<std::uint8_t>(above.depth - Place::kLevelBits);
+      above.prefix &= (1u << above.depth) - 1;
+      read(above);
+    } else {
+      read_next();
+    }
+  }
+  pump();
+}
+
+void Lookup::pump() {
+  if (!done_) return;
+  while (walk_.pending() < kParallel) {
+    const auto hint = walk_.next();
+    if (!hint) break;
+    ask(*hint);
+  }
+  if (walk_.settled()) fetch_best();
+  consider_end();
+}
+
+void Lookup::ask(const Hint& hint) {
+  const Brief node = brief(hint);
+  const std::weak_ptr<Lookup> weak = weak_from_this();
+  Correspondence::Ask ask{.target = walk_.target(), .timeout = setting_.patience, .on_answer = {}, .on_portrait = {}};
+  ask.on_answer = [weak, node](Result<Heard> answer) {
+    if (const auto self = weak.lock()) self->on_answer(node, std::move(answer));
+  };
+  // Who is near enough to be a candidate may as well describe itself at once.
+  Known& known = known_[node];
+  const double remoteness = metadata::remoteness(walk_.target(), hint.sketch, hint.knows);
+  if (remoteness <= setting_.near_enough && result_.fetches < options_.fetches && !known.fetching && !known.fetched) {
+    known.fetching = true;
+    ++fetching_;
+    ++result_.fetches;
+    ask.on_portrait = [weak, node](Result<Portrait> portrait) {
+      if (const auto self = weak.lock()) self->on_portrait(node, std::move(portrait));
+    };
+  }
+  ++result_.questions;
+  setting_.correspondence.ask(hint, std::move(ask));
+}
+
+void Lookup::fetch_best() {
+  std::size_t left = std::min(options_.fetches, options_.want * kSpareFetches);
+  const std::weak_ptr<Lookup> weak = weak_from_this();
+  for (const auto* walked : walk_.best(walk_.known())) {
+    const Brief node = brief(walked->hint);
+    Known& known = known_[node];
+    if (known.entry && skipped(known.entry->node)) continue;  // takes nobody's place
+    if (left-- == 0) break;
+    if (known.fetching || known.fetched || result_.fetches >= options_.fetches) continue;
+    known.fetching = true;
+    ++fetching_;
+    ++result_.fetches;
+    setting_.correspondence.fetch(walked->hint, setting_.patience, [weak, node](Result<Portrait> portrait) {
+      if (const auto self = weak.lock()) self->on_portrait(node, std::move(portrait));
+    });
+  }
+}
+
+void Lookup::on_answer(Brief node, Result<Heard> answer) {
+  if (!done_) return;
+  if (!answer) {
+    if (answer.error().code != ErrorCode::timeout && answer.error().code != ErrorCode::not_found) ++result_.refused;
+    walk_.failed(node);
+    setting_.contacts.failed(node);
+    return pump();
+  }
+  ++result_.answers;
+  walk_.answered(node, answer->entry.sketch, answer->entry.knows());
+  for (const auto& hint : answer->hints) walk_.hear(hint, node);
+  setting_.contacts.add(answer->entry, setting_.executor.now(), true, answer->round_trip);
+  setting_.on_met(answer->entry);
+  Known& known = known_[node];
+  known.round_trip = answer->round_trip;
+  known.entry = std::move(answer->entry);
+  tell(known);
+  pump();
+}
+
+void Lookup::on_portrait(Brief node, Result<Portrait> portrait) {
+  if (!done_) return;
+  Known& known = known_[node];
+  known.fetching = false;
+  known.fetched = true;
+  --fetching_;
+  if (!portrait) {
+    if (portrait.error().code != ErrorCode::timeout && portrait.error().code != ErrorCode::not_found) ++result_.refused;
+    walk_.failed(node);
+    return pump();
+  }
+  if (portrait->entry) {
+    setting_.on_met(*portrait->entry);
+    walk_.answered(node, portrait->entry->sketch, portrait->entry->knows());
+    known.entry = std::move(portrait->entry);
+  }
+  if (portrait->fingerprint) {
+    ++result_.fingerprints;
+    known.fingerprint = std::move(portrait->fingerprint);
+  }
+  tell(known);
+  pump();
+}
+
+Candidate Lookup::candidate(const Known& known) const {
+  Candidate out;
+  out.entry = *known.entry;
+  out.fingerprint = known.fingerprint;
+  out.round_trip = known.round_trip;
+  out.needed_recall = listed_recall(out.entry, need_);
+  const auto& target = walk_.target();
+  out.distance = known.fingerprint && !target.blank && need_.by != metadata::By::classes
+                     ? metadata::plain_distance(need_, *known.fingerprint)
+                     : metadata::remoteness(target, out.entry.sketch, out.entry.knows());
+  return out;
+}
+
+void Lookup::tell(Known& known) {
+  if (known.told || !known.entry || !known.fingerprint || !options_.on_candidate || skipped(known.entry->node)) return;
+  known.told = true;
+  options_.on_candidate(candidate(known));
+}
+
+void Lookup::consider_end() {
+  if (!done_ || fetching_ > 0 || walk_.pending() > 0 || !walk_.settled()) return;
+  // What a bucket still brings is worth waiting for only as long as nobody near has been found.
+  const auto best = walk_.best(1);
+  const bool reading = std::any_of(gets_.begin(), gets_.end(), [](const Get& g) { return !g.done; });
+  if (reading && (best.empty() || best[0]->remoteness > setting_.near_enough)) return;
+  finish();
 }
 
 void Lookup::finish() {
   if (!done_) return;
   const auto self = shared_from_this();
-  const auto now_ms = setting_.executor.wall_ms();
   std::vector<std::pair<double, Candidate>> ranked;
-  for (auto& [node, found] : found_) {
-    if (skipped(node)) {
+  for (const auto& [node, known] : known_) {
+    if (!known.entry || known.entry->node == setting_.self) continue;
+    if (skipped(known.entry->node)) {
       ++result_.skipped;
       continue;
     }
-    Candidate candidate;
-    candidate.sketch_distance = metadata::sketch_distance(found.entry.sketch, sketch_);
-    candidate.needed_recall = listed_recall(found.entry, need_);
-    candidate.seen_in = found.buckets.size();
-    candidate.entry = std::move(found.entry);
-    const double worth = score(candidate, now_ms);
-    ranked.emplace_back(worth, std::move(candidate));
+    Candidate found = candidate(known);
+    // One that has shown its experience goes before all that only claim one.
+    const double place = rank(found, need_) + (found.fingerprint ? 0 : 4);
+    ranked.emplace_back(place, std::move(found));
   }
-  // found_ is in the order of keys: ties keep it.
-  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   if (ranked.size() > options_.want) ranked.resize(options_.want);
-  for (auto& [worth, candidate] : ranked) result_.candidates.push_back(std::move(candidate));
+  for (auto& [place, found] : ranked) result_.candidates.push_back(std::move(found));
+  result_.known = walk_.known();
+  result_.datagram_bytes = setting_.correspondence.counters().bytes - bytes_before_;
   result_.took = setting_.executor.now() - started_;
   deadline_.reset();
-  settle_.reset();
   const auto done = std::exchange(done_, nullptr);
   if (on_over) on_over();
   done(std::move(result_));
 }
 
-}  // namespace p2p::overlay
+}  // namespace p2p::directory

@@ -1,4 +1,4 @@
-// One question to the directory: reads buckets, believes little, ranks what is left.
+// One question to the directory: a few buckets for points of entry, a walk, and the fingerprints of the best.
 #pragma once
 
 #include <functional>
@@ -8,69 +8,96 @@
 #include <set>
 #include <vector>
 
-#include "metadata/index.hpp"
-#include "overlay/directory.hpp"
+#include "overlay/directory/contacts.hpp"
+#include "overlay/directory/correspondence.hpp"
+#include "overlay/directory/directory.hpp"
+#include "overlay/directory/walk.hpp"
 
-namespace p2p::overlay {
-
-/// What an entry says of its node's recall where help is needed: the mean over the needed classes, or over those that
-/// the need has seen when it names none. A class that is not listed counts 0.
-double listed_recall(const metadata::Entry& entry, const metadata::Need& need);
+namespace p2p::directory {
 
 /// One lookup under way.
 ///
-/// It ends when every bucket has been read, when the deadline passes, or when enough is known: as many good
-/// candidates as wanted (listed_recall at least `good_recall`), and either three buckets of four have answered, plus a
-/// quarter of the time so far for what is on its way, or twice the time has passed that the first value took. A bucket
-/// with nobody in it answers only by its "done", which waits for the table's slowest holder: at WAN latencies that is
-/// long after all values have come.
-/// Bounds: `max_values_per_key` records of a bucket are verified, whatever is stored there.
+///   start: our contacts, and, unless one of these is near already, the first buckets
+///     -> ask up to kParallel of the nearest whom they know, again and again (Walk)
+///     -> once the nearest have all been asked: fetch the fingerprints of the best that have not sent them along
+///     -> over: nothing is under way any more, or the deadline passes
+///
+/// A bucket is read only where the contacts do not lead, for a get costs as much as seven questions, and its first value
+/// takes two to three round trips; where many nodes are alike, somebody of them is among anybody's contacts, so the
+/// buckets that would be hot are the ones that are hardly read. An empty bucket is followed by the shallower one above
+/// it. What is in a bucket beyond kMostValues entries is not taken.
+///
+/// It reports once, never from inside start().
+/// Thread: the executor's.
 class Lookup : public std::enable_shared_from_this<Lookup> {
  public:
   struct Setting {
     Executor& executor;
-    metadata::TaskId task;
-    metadata::NodeId self;                ///< never a candidate
-    std::size_t max_values_per_key = 64;
-    double good_recall = 0.5;
+    overlay::Dht& dht;
+    Correspondence& correspondence;
+    Contacts& contacts;
+    metadata::TaskTag task;
+    NodeId self;
+    std::vector<Place> places;   ///< where to read, the best first
+    /// A remoteness from which on somebody counts as near: no bucket is read if a contact is.
+    double near_enough = 0;
+    bool everybody_known = false;  ///< the overlay is so small that the contacts are all there are
+    Duration patience = 300ms;   ///< with somebody who does not answer
+    /// An entry that was verified on the way.
+    std::function<void(const metadata::Entry&)> on_met;
   };
   using Done = std::function<void(LookupResult)>;
-  Lookup(Setting setting, metadata::Need need, const LookupOptions& options, const metadata::Sketch& sketch,
-         Done done);
-  void start(Dht& dht, const metadata::Index& index, const std::vector<metadata::Place>& places);
+  Lookup(Setting setting, metadata::Need need, const metadata::Target& target, const LookupOptions& options, Done done);
+  void start();
   /// Reports nothing any more.
   void drop();
 
   std::function<void()> on_over;  ///< called before it reports
 
+  static constexpr std::size_t kParallel = 4;
+  static constexpr std::size_t kMostValues = 16;
+
  private:
-  bool skipped(const metadata::NodeId& node) const { return options_.skip && options_.skip(node); }
-  struct Bucket {
-    bool answered = false, done = false;
+  struct Get {
+    bool done = false;
     std::size_t received = 0;
     std::set<metadata::Hash> seen;
   };
-  struct Found {
-    metadata::Entry entry;          ///< the newest
-    std::set<std::size_t> buckets;  ///< that listed the node
+  struct Known {
+    std::optional<metadata::Entry> entry;
+    std::optional<metadata::Fingerprint> fingerprint;
+    Duration round_trip{};
+    bool told = false;      // on_candidate
+    bool fetching = false, fetched = false;
   };
-  bool on_value(std::size_t number, const metadata::Place& place, const DhtValue& value);
-  void on_done(std::size_t number);
-  void consider();
+  void read(const Place& place);
+  void read_next();
+  bool on_value(std::size_t number, const Place& place, const overlay::DhtValue& value);
+  void on_read(std::size_t number, const Place& place);
+  void pump();
+  void ask(const Hint& hint);
+  void fetch_best();
+  void on_answer(Brief node, Result<Heard> answer);
+  void on_portrait(Brief node, Result<Portrait> portrait);
+  void tell(Known& known);
+  void consider_end();
   void finish();
+  Candidate candidate(const Known& known) const;
+  bool skipped(const NodeId& node) const { return options_.skip && options_.skip(node); }
 
   const Setting setting_;
   const metadata::Need need_;
   const LookupOptions options_;
-  const metadata::Sketch sketch_;
   Done done_;
+  Walk walk_;
   TimePoint started_;
-  std::vector<Bucket> buckets_;
-  std::map<metadata::NodeId, Found> found_;
+  std::vector<Get> gets_;
+  std::size_t next_place_ = 0;
+  std::map<Brief, Known> known_;
+  std::size_t fetching_ = 0;
+  std::uint64_t bytes_before_ = 0;
   LookupResult result_;
-  std::optional<Duration> first_value_;  // after the start
-  Executor::TimerHandle deadline_, settle_;
-  TimePoint settle_at_;
+  Executor::TimerHandle deadline_;
 };
 
-}  // namespace p2p::overlay
+}  // namespace p2p::directory

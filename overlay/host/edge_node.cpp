@@ -65,14 +65,14 @@ class Answer {
   ~Answer() {
     if (!given_) promise_.set_value({});
   }
-  std::future<overlay::LookupResult> future() { return promise_.get_future(); }
-  void give(overlay::LookupResult result) {
+  std::future<directory::LookupResult> future() { return promise_.get_future(); }
+  void give(directory::LookupResult result) {
     given_ = true;
     promise_.set_value(std::move(result));
   }
 
  private:
-  std::promise<overlay::LookupResult> promise_;
+  std::promise<directory::LookupResult> promise_;
   bool given_ = false;
 };
 
@@ -97,7 +97,7 @@ struct EdgeNode::State {
   // Of the loop's thread, as is all that follows.
   std::unique_ptr<net::TlsTransport> transport;
   std::unique_ptr<net::OpenDht> dht;
-  std::unique_ptr<overlay::Directory> directory;
+  std::unique_ptr<directory::Directory> directory;
   std::unique_ptr<node::Node> node;
   overlay::Executor::TimerHandle snapshot_timer;
   std::uint64_t saved_samples = 0;
@@ -137,12 +137,12 @@ Result<void> EdgeNode::State::open_on_loop() {
                   .bind = options.bind, .port = options.dht_port, .network = options.network, .ingress = {}});
     if (auto running = dht->start(); !running) return running;
     directory =
-        overlay::make_dht_directory(overlay::DirectoryContext{.executor = loop,
+        directory::make_dht_directory(directory::DirectoryContext{.executor = loop,
                                                               .dht = *dht,
                                                               .task = options.task,
                                                               .key = *key,
                                                               .endpoint = [this] { return transport->local(); }},
-                                    overlay::DhtDirectoryOptions{.index = {}, .node_name = options.name});
+                                    directory::DhtDirectoryOptions{.node_name = options.name});
   }
   auto made = node::Node::make(options.task, options.node,
                                node::Node::Context{.executor = loop,
@@ -267,15 +267,15 @@ std::vector<node::DriftReport> EdgeNode::drifts() const {
       .value_or(std::vector<node::DriftReport>{});
 }
 
-overlay::LookupResult EdgeNode::lookup() const {
+directory::LookupResult EdgeNode::lookup() const {
   P2P_ASSERT(!state_->loop.on_loop_thread());  // it would wait for itself
   auto answer = std::make_shared<Answer>();
   auto result = answer->future();
   static_cast<void>(state_->loop.call_and_wait(
-      [&] { state_->node->lookup([answer](overlay::LookupResult found) { answer->give(std::move(found)); }); }));
+      [&] { state_->node->lookup([answer](directory::LookupResult found) { answer->give(std::move(found)); }); }));
   answer.reset();
   const auto limit = state_->options.node.lookup.deadline + std::chrono::seconds(5);
-  return result.wait_for(limit) == std::future_status::ready ? result.get() : overlay::LookupResult{};
+  return result.wait_for(limit) == std::future_status::ready ? result.get() : directory::LookupResult{};
 }
 
 Result<void> EdgeNode::save() {

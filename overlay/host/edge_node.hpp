@@ -69,7 +69,7 @@ class EdgeNode {
   EdgeNodeStatus status() const;
   std::vector<node::DriftReport> drifts() const;
   /// Who is like me now? Waits for the answer.
-  overlay::LookupResult lookup() const;
+  directory::LookupResult lookup() const;
   /// Writes a snapshot now; `full` or `io` leave the former one in place.
   Result<void> save();
 

@@ -48,7 +48,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   };
   struct Context {
     overlay::Executor& executor;
-    overlay::Directory* directory = nullptr;  ///< null: no overlay
+    directory::Directory* directory = nullptr;  ///< null: no overlay
     overlay::Exchange* exchange = nullptr;    ///< null: no overlay
     metadata::TaskId task;
     Serving& serving;

@@ -178,7 +178,7 @@ class Node::State {
             .published = publisher_->published()};
   }
 
-  void lookup(std::function<void(overlay::LookupResult)> done) {
+  void lookup(std::function<void(directory::LookupResult)> done) {
     if (!context_.directory || stopped_) {
       context_.executor.post([done = std::move(done)] { done({}); });
       return;
@@ -291,7 +291,7 @@ NodeStatus Node::status() const { return state_->status(); }
 const metadata::Task& Node::task() const { return state_->task(); }
 const std::vector<DriftReport>& Node::drifts() const { return state_->healing().journal().reports(); }
 metadata::Fingerprint Node::fingerprint() const { return state_->fingerprint(); }
-void Node::lookup(std::function<void(overlay::LookupResult)> done) { state_->lookup(std::move(done)); }
+void Node::lookup(std::function<void(directory::LookupResult)> done) { state_->lookup(std::move(done)); }
 overlay::TrafficByKind Node::traffic() const {
   return state_->exchange() ? state_->exchange()->traffic() : overlay::TrafficByKind{};
 }

@@ -13,7 +13,7 @@
 #include "learner/model.hpp"
 #include "learner/transfer/trial.hpp"
 #include "metadata/task.hpp"
-#include "overlay/directory.hpp"
+#include "overlay/directory/directory.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/executor.hpp"
 
@@ -105,7 +105,7 @@ struct NodeOptions {
   double new_class_alpha = 0.3;
   /// Of the blocks that this node gives away: at 8 bits a part is a quarter and loses nothing that can be measured.
   learner::Precision part_precision = learner::Precision::bits8;
-  overlay::LookupOptions lookup;
+  directory::LookupOptions lookup;
   overlay::ExchangeLimits limits;
 };
 
@@ -137,7 +137,7 @@ class Node {
   struct Context {
     overlay::Executor& executor;
     overlay::Transport* transport = nullptr;   ///< null: isolated
-    overlay::Directory* directory = nullptr;   ///< null: isolated
+    directory::Directory* directory = nullptr;   ///< null: isolated
     metadata::KeyPair key;
     /// May be empty. Called on the node's thread from inside process() and from the executor; it may read the node
     /// (status, drifts, predict), but not feed it.
@@ -159,7 +159,7 @@ class Node {
   /// What the node would publish now.
   metadata::Fingerprint fingerprint() const;
   /// Asks the directory by hand, for the operator.
-  void lookup(std::function<void(overlay::LookupResult)> done);
+  void lookup(std::function<void(directory::LookupResult)> done);
   overlay::TrafficByKind traffic() const;
   std::vector<overlay::PeerStats> peers() const;
   std::uint64_t served() const;

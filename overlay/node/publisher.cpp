@@ -3,16 +3,15 @@
 #include <cmath>
 #include <utility>
 
-#include "metadata/index.hpp"
+#include "metadata/record.hpp"
 #include "metadata/similarity.hpp"
 
 namespace p2p::node {
 namespace {
 
-/// Is the node listed under class c? The directory's own rule.
+/// Is class c one that peers are told of? The entry's own rule.
 bool listed(const metadata::Fingerprint& fingerprint, std::size_t c) {
-  static constexpr metadata::IndexOptions kIndex;
-  return fingerprint.count[c] >= kIndex.label_count && fingerprint.accuracy[c] >= kIndex.label_accuracy;
+  return fingerprint.count[c] >= metadata::Entry::kKnownSamples && fingerprint.accuracy[c] >= metadata::Entry::kKnownRecall;
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "metadata/fingerprint.hpp"
-#include "overlay/directory.hpp"
+#include "overlay/directory/directory.hpp"
 #include "overlay/executor.hpp"
 #include "overlay/node/serving.hpp"
 
@@ -28,7 +28,7 @@ class Publisher {
   };
   struct Context {
     overlay::Executor& executor;
-    overlay::Directory* directory;      ///< null: never publishes
+    directory::Directory* directory;      ///< null: never publishes
     const Serving& serving;
     std::function<bool()> unsettled;    ///< a drift is being healed
     std::function<void()> on_published;

@@ -53,7 +53,7 @@ void Quest::start() {
     return self && !self->done_ && self->request_.skip && self->request_.skip(peer);
   };
   context_.directory.lookup(request_.need, lookup,
-                            [weak = weak_from_this()](overlay::LookupResult result) {
+                            [weak = weak_from_this()](directory::LookupResult result) {
                               if (const auto self = weak.lock()) self->asked(std::move(result));
                             });
 }
@@ -72,27 +72,35 @@ void Quest::arm(Duration deadline, void (Quest::*then)()) {
 
 void Quest::lookup_late() { finish("the directory did not answer in time"); }
 
-void Quest::asked(overlay::LookupResult result) {
+void Quest::asked(directory::LookupResult result) {
   if (done_ || stage_ != Stage::looking_up) return;
   const auto now = context_.executor.now();
   findings_.lookup = now - stage_began_;
   findings_.gets = result.gets;
   findings_.candidates = result.candidates.size();
-  std::vector<overlay::Exchange::Peer> peers;
-  for (const auto& candidate : result.candidates) {
-    if (peers.size() >= options_.ask) break;
-    peers.push_back({candidate.entry.node, candidate.entry.endpoint});
-  }
-  if (peers.empty()) {
+  if (result.candidates.empty()) {
     return finish(result.skipped == 0 ? "nobody with such experience was found on the overlay"
                                       : "everybody found had been tried or refused before");
   }
   stage_ = Stage::asking;
   stage_began_ = now;
-  awaited_ = peers.size();
   observer_.on_stage(stage_, findings_);
+  if (done_) return;
+  // The directory has fetched most fingerprints already; a link is made only for those that no datagram could carry.
+  std::vector<overlay::Exchange::Peer> silent;
+  for (auto& candidate : result.candidates) {
+    const overlay::Exchange::Peer peer{candidate.entry.node, candidate.entry.endpoint};
+    if (candidate.fingerprint) {
+      consider(peer, std::move(*candidate.fingerprint));
+      if (done_) return;
+    } else if (silent.size() < options_.ask) {
+      silent.push_back(peer);
+    }
+  }
+  awaited_ = silent.size();
+  if (silent.empty()) return rank();
   arm(options_.ask_deadline, &Quest::ask_late);
-  for (const auto& peer : peers) {
+  for (const auto& peer : silent) {
     context_.exchange.describe(peer, context_.task, context_.classes,
                                [weak = weak_from_this(), peer](Result<metadata::Description> answer) {
                                  if (const auto self = weak.lock()) self->described(peer, std::move(answer));
@@ -103,23 +111,25 @@ void Quest::asked(overlay::LookupResult result) {
 void Quest::described(const overlay::Exchange::Peer& peer, Result<metadata::Description> result) {
   if (done_ || stage_ != Stage::asking) return;
   --awaited_;
-  if (!result) {
-    if (peers_fault(result.error())) observer_.on_refused(peer.id, result.error());
-    if (done_) return;
-  } else if (result->fingerprint.dimensions != request_.need.experience.dimensions ||
-             result->fingerprint.classes != request_.need.experience.classes) {
-    observer_.on_refused(peer.id,
-                         {ErrorCode::malformed, "the peer's fingerprint is not of this task's shape", {}});
-    if (done_) return;
-  } else {
-    ++findings_.described;
-    Helper helper{peer, std::move(result->fingerprint), 0, 0};
-    helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
-    helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);
-    if (helper.distance < kUnseen && helper.accuracy > request_.own_accuracy)
-      helpers_.push_back(std::move(helper));
+  if (result) {
+    consider(peer, std::move(result->fingerprint));
+  } else if (peers_fault(result.error())) {
+    observer_.on_refused(peer.id, result.error());
   }
-  if (awaited_ == 0) rank();
+  if (!done_ && awaited_ == 0) rank();
+}
+
+void Quest::consider(const overlay::Exchange::Peer& peer, metadata::Fingerprint fingerprint) {
+  if (fingerprint.dimensions != request_.need.experience.dimensions ||
+      fingerprint.classes != request_.need.experience.classes) {
+    return observer_.on_refused(peer.id,
+                                {ErrorCode::malformed, "the peer's fingerprint is not of this task's shape", {}});
+  }
+  ++findings_.described;
+  Helper helper{peer, std::move(fingerprint), 0, 0};
+  helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
+  helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);
+  if (helper.distance < kUnseen && helper.accuracy > request_.own_accuracy) helpers_.push_back(std::move(helper));
 }
 
 void Quest::ask_late() { rank(); }

@@ -9,7 +9,7 @@
 
 #include "learner/model.hpp"
 #include "metadata/similarity.hpp"
-#include "overlay/directory.hpp"
+#include "overlay/directory/directory.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/executor.hpp"
 
@@ -38,8 +38,9 @@ double needed_accuracy(const metadata::Need& need, const metadata::Fingerprint& 
 
 /// Looks up, asks, pulls; reports once.
 ///
-/// The candidates' signed entries are only a hint: the best `ask` are asked for their full description, ranked by
-/// distance and accuracy, and the best `pull_from` are pulled from in parallel. If none of these delivers, the next
+/// The candidates' signed entries are only a hint: what counts is the full fingerprint, which the directory brought or
+/// up to `ask` candidates are asked for by a link. Ranked by distance and accuracy, the best `pull_from` are pulled from
+/// in parallel. If none of these delivers, the next
 /// ones are tried. A peer that answers with anything that does not decode or verify is reported as refused.
 ///
 /// Invariants: on_done is called exactly once, never from inside start(), and never after cancel().
@@ -49,13 +50,13 @@ class Quest : public std::enable_shared_from_this<Quest> {
  public:
   struct Context {
     overlay::Executor& executor;
-    overlay::Directory& directory;
+    directory::Directory& directory;
     overlay::Exchange& exchange;
     metadata::TaskId task;
     std::uint32_t classes = 0;
   };
   struct Options {
-    overlay::LookupOptions lookup;
+    directory::LookupOptions lookup;
     std::size_t ask = 4;
     std::size_t pull_from = 2;
     Duration ask_deadline{};    ///< whoever has not answered by then is left out
@@ -90,8 +91,9 @@ class Quest : public std::enable_shared_from_this<Quest> {
   void cancel();
 
  private:
-  void asked(overlay::LookupResult result);
+  void asked(directory::LookupResult result);
   void described(const overlay::Exchange::Peer& peer, Result<metadata::Description> result);
+  void consider(const overlay::Exchange::Peer& peer, metadata::Fingerprint fingerprint);
   void rank();
   void pull_next();
   void pulled(const Helper& helper, Result<overlay::PulledPart> result);

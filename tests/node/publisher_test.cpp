@@ -4,6 +4,7 @@
 
 #include "overlay/sim/simulation.hpp"
 #include "tests/node/learners.hpp"
+#include "tests/node/silent_directory.hpp"
 
 using namespace p2p;
 using namespace p2p::testing;
@@ -11,20 +12,13 @@ using namespace p2p::testing;
 namespace {
 
 /// Writes down what is published and when.
-class Notebook final : public overlay::Directory {
+class Notebook final : public SilentDirectory {
  public:
-  explicit Notebook(overlay::Executor& executor) : executor_(executor) {}
+  using SilentDirectory::SilentDirectory;
   void publish(const metadata::Fingerprint&) override { published.push_back(executor_.now()); }
   void withdraw() override { ++withdrawn; }
-  void lookup(const metadata::Need&, const overlay::LookupOptions&,
-              std::function<void(overlay::LookupResult)> done) override {
-    executor_.post([done = std::move(done)] { done({}); });
-  }
   std::vector<overlay::TimePoint> published;
   int withdrawn = 0;
-
- private:
-  overlay::Executor& executor_;
 };
 
 struct Scene {

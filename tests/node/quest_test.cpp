@@ -4,6 +4,7 @@
 
 #include "overlay/sim/simulation.hpp"
 #include "tests/node/learners.hpp"
+#include "tests/node/silent_directory.hpp"
 
 using namespace p2p;
 using namespace p2p::testing;
@@ -12,21 +13,19 @@ using node::Quest;
 namespace {
 
 /// A directory that answers what it was told, after a while or never.
-class Listing final : public overlay::Directory {
+class Listing final : public SilentDirectory {
  public:
-  explicit Listing(overlay::Executor& executor) : executor_(executor) {}
-  void publish(const metadata::Fingerprint&) override {}
-  void withdraw() override {}
-  void lookup(const metadata::Need&, const overlay::LookupOptions& options,
-              std::function<void(overlay::LookupResult)> done) override {
+  using SilentDirectory::SilentDirectory;
+  void lookup(const metadata::Need&, const directory::LookupOptions& options,
+              std::function<void(directory::LookupResult)> done) override {
     if (silent) return;
-    overlay::LookupResult result;
+    directory::LookupResult result;
     for (const auto* host : hosts) {
       if (options.skip && options.skip(host->id())) {
         ++result.skipped;
         continue;
       }
-      overlay::Candidate candidate;
+      directory::Candidate candidate;
       candidate.entry.node = host->id();
       candidate.entry.endpoint = host->endpoint();
       result.candidates.push_back(candidate);
@@ -36,9 +35,6 @@ class Listing final : public overlay::Directory {
   }
   std::vector<const sim::Host*> hosts;
   bool silent = false;
-
- private:
-  overlay::Executor& executor_;
 };
 
 metadata::Fingerprint experience(const metadata::Task& task, const Concept& what, float claimed,

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "learner/fourier_basis.hpp"
-#include "overlay/directory.hpp"
+#include "overlay/directory/directory.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/node/blocks.hpp"
 
@@ -55,12 +55,12 @@ std::size_t samples_to_recover(const Record& record, std::size_t change, double 
 Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world,
              const node::NodeOptions& options, sim::HostOptions host)
     : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), stream_(world, world * 1000 + host_.index()) {
-  directory_ = overlay::make_dht_directory({.executor = host_.executor(),
+  directory_ = directory::make_dht_directory({.executor = host_.executor(),
                                             .dht = host_.dht(),
                                             .task = task_,
                                             .key = host_.key(),
                                             .endpoint = [this] { return host_.endpoint(); }},
-                                           {.index = {}, .node_name = host_.name()});
+                                           {.node_name = host_.name()});
   auto made = node::Node::make(task_, options,
                                {.executor = host_.executor(),
                                 .transport = &host_.transport(),
@@ -154,12 +154,12 @@ Liar::~Liar() = default;
 
 void Liar::start(const std::vector<std::string>& seeds) {
   auto& executor = host_.executor();
-  directory_ = overlay::make_dht_directory({.executor = executor,
+  directory_ = directory::make_dht_directory({.executor = executor,
                                             .dht = host_.dht(),
                                             .task = task_,
                                             .key = host_.key(),
                                             .endpoint = [this] { return host_.endpoint(); }},
-                                           {.index = {}, .node_name = host_.name()});
+                                           {.node_name = host_.name()});
   exchange_ = std::make_unique<overlay::Exchange>(
       executor, host_.transport(),
       overlay::ExchangeHost{.describe =

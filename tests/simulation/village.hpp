@@ -65,7 +65,7 @@ class Place {
   sim::Host& host_;
   const metadata::Task& task_;
   Stream stream_;
-  std::unique_ptr<overlay::Directory> directory_;
+  std::unique_ptr<directory::Directory> directory_;
   std::unique_ptr<node::Node> node_, twin_;
   std::vector<node::Event> events_;
   Record record_, twin_record_;
@@ -98,7 +98,7 @@ class Liar {
   std::unique_ptr<learner::Model> model_;
   metadata::Fingerprint fingerprint_;
   std::unique_ptr<overlay::Exchange> exchange_;
-  std::unique_ptr<overlay::Directory> directory_;
+  std::unique_ptr<directory::Directory> directory_;
 };
 
 /// A change at a place, and what all of its would-be helpers say and have.

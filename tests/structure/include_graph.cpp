@@ -26,7 +26,7 @@ struct Source {
 std::string room_of(const std::string& path) {
   const auto starts = [&](std::string_view prefix) { return path.rfind(prefix, 0) == 0; };
   if (starts("metadata/base/")) return "base";
-  for (const char* room : {"sim", "node", "net", "host", "geo"}) {
+  for (const char* room : {"directory", "sim", "node", "net", "host", "geo"}) {
     if (starts(std::string("overlay/") + room + "/")) return room;
   }
   for (const char* room : {"metadata", "learner", "overlay", "tools", "examples"}) {

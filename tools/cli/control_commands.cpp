@@ -99,9 +99,9 @@ std::string show_peers(const Json& s) {
 
 std::string show_lookup(const Json& s) {
   std::string out =
-      fmt::format("{} candidates after {:.0f} ms: {} keys read, {} records, {} refused.\n",
-                  s["candidates"].size(), number(s, "took_ms"), text_of(s, "gets"),
-                  text_of(s, "values"), text_of(s, "refused"));
+      fmt::format("{} candidates after {:.0f} ms: {} nodes heard of, {} asked, {} fingerprints, {} keys read, {} refused.\n",
+                  s["candidates"].size(), number(s, "took_ms"), text_of(s, "known"), text_of(s, "questions"),
+                  text_of(s, "fingerprints"), text_of(s, "gets"), text_of(s, "refused"));
   if (s["candidates"].empty())
     return out + "Nobody like this node is known yet; nodes publish after some samples.\n";
   Table table({"peer", "endpoint", "distance", "accuracy", "samples", "knows"});
@@ -111,7 +111,7 @@ std::string show_lookup(const Json& s) {
       if (recall.get<double>() >= 0.5) known += (known.empty() ? "" : " ") + name;
     }
     table.add({brief(text_of(candidate, "id")), text_of(candidate, "endpoint"),
-               text_of(candidate, "sketch_distance"), text_of(candidate, "accuracy"),
+               fmt::format("{:.3f}", number(candidate, "distance")), text_of(candidate, "accuracy"),
                text_of(candidate, "samples"), known.empty() ? "-" : known});
   }
   return out + "\n" + table.text(true);

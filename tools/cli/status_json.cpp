@@ -95,29 +95,39 @@ Json to_json(const overlay::DhtStats& stats) {
   };
 }
 
-Json to_json(const overlay::LookupResult& result, const metadata::Task& task) {
+Json to_json(const directory::LookupResult& result, const metadata::Task& task) {
   Json candidates = Json::array();
   for (const auto& candidate : result.candidates) {
     const auto& entry = candidate.entry;
     Json recall = Json::object();
     for (std::size_t c = 0; c < entry.recall.size() && c < task.classes.size(); ++c) {
-      if (entry.recall[c] != 0) recall[task.classes[c]] = (entry.recall[c] - 1) / 254.0;
+      if (entry.recall[c] != 0) recall[task.classes[c]] = entry.listed_recall(static_cast<std::int32_t>(c));
     }
     candidates.push_back(Json{
         {"id", entry.node.hex()},
         {"endpoint", entry.endpoint.text()},
-        {"sketch_distance", candidate.sketch_distance},
+        {"distance", candidate.distance},
+        {"fingerprint", candidate.fingerprint.has_value()},
         {"needed_recall", candidate.needed_recall},
         {"samples", entry.samples},
         {"accuracy", entry.accuracy / 255.0},
         {"recall", recall},
         {"published_ms", entry.version},
-        {"seen_in", candidate.seen_in},
+        {"round_trip_ms", to_ms(candidate.round_trip)},
     });
   }
   return Json{
-      {"candidates", candidates},  {"gets", result.gets},           {"values", result.values},
-      {"refused", result.refused}, {"took_ms", to_ms(result.took)},
+      {"candidates", candidates},
+      {"known", result.known},
+      {"gets", result.gets},
+      {"values", result.values},
+      {"questions", result.questions},
+      {"answers", result.answers},
+      {"fetches", result.fetches},
+      {"fingerprints", result.fingerprints},
+      {"refused", result.refused},
+      {"datagram_bytes", result.datagram_bytes},
+      {"took_ms", to_ms(result.took)},
   };
 }
 

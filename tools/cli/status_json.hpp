@@ -13,7 +13,7 @@ Json to_json(const node::DriftReport& report, const metadata::Task& task);
 Json to_json(const node::Event& event, const metadata::Task& task);
 Json to_json(const overlay::PeerStats& peer);
 Json to_json(const overlay::DhtStats& stats);
-Json to_json(const overlay::LookupResult& result, const metadata::Task& task);
+Json to_json(const directory::LookupResult& result, const metadata::Task& task);
 Json to_json(const ProcessUsage& usage);
 /// All of it, peers included; drifts are separate.
 Json to_json(const host::EdgeNodeStatus& status);

@@ -1,5 +1,5 @@
 // The directory on a simulated table: who is found, who is not, and what liars and losses change about it.
-#include "overlay/directory.hpp"
+#include "overlay/directory/directory.hpp"
 
 #include <catch2/catch.hpp>
 

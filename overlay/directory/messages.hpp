@@ -1,0 +1,80 @@
+// What nodes ask each other in single datagrams.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "metadata/index.hpp"
+#include "metadata/record.hpp"
+
+namespace p2p::directory {
+
+/// Tells an answer's question; nobody who does not see the question can guess it.
+using Nonce = std::uint64_t;
+
+/// A node as another one speaks of it: unsigned, a hint whom to ask.
+struct Hint {
+  std::array<std::uint8_t, 8> id{};  ///< the first bytes of its node id
+  metadata::Endpoint at;             ///< of its table, IPv4
+  metadata::Sketch sketch;
+  metadata::ClassMask knows = 0;
+  static constexpr std::size_t kBytes = 8 + 4 + 2 + metadata::Sketch::kBytes + 8;
+};
+Hint hint_of(const metadata::Entry& entry);
+
+/// "Whom do you know near this?"
+///
+/// Nobody can be made to flood a third: an answer has at most kAmplification times the bytes of its question (as in
+/// RFC 9000, section 8.1), so a question is as long as the answer that it hopes for asks, and filled up if need be.
+struct Question {
+  Nonce nonce = 0;
+  metadata::TaskTag task;
+  metadata::Target target;
+  bool description = false;   ///< send your description too, in a datagram of its own
+  std::uint32_t within_milli = 0;  ///< > 0: and tell me for kWatchTime of others not further than this, in thousandths
+  Bytes entry;                ///< the asker's own, sealed: it makes itself known; empty: it is not published
+};
+
+/// "I am this, and I know these."
+struct Answer {
+  Nonce nonce = 0;
+  Bytes entry;                ///< the answerer's own, sealed; empty: it has nothing published
+  std::vector<Hint> hints;    ///< nearest first
+  static constexpr std::size_t kMaxHints = 10;
+};
+
+/// "Describe yourself."
+struct Fetch {
+  Nonce nonce = 0;
+  metadata::TaskTag task;
+};
+
+/// The entry, unless an Answer brought it, and the description (metadata::seal); that is empty if it is longer than a
+/// datagram takes, or than the question allows.
+struct Described {
+  Nonce nonce = 0;
+  Bytes entry;
+  Bytes description;
+};
+
+/// To whoever watches: somebody has appeared.
+struct Notice {
+  Nonce nonce = 0;            ///< of the question that asked for it
+  Bytes entry;                ///< sealed, of the one who appeared
+};
+
+using Message = std::variant<Question, Answer, Fetch, Described, Notice>;
+
+inline constexpr std::size_t kAmplification = 3;
+inline constexpr std::size_t kQuestionBytes = 400;  ///< at the least: enough for an answer of a full datagram
+inline constexpr std::size_t kMaxDescriptionBytes = 880;
+
+/// `bytes`: questions and fetches are filled up to so many.
+Bytes encode(const Message& message, std::size_t bytes = 0);
+/// Bounded by the datagram: no more memory than a small multiple of it. `malformed`.
+Result<Message> decode(ByteView datagram);
+
+}  // namespace p2p::directory

@@ -1,0 +1,143 @@
+#include "overlay/directory/walk.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace p2p::directory {
+
+namespace {
+
+Brief brief_of(const std::uint8_t* bytes) {
+  Brief out = 0;
+  std::memcpy(&out, bytes, sizeof out);
+  return out;
+}
+
+}  // namespace
+
+Brief brief(const Hint& hint) { return brief_of(hint.id.data()); }
+Brief brief(const metadata::NodeId& node) { return brief_of(node.bytes.data()); }
+
+Walk::Known* Walk::find(Brief node) {
+  const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& k) { return brief(k.hint) == node; });
+  return found == known_.end() ? nullptr : &*found;
+}
+
+Walk::Credit& Walk::credit(Brief source) {
+  const auto found =
+      std::find_if(credits_.begin(), credits_.end(), [&](const Credit& c) { return c.source == source; });
+  if (found != credits_.end()) return *found;
+  return credits_.emplace_back(Credit{source});
+}
+
+/// 0: somebody who gave this hint has not been wrong yet. Towards 1: all who did were.
+double Walk::doubt(const Known& known) const {
+  if (known.sources.empty() || known.state == State::answered) return 0;
+  double least = 1;
+  for (const auto source : known.sources) {
+    const auto found =
+        std::find_if(credits_.begin(), credits_.end(), [&](const Credit& c) { return c.source == source; });
+    if (found == credits_.end()) return 0;
+    least = std::min(least, found->bad / (found->good + found->bad + 1));
+  }
+  return least;
+}
+
+void Walk::settle(const Known& known, bool good) {
+  for (const auto source : known.sources) {
+    Credit& c = credit(source);
+    (good ? c.good : c.bad) += 1;
+  }
+}
+
+void Walk::shun(Brief node) {
+  shunned_.push_back(node);
+  std::erase_if(known_, [&](const Known& k) { return brief(k.hint) == node && k.state == State::heard; });
+}
+
+void Walk::hear(const Hint& hint, Brief source) {
+  const Brief node = brief(hint);
+  if (std::find(shunned_.begin(), shunned_.end(), node) != shunned_.end()) return;
+  if (Known* known = find(node)) {
+    if (source == kOurselves || known->sources.empty()) return;
+    if (known->sources.size() < kSources &&
+        std::find(known->sources.begin(), known->sources.end(), source) == known->sources.end()) {
+      known->sources.push_back(source);
+    }
+    return;
+  }
+  Known fresh{hint, metadata::remoteness(target_, hint.sketch, hint.knows), State::heard, {}};
+  if (source != kOurselves) fresh.sources.push_back(source);
+  if (known_.size() < kMost) {
+    known_.push_back(std::move(fresh));
+    return;
+  }
+  const auto furthest = std::max_element(known_.begin(), known_.end(), [](const Known& a, const Known& b) {
+    return std::pair(a.state == State::heard, a.remoteness) < std::pair(b.state == State::heard, b.remoteness);
+  });
+  if (furthest->state == State::heard && furthest->remoteness > fresh.remoteness) *furthest = std::move(fresh);
+}
+
+std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
+  std::vector<std::pair<double, const Known*>> all;
+  all.reserve(known_.size());
+  for (const auto& known : known_) {
+    if (known.state != State::failed) all.emplace_back(standing(known), &known);
+  }
+  count = std::min(count, all.size());
+  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end(),
+                    [](const auto& a, const auto& b) {
+                      if (a.first != b.first) return a.first < b.first;
+                      return a.second->hint.id < b.second->hint.id;
+                    });
+  std::vector<const Known*> out;
+  for (std::size_t i = 0; i < count; ++i) out.push_back(all[i].second);
+  return out;
+}
+
+std::optional<Hint> Walk::next() {
+  if (asked_ >= options_.questions) return std::nullopt;
+  for (const Known* known : ranked(options_.settled)) {
+    if (known->state != State::heard) continue;
+    Known* chosen = find(brief(known->hint));
+    chosen->state = State::asked;
+    ++asked_;
+    ++pending_;
+    return chosen->hint;
+  }
+  return std::nullopt;
+}
+
+bool Walk::settled() const {
+  if (asked_ >= options_.questions) return true;
+  const auto top = ranked(options_.settled);
+  return std::all_of(top.begin(), top.end(), [](const Known* k) { return k->state != State::heard; });
+}
+
+void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows) {
+  Known* known = find(node);
+  if (!known) return;
+  if (known->state == State::asked) --pending_;
+  const double claimed = metadata::remoteness(target_, sketch, knows);
+  const bool as_said = claimed <= known->remoteness * 1.5 + 0.05;
+  settle(*known, as_said);
+  const bool too_good = !known->sources.empty() && claimed < known->remoteness * (1 - kNearer);
+  if (!too_good) {
+    known->remoteness = claimed;
+    known->hint.sketch = sketch;
+    known->hint.knows = knows;
+  }
+  known->state = State::answered;
+}
+
+void Walk::failed(Brief node) {
+  Known* known = find(node);
+  if (!known || known->state == State::failed) return;
+  if (known->state == State::asked) --pending_;
+  if (known->state != State::answered) settle(*known, false);
+  known->state = State::failed;
+}
+
+std::vector<const Walk::Known*> Walk::best(std::size_t count) const { return ranked(count); }
+
+}  // namespace p2p::directory

@@ -1,0 +1,85 @@
+// From neighbour to neighbour towards what is wanted: whom to ask next, and whom to believe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "overlay/directory/messages.hpp"
+
+namespace p2p::directory {
+
+/// The first bytes of a node id as a number: names a node within one walk.
+using Brief = std::uint64_t;
+Brief brief(const Hint& hint);
+Brief brief(const metadata::NodeId& node);
+
+/// A greedy search on the graph of "who is near whom", like that of HNSW (Malkov, Yashunin, 2016) on one layer, without
+/// any input or output: the caller asks the nodes that next() names and tells what came.
+///
+/// A hint is hearsay. It costs one question to find out that it was false, and then whoever gave it is believed less: the
+/// other hints that only such nodes gave fall behind. A node that turns out to be further than was said, is further; one
+/// that says that it is much nearer than others had said is taken at the others' word, so that nobody becomes a
+/// candidate by saying to each asker what he wants to hear.
+///
+/// Bounds: kMost nodes; hints beyond that are dropped unless they are nearer than the furthest.
+class Walk {
+ public:
+  struct Options {
+    std::size_t settled = 8;    ///< the walk is over when so many of the best have all been asked
+    std::size_t questions = 16; ///< and after so many questions
+  };
+  enum class State : std::uint8_t { heard, asked, answered, failed };
+  struct Known {
+    Hint hint;
+    double remoteness = 0;       ///< as far as is known
+    State state = State::heard;
+    std::vector<Brief> sources;  ///< who said so, at most kSources; empty: we knew it ourselves
+  };
+  static constexpr Brief kOurselves = 0;
+
+  Walk(const metadata::Target& target, const Options& options) : target_(target), options_(options) {}
+
+  /// Somebody speaks of a node. Nodes in `shunned` never come up.
+  void hear(const Hint& hint, Brief source);
+  void shun(Brief node);
+  /// Whom to ask now; counts as asked. Nothing: enough have been asked, or nobody is left.
+  std::optional<Hint> next();
+  /// `node` said this of itself.
+  void answered(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows);
+  /// It did not answer, or not with anything valid.
+  void failed(Brief node);
+
+  /// The best `count` that have not failed, best first.
+  std::vector<const Known*> best(std::size_t count) const;
+  /// Nothing more to be asked for now; what is under way may change that.
+  bool settled() const;
+  std::size_t asked() const { return asked_; }
+  std::size_t pending() const { return pending_; }
+  std::size_t known() const { return known_.size(); }
+  const metadata::Target& target() const { return target_; }
+
+ private:
+  static constexpr std::size_t kMost = 512, kSources = 4;
+  struct Credit {
+    Brief source;
+    double good = 0, bad = 0;
+  };
+  Known* find(Brief node);
+  double doubt(const Known& known) const;
+  double standing(const Known& known) const { return known.remoteness + kDoubt * doubt(known); }
+  void settle(const Known& known, bool good);
+  Credit& credit(Brief source);
+  std::vector<const Known*> ranked(std::size_t count) const;
+  static constexpr double kDoubt = 0.5;  // what a hint of somebody who was always wrong falls back by
+  static constexpr double kNearer = 0.3; // a node may be nearer by this share than was said
+
+  metadata::Target target_;
+  Options options_;
+  std::vector<Known> known_;
+  std::vector<Credit> credits_;
+  std::vector<Brief> shunned_;
+  std::size_t asked_ = 0, pending_ = 0;
+};
+
+}  // namespace p2p::directory
