@@ -78,12 +78,13 @@ void Host::crash(Crash how) {
   if (!up()) return;
   Run& run = state_.run();
   state_.world->note(state_, how == Crash::process ? "process crash" : "power crash");
+  state_.world->enrol(run, 0);
   run.alive = false;
   drop_connections(run, how == Crash::power);
   run.transport.accept = nullptr;
+  run.table.datagram_handler = nullptr;
   run.table.values.clear();
   run.table.texts.clear();
-  run.table.overlay_number = 0;
   state_.world->queue.drop(run.owner);
 }
 
@@ -115,7 +116,10 @@ Simulation::~Simulation() {
   forget_connections(*world_);
   world_->queue.clear();
   for (auto& host : world_->hosts) {
-    for (auto& run : host->runs) run->transport.accept = nullptr;
+    for (auto& run : host->runs) {
+      run->transport.accept = nullptr;
+      run->table.datagram_handler = nullptr;
+    }
   }
 }
 

@@ -29,8 +29,8 @@ struct NetworkOptions {
   Duration latency_high = 40ms;
   Duration jitter = 2ms;         ///< 0 .. this comes on top, anew each time: reorders between links, not within one
   std::uint64_t bandwidth = 12'500'000;  ///< bytes per second that a host can send, all links together; 0: no limit
-  double loss = 0;               ///< of a table's message; a stream's segment is late by `retransmit` instead
-  double duplication = 0;        ///< of a table's message
+  double loss = 0;               ///< of a table's message or datagram; a stream's segment is late by `retransmit` instead
+  double duplication = 0;        ///< of a table's message or datagram
   double link_break = 0;         ///< per segment: both ends see `io`
   double corruption = 0;         ///< per segment: one bit flips on the way
   Duration retransmit = 200ms;

@@ -1,6 +1,7 @@
 // The simulated hash table: values on the reachable hosts nearest to their key, with the policies of real holders.
 #include <algorithm>
 
+#include "metadata/base/error.hpp"
 #include "overlay/sim/world.hpp"
 
 namespace p2p::sim {
@@ -9,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kQuestionBytes = 300;  // a question and its bare answer, as measured with OpenDHT
 constexpr unsigned kTries = 3;
+constexpr std::uint64_t kDatagramHeader = 5;   // what tells a datagram from OpenDHT's packets, and which network's it is
 
 std::string brief(const DhtKey& key) { return to_hex(key).substr(0, 8); }
 
@@ -23,26 +25,62 @@ Duration World::search_time() {
   return time;
 }
 
-std::vector<HostState*> World::holders(const HostState& asker, const DhtKey& key) {
-  struct Near {
-    DhtKey distance;
-    HostState* host;
+std::vector<HostState*>::iterator Members::place(const HostState& host) {
+  return std::lower_bound(hosts_.begin(), hosts_.end(), &host,
+                          [](const HostState* a, const HostState* b) { return a->table_id < b->table_id; });
+}
+
+void Members::add(HostState& host) { hosts_.insert(place(host), &host); }
+
+void Members::remove(HostState& host) {
+  const auto it = place(host);
+  P2P_ASSERT(it != hosts_.end() && *it == &host);
+  hosts_.erase(it);
+}
+
+void Members::visit_nearest(const DhtKey& key, const std::function<bool(HostState&)>& visit) const {
+  const auto bit_of = [](const DhtKey& id, std::size_t bit) { return (id[bit / 8] >> (7 - bit % 8) & 1) != 0; };
+  // Hosts first .. last share the first `bit` bits of their ids. False: enough.
+  const auto descend = [&](const auto& self, std::size_t first, std::size_t last, std::size_t bit) -> bool {
+    if (first == last) return true;
+    if (last - first == 1) return visit(*hosts_[first]);
+    P2P_ASSERT(bit < 8 * key.size());  // ids are hashes of keys, and no two hosts have one key
+    const auto middle = static_cast<std::size_t>(
+        std::partition_point(hosts_.begin() + static_cast<std::ptrdiff_t>(first),
+                             hosts_.begin() + static_cast<std::ptrdiff_t>(last),
+                             [&](const HostState* host) { return !bit_of(host->table_id, bit); }) -
+        hosts_.begin());
+    if (bit_of(key, bit)) return self(self, middle, last, bit + 1) && self(self, first, middle, bit + 1);
+    return self(self, first, middle, bit + 1) && self(self, middle, last, bit + 1);
   };
-  std::vector<Near> all;
-  const auto number = asker.run().table.overlay_number;
-  for (const auto& host : hosts) {
-    if (host->up() && number != 0 && host->run().table.overlay_number == number &&
-        reachable(asker, *host)) {
-      Near near{key, host.get()};
-      for (std::size_t i = 0; i < key.size(); ++i) near.distance[i] ^= host->table_id[i];
-      all.push_back(near);
-    }
+  descend(descend, 0, hosts_.size(), 0);
+}
+
+void World::enrol(Run& run, std::uint64_t number) {
+  auto& present = run.table.overlay_number;
+  if (present == number) return;
+  if (present != 0) {
+    const auto it = overlays.find(present);
+    it->second.remove(run.host);
+    if (it->second.size() == 0) overlays.erase(it);
   }
-  const std::size_t count = std::min(table.holders, all.size());
-  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end(),
-                    [](const Near& a, const Near& b) { return a.distance < b.distance; });
+  present = number;
+  if (number != 0) overlays[number].add(run.host);
+}
+
+const Members* World::members(const Run& run) const {
+  const auto it = overlays.find(run.table.overlay_number);
+  return it == overlays.end() ? nullptr : &it->second;
+}
+
+std::vector<HostState*> World::holders(const HostState& asker, const DhtKey& key) {
   std::vector<HostState*> out;
-  for (std::size_t i = 0; i < count; ++i) out.push_back(all[i].host);
+  const Members* const known = members(asker.run());
+  if (known == nullptr || table.holders == 0) return out;
+  known->visit_nearest(key, [&](HostState& host) {
+    if (reachable(asker, host)) out.push_back(&host);
+    return out.size() < table.holders;
+  });
   return out;
 }
 
@@ -122,8 +160,9 @@ void HostTable::store(const DhtKey& key, const overlay::DhtValue& value, bool ch
 
 void HostTable::join(const std::vector<std::string>& seeds) {
   if (!run_.alive) return;
+  left = false;
   if (seeds.empty()) {
-    if (overlay_number == 0) overlay_number = run_.world.next_overlay++;
+    if (overlay_number == 0) run_.world.enrol(run_, run_.world.next_overlay++);
     return;
   }
   run_.executor.post([this, seeds] { try_join(seeds); });
@@ -142,13 +181,10 @@ void HostTable::try_join(const std::vector<std::string>& seeds) {
       if (theirs == 0) return try_join(seeds);
       const auto mine = overlay_number;
       if (mine == theirs) return;
-      overlay_number = theirs;
       // Whoever knew this host learns of the others through it: two overlays become one.
-      for (const auto& host : run_.world.hosts) {
-        if (mine != 0 && host->up() && host->run().table.overlay_number == mine) {
-          host->run().table.overlay_number = theirs;
-        }
-      }
+      std::vector<HostState*> moving{&run_.host};
+      if (const Members* const known = run_.world.members(run_)) moving = known->all();
+      for (HostState* host : moving) run_.world.enrol(host->run(), theirs);
       run_.world.note(run_.host, "joined by " + other.name);
     });
     return;
@@ -271,6 +307,48 @@ void HostTable::put_text(const DhtKey& key, std::uint64_t id, std::string text) 
   }
 }
 
+void HostTable::send(const Endpoint& to, Bytes datagram) {
+  if (!run_.alive || left || datagram.size() > kMaxDatagramBytes) return;
+  World& world = run_.world;
+  const std::uint64_t bytes = kDatagramHeader + datagram.size();
+  counters.sent_packets += 1;
+  counters.sent_bytes += bytes;
+  counters.sent_datagrams += 1;
+  counters.sent_datagram_bytes += bytes;
+  const auto it = world.by_endpoint.find(to.text());
+  if (it == world.by_endpoint.end()) return;
+  HostState& from = run_.host;
+  HostState& there = *it->second;
+  const auto content = std::make_shared<const Bytes>(std::move(datagram));
+  const int copies = world.chance(world.network.duplication) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) {
+    if (world.chance(world.network.loss)) continue;
+    // On its way it is nobody's: it arrives though its sender has crashed, and at whoever has that address then.
+    world.queue.at(world.queue.now() + world.latency(from, there), EventQueue::kNobody, [&world, &from, &there, content] {
+      if (!there.up() || (world.partitioned && from.group != there.group)) return;
+      world.log.mix(from.index << 32 | there.index);
+      there.run().table.arrive(from.endpoint, *content);
+    });
+  }
+}
+
+void HostTable::arrive(const Endpoint& from, ByteView datagram) {
+  if (left) return;
+  const std::uint64_t bytes = kDatagramHeader + datagram.size();
+  counters.received_packets += 1;
+  counters.received_bytes += bytes;
+  counters.received_datagrams += 1;
+  counters.received_datagram_bytes += bytes;
+  const auto handler = datagram_handler;  // a copy: it may be replaced from inside
+  if (handler) handler(from, datagram);
+}
+
+void HostTable::on_datagram(DatagramHandler handler) {
+  if (run_.alive) datagram_handler = std::move(handler);
+}
+
+Endpoint HostTable::local() const { return run_.host.endpoint; }
+
 overlay::DhtStats HostTable::stats() const {
   overlay::DhtStats out = counters;
   const TimePoint now = run_.world.queue.now();
@@ -281,18 +359,23 @@ overlay::DhtStats HostTable::stats() const {
       out.stored_bytes += stored.data.size();
     }
   }
-  if (overlay_number == 0) return out;
-  for (const auto& host : run_.world.hosts) {
-    if (host.get() == &run_.host || !host->up()) continue;
-    if (host->run().table.overlay_number != overlay_number) continue;
-    ++out.known_nodes;
-    if (run_.world.reachable(run_.host, *host)) ++out.good_nodes;
+  const Members* const known = run_.world.members(run_);
+  if (known == nullptr) return out;
+  out.known_nodes = out.good_nodes = known->size() - 1;
+  if (run_.world.partitioned) {
+    out.good_nodes = static_cast<std::size_t>(
+        std::count_if(known->all().begin(), known->all().end(), [&](const HostState* host) {
+          return host != &run_.host && run_.world.reachable(run_.host, *host);
+        }));
   }
+  out.estimated_nodes = static_cast<double>(out.good_nodes + 1);
   return out;
 }
 
 void HostTable::leave(std::function<void()> done) {
-  overlay_number = 0;
+  run_.world.enrol(run_, 0);
+  left = true;
+  datagram_handler = nullptr;
   values.clear();
   texts.clear();
   run_.executor.post(std::move(done));

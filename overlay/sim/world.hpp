@@ -14,6 +14,7 @@
 namespace p2p::sim {
 
 struct Connection;
+struct HostState;
 struct Run;
 
 /// A value that a host keeps for others.
@@ -24,6 +25,22 @@ struct Stored {
 struct StoredText {
   std::string text;
   TimePoint expires;
+};
+
+/// The hosts of one overlay in the order of their ids: a trie without nodes. The nearest to a key by exclusive or are
+/// found by descending, so that an operation among thousands of hosts costs what it costs among ten.
+class Members {
+ public:
+  void add(HostState& host);
+  void remove(HostState& host);
+  std::size_t size() const { return hosts_.size(); }
+  const std::vector<HostState*>& all() const { return hosts_; }
+  /// Calls `visit` with the nearest first, until it returns false.
+  void visit_nearest(const DhtKey& key, const std::function<bool(HostState&)>& visit) const;
+
+ private:
+  std::vector<HostState*>::iterator place(const HostState& host);
+  std::vector<HostState*> hosts_;
 };
 
 /// Timers and posts of one run of a host.
@@ -54,22 +71,29 @@ class HostTransport final : public overlay::Transport {
 
 class HostTable final : public overlay::Dht {
  public:
+  using DatagramHandler = std::function<void(const Endpoint& from, ByteView datagram)>;
   explicit HostTable(Run& run) : run_(run) {}
   void join(const std::vector<std::string>& seeds) override;
   void put(const DhtKey& key, overlay::DhtValue value, std::function<void(bool)> done) override;
   void get(const DhtKey& key, std::function<bool(const overlay::DhtValue&)> on_value,
            std::function<void(bool)> done) override;
   void put_text(const DhtKey& key, std::uint64_t id, std::string text) override;
+  void send(const Endpoint& to, Bytes datagram) override;
+  void on_datagram(DatagramHandler handler) override;
+  Endpoint local() const override;
   overlay::DhtStats stats() const override;
   void leave(std::function<void()> done) override;
 
-  std::uint64_t overlay_number = 0;  ///< 0: not joined; hosts with the same number know each other
+  std::uint64_t overlay_number = 0;  ///< 0: not joined; hosts with the same number know each other. World::enrol() sets it
   std::map<DhtKey, std::map<std::uint64_t, Stored>> values;
   std::map<DhtKey, std::map<std::uint64_t, StoredText>> texts;
   mutable overlay::DhtStats counters;
+  DatagramHandler datagram_handler;
+  bool left = false;  ///< its socket is closed
 
   void store(const DhtKey& key, const overlay::DhtValue& value, bool checked);
   void expire(const DhtKey& key);
+  void arrive(const Endpoint& from, ByteView datagram);
 
  private:
   friend struct Ask;
@@ -126,10 +150,15 @@ struct World {
   EventQueue::Owner next_owner = 1;
   std::uint64_t next_connection = 1, next_overlay = 1;
   std::map<std::uint64_t, std::weak_ptr<Connection>> connections;
+  std::map<std::uint64_t, Members> overlays;  ///< by overlay number
   std::function<void()> check;
 
   /// Both up and on one side of the partition.
   bool reachable(const HostState& a, const HostState& b) const;
+  /// The one way in to, between and out of (number 0) overlays.
+  void enrol(Run& run, std::uint64_t number);
+  /// The overlay of `run`; null outside of any.
+  const Members* members(const Run& run) const;
   /// One way, with fresh jitter.
   Duration latency(const HostState& a, const HostState& b);
   /// What finding the holders of a key takes.

@@ -1,6 +1,8 @@
 // The simulation itself: what its tests of others rest on.
 #include "overlay/sim/simulation.hpp"
 
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "tests/overlay/support.hpp"
@@ -470,6 +472,169 @@ TEST_CASE("A liar answers with junk, and planted values bypass the policy") {
   const auto before = table.simulation.copies(table.key());
   table.simulation.plant(table.key(), {77, test::random_bytes(100, 1)});
   CHECK(table.simulation.copies(table.key()) == before + 8);
+}
+
+TEST_CASE("The holders of a key are the nearest by exclusive or, among hundreds and after a third has crashed") {
+  Table table(300);
+  const auto ids = [&] {
+    std::vector<std::pair<DhtKey, std::size_t>> out;
+    for (std::size_t i = 0; i < 300; ++i) {
+      if (!table.simulation.host(i).up()) continue;
+      const auto hash = metadata::sha256(table.simulation.host(i).id().view());
+      DhtKey distance = table.key();
+      for (std::size_t b = 0; b < distance.size(); ++b) distance[b] ^= hash.bytes[b];
+      out.emplace_back(distance, i);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  };
+  const auto check = [&](std::size_t publisher) {
+    CHECK(table.put(publisher, publisher, table.entry(publisher)) == 1);
+    const auto sorted = ids();
+    for (std::size_t rank = 0; rank < sorted.size(); ++rank) {
+      CHECK((table.simulation.host(sorted[rank].second).stored_values() > 0) == (rank < 8));
+    }
+  };
+  check(299);
+  for (std::size_t i = 0; i < 300; i += 3) table.simulation.host(i).crash();
+  table.simulation.run_for(std::chrono::minutes(21));  // the first record is gone
+  check(299);
+}
+
+TEST_CASE("A host knows how many its table has: those that it can reach, and itself") {
+  Table table(20);
+  CHECK(table.simulation.host(3).dht().stats().estimated_nodes == 20);
+  for (std::size_t i = 15; i < 20; ++i) table.simulation.host(i).crash();
+  for (std::size_t i = 10; i < 15; ++i) table.simulation.host(i).set_group(1);
+  table.simulation.partition();
+  CHECK(table.simulation.host(3).dht().stats().estimated_nodes == 10);
+  CHECK(table.simulation.host(12).dht().stats().estimated_nodes == 5);
+  CHECK(Table(1).simulation.host(0).dht().stats().estimated_nodes == 1);
+}
+
+// ---- Datagrams
+
+struct Mail {
+  explicit Mail(std::size_t hosts, std::uint64_t seed = 1) : simulation(seed), got(hosts) {
+    for (std::size_t i = 0; i < hosts; ++i) {
+      simulation.add_host();
+      listen(i);
+    }
+  }
+  void listen(std::size_t i) {
+    simulation.host(i).dht().on_datagram([this, i](const Endpoint& from, ByteView datagram) {
+      got[i].push_back({from, Bytes(datagram.begin(), datagram.end()), simulation.now()});
+    });
+  }
+  void send(std::size_t from, std::size_t to, Bytes bytes = {1, 2, 3}) {
+    simulation.host(from).dht().send(simulation.host(to).dht().local(), std::move(bytes));
+  }
+  struct Letter {
+    Endpoint from;
+    Bytes bytes;
+    TimePoint at;
+  };
+  Simulation simulation;
+  std::vector<std::vector<Letter>> got;
+};
+
+TEST_CASE("A datagram arrives after the pair's latency, without joining anything, and says where it came from") {
+  Mail mail(3);
+  mail.simulation.network().jitter = 0ms;
+  mail.send(0, 1);
+  CHECK(mail.got[1].empty());
+  mail.simulation.run_for(1s);
+  REQUIRE(mail.got[1].size() == 1);
+  CHECK(mail.got[1][0].bytes == Bytes{1, 2, 3});
+  CHECK(mail.got[1][0].from == mail.simulation.host(0).endpoint());
+  CHECK(mail.got[1][0].at >= TimePoint{5'000});
+  CHECK(mail.got[1][0].at <= TimePoint{40'000});
+  CHECK(mail.got[2].empty());
+  const auto sent = mail.simulation.host(0).dht().stats(), received = mail.simulation.host(1).dht().stats();
+  CHECK(sent.sent_datagrams == 1);
+  CHECK(sent.sent_datagram_bytes == 8);  // with the five bytes that name the network
+  CHECK(sent.sent_packets == 1);
+  CHECK(received.received_datagrams == 1);
+  CHECK(received.received_datagram_bytes == 8);
+  CHECK(received.received_bytes == 8);
+}
+
+TEST_CASE("Datagrams that are too long or go to nobody are lost without a word") {
+  Mail mail(2);
+  mail.send(0, 1, Bytes(overlay::Dht::kMaxDatagramBytes, 7));
+  mail.send(0, 1, Bytes(overlay::Dht::kMaxDatagramBytes + 1, 7));
+  mail.simulation.host(0).dht().send({"192.0.2.1", 9}, {1});
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[1].size() == 1);
+  CHECK(mail.simulation.host(0).dht().stats().sent_datagrams == 2);
+}
+
+TEST_CASE("Datagrams are lost and doubled as often as the dials say, and never cross a partition") {
+  Mail mail(2);
+  mail.simulation.network().loss = 0.2;
+  for (int i = 0; i < 2000; ++i) mail.send(0, 1);
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[1].size() > 1500);
+  CHECK(mail.got[1].size() < 1700);
+  mail.got[1].clear();
+  mail.simulation.network().loss = 0;
+  mail.simulation.network().duplication = 0.2;
+  for (int i = 0; i < 2000; ++i) mail.send(0, 1);
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[1].size() > 2300);
+  CHECK(mail.got[1].size() < 2500);
+  mail.got[1].clear();
+  mail.simulation.host(1).set_group(1);
+  mail.send(0, 1);
+  mail.simulation.partition();
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[1].empty());
+}
+
+TEST_CASE("A datagram outlives the crash of its sender, but not that of its receiver, whose handler is gone too") {
+  Mail mail(3);
+  mail.send(0, 1);
+  mail.send(0, 2);
+  mail.simulation.host(0).crash();
+  mail.simulation.host(2).crash();
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[1].size() == 1);
+  CHECK(mail.got[2].empty());
+  mail.simulation.host(2).restart();
+  mail.send(1, 2);
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[2].empty());
+  mail.listen(2);
+  mail.send(1, 2);
+  mail.send(0, 2);  // by a host that is down
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[2].size() == 1);
+}
+
+TEST_CASE("A handler may answer, replace itself and leave from inside its call") {
+  Mail mail(2);
+  auto& dht = mail.simulation.host(1).dht();
+  int first = 0, left = 0;
+  dht.on_datagram([&](const Endpoint& from, ByteView) {
+    ++first;
+    dht.send(from, {9});
+    mail.listen(1);
+  });
+  mail.send(0, 1);
+  mail.simulation.run_for(1s);
+  mail.send(0, 1);
+  mail.simulation.run_for(1s);
+  CHECK(first == 1);
+  CHECK(mail.got[0].size() == 1);
+  CHECK(mail.got[1].size() == 1);
+  dht.on_datagram([&](const Endpoint&, ByteView) { dht.leave([&] { ++left; }); });
+  mail.send(0, 1);
+  mail.send(0, 1);
+  mail.simulation.run_for(1s);
+  CHECK(left == 1);
+  dht.send(mail.simulation.host(0).endpoint(), {1});
+  mail.simulation.run_for(1s);
+  CHECK(mail.got[0].size() == 1);
 }
 
 // ---- One seed, one run
