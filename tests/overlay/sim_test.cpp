@@ -340,18 +340,20 @@ struct Table {
   }
   metadata::Entry entry(std::size_t i) {
     metadata::Entry out;
-    out.task = test::task_id();
+    out.task = metadata::tag(test::task_id());
     out.node = simulation.host(i).id();
-    out.place = {metadata::Place::Kind::label, 1, 0, 0};
     out.version = simulation.host(i).executor().wall_ms();
     out.endpoint = simulation.host(i).endpoint();
+    out.table_port = out.endpoint.port;
+    out.recall = {15, 15, 15, 0};
     return out;
   }
-  DhtKey key() { return metadata::place_key(test::task_id(), entry(0).place); }
-  int put(std::size_t i, std::uint64_t id, const metadata::Entry& entry) {
+  static constexpr metadata::Place kPlace{metadata::Place::Kind::label, 1, 0, 0};
+  DhtKey key() { return metadata::place_key(metadata::tag(test::task_id()), kPlace); }
+  int put(std::size_t i, std::uint64_t id, const metadata::Entry& entry, const metadata::Place& place = kPlace) {
     int said = -1;
-    simulation.host(i).dht().put(key(), {id, metadata::seal(entry, simulation.host(i).key())},
-                                 [&](bool ok) { said = ok ? 1 : 0; });
+    const auto listing = metadata::pack({place, metadata::seal(entry, simulation.host(i).key())});
+    simulation.host(i).dht().put(key(), {id, listing}, [&](bool ok) { said = ok ? 1 : 0; });
     simulation.run_for(10s);
     return said;
   }
@@ -387,15 +389,15 @@ TEST_CASE("Holders apply the policy: junk, foreign buckets and older versions ar
   auto older = fresh;
   older.version -= 1000;
   CHECK(table.put(3, 1, older) == 1);
-  auto elsewhere = fresh;
-  elsewhere.place.table = 2;
-  CHECK(table.put(3, 2, elsewhere) == 1);
+  CHECK(table.put(3, 2, fresh, {metadata::Place::Kind::label, 2, 0, 0}) == 1);
   int said = -1;
   table.simulation.host(4).dht().put(table.key(), {9, test::random_bytes(200, 1)}, [&](bool ok) { said = ok ? 1 : 0; });
   table.simulation.run_for(5s);
   CHECK(said == 1);
   CHECK(table.simulation.copies(table.key()) == 8);
-  for (const auto& value : table.get(7)) CHECK(metadata::open_entry(value)->version == fresh.version);
+  for (const auto& value : table.get(7)) {
+    CHECK(metadata::open_entry(metadata::unpack_listing(value)->entry)->version == fresh.version);
+  }
 }
 
 TEST_CASE("A record is gone after twenty minutes") {
