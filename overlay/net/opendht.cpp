@@ -1,22 +1,15 @@
 #include "overlay/net/opendht.hpp"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <unordered_map>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <opendht.h>
 #include <opendht/node.h>
@@ -24,6 +17,9 @@
 #include <fmt/core.h>
 
 #include "metadata/crypto.hpp"
+#include "overlay/net/datagram_switch.hpp"
+#include "overlay/net/network_size.hpp"
+#include "overlay/net/udp_port.hpp"
 
 namespace p2p::net {
 
@@ -33,55 +29,37 @@ using overlay::DhtStats;
 using overlay::DhtValue;
 using overlay::Duration;
 using overlay::Executor;
+using overlay::TimePoint;
 
 namespace {
 
 constexpr std::uint16_t kTextType = 0;
 constexpr std::chrono::minutes kLifeTime{20};
 
-struct Counters {
-  std::atomic<std::uint64_t> sent_packets{0}, sent_bytes{0}, received_packets{0}, received_bytes{0}, refused{0};
-};
+dht::SockAddr socket_address(const UdpAddress& address) {
+  sockaddr_in out{};
+  out.sin_family = AF_INET;
+  out.sin_port = htons(address.port);
+  out.sin_addr.s_addr = htonl(address.address);
+  return {reinterpret_cast<const sockaddr*>(&out), static_cast<socklen_t>(sizeof out)};
+}
 
-class Descriptor {
+// OpenDHT's side of the switch: the packets that passed, in its own types.
+class TableSocket final : public dht::net::DatagramSocket {
  public:
-  explicit Descriptor(int value = -1) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(value_, other.value_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  int get() const { return value_; }
+  explicit TableSocket(std::shared_ptr<DatagramSwitch> packets)
+      : packets_(std::move(packets)), bound_(socket_address(packets_->local())) {}
+  ~TableSocket() override { stop(); }
 
- private:
-  int value_;
-};
-
-// The node's datagram socket: reads in batches into a large kernel buffer, and shows OpenDHT nothing that the ingress
-// filter refuses. Poll, not OpenDHT's select, which ends a process with more than 1024 open files.
-class GuardedSocket final : public dht::net::DatagramSocket {
- public:
-  GuardedSocket(Descriptor socket, Descriptor wake, dht::SockAddr bound, const IngressLimits& limits,
-                std::shared_ptr<Counters> counters)
-      : socket_(std::move(socket)), wake_(std::move(wake)), bound_(std::move(bound)), limits_(limits),
-        counters_(std::move(counters)) {}
-
-  ~GuardedSocket() override {
-    stop();
-    if (receiver_.joinable()) receiver_.join();
+  /// What has come before waits in the port: nothing is read until OpenDHT knows our types. `received` is called
+  /// after packets have been handed over.
+  void start(std::function<void()> received) {
+    packets_->start([this, received = std::move(received)](std::span<const Packet> packets) {
+      hand_over(packets);
+      if (received) received();
+    });
   }
-
-  /// What has come before waits in the kernel: nothing is read until OpenDHT knows our types.
-  void start() {
-    receiver_ = std::thread([this] { receive(); });
-  }
-  void stop() override {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
-  }
+  void stop() override { packets_->stop(); }
 
   bool hasIPv4() const override { return true; }
   bool hasIPv6() const override { return false; }
@@ -91,77 +69,26 @@ class GuardedSocket final : public dht::net::DatagramSocket {
 
   int sendTo(const dht::SockAddr& to, const std::uint8_t* data, std::size_t size, bool) override {
     if (to.getFamily() != AF_INET) return EAFNOSUPPORT;
-    if (::sendto(socket_.get(), data, size, MSG_NOSIGNAL, to.get(), to.getLength()) < 0) return errno;
-    counters_->sent_packets.fetch_add(1, std::memory_order_relaxed);
-    counters_->sent_bytes.fetch_add(size, std::memory_order_relaxed);
-    return 0;
+    const auto& address = to.getIPv4();
+    return packets_->send_packet({ntohl(address.sin_addr.s_addr), ntohs(address.sin_port)}, {data, size});
   }
 
  private:
-  static constexpr std::size_t kBatch = 32;
-  static constexpr std::size_t kPacketBytes = 64 * 1024;
-
-  void receive() {
-    // Untouched pages of these 2 MB cost nothing; most packets need one.
-    const auto buffers = std::make_unique_for_overwrite<std::array<std::array<std::uint8_t, kPacketBytes>, kBatch>>();
-    std::array<mmsghdr, kBatch> messages;
-    std::array<iovec, kBatch> pieces;
-    std::array<sockaddr_storage, kBatch> senders;
-    std::array<pollfd, 2> waited{pollfd{socket_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
-    for (;;) {
-      if (::poll(waited.data(), waited.size(), -1) < 0) {
-        if (errno == EINTR) continue;
-        return;
-      }
-      if (waited[1].revents != 0) return;
-      for (std::size_t i = 0; i < kBatch; ++i) {
-        pieces[i] = {(*buffers)[i].data(), kPacketBytes};
-        messages[i] = {};
-        messages[i].msg_hdr.msg_iov = &pieces[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
-        messages[i].msg_hdr.msg_name = &senders[i];
-        messages[i].msg_hdr.msg_namelen = sizeof senders[i];
-      }
-      const int count = ::recvmmsg(socket_.get(), messages.data(), kBatch, MSG_DONTWAIT, nullptr);
-      if (count <= 0) continue;  // an ICMP error of some earlier packet, or nothing after all
-      try {
-        hand_over(*buffers, messages, senders, static_cast<std::size_t>(count));
-      } catch (const std::exception&) {
-        // No memory for these packets: the network may lose packets, and so may we.
-      }
-    }
-  }
-
-  void hand_over(const std::array<std::array<std::uint8_t, kPacketBytes>, kBatch>& buffers,
-                 const std::array<mmsghdr, kBatch>& messages, const std::array<sockaddr_storage, kBatch>& senders,
-                 std::size_t count) {
+  void hand_over(std::span<const Packet> packets) {
     dht::net::PacketList accepted;
-    std::uint64_t bytes = 0, refused = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      const ByteView packet(buffers[i].data(), messages[i].msg_len);
-      bytes += packet.size();
-      if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 || check_packet(packet, limits_) != Refusal::none) {
-        ++refused;
-        continue;
-      }
+    for (const Packet& packet : packets) {
       auto fresh = getNewPacket();
       auto& slot = fresh.front();
-      slot.data.assign(packet.begin(), packet.end());
-      slot.from = dht::SockAddr(reinterpret_cast<const sockaddr*>(&senders[i]), messages[i].msg_hdr.msg_namelen);
+      slot.data.assign(packet.bytes.begin(), packet.bytes.end());
+      slot.from = socket_address(packet.from);
       slot.received = dht::clock::now();
       accepted.splice(accepted.end(), fresh);
     }
-    counters_->received_packets.fetch_add(count, std::memory_order_relaxed);
-    counters_->received_bytes.fetch_add(bytes, std::memory_order_relaxed);
-    counters_->refused.fetch_add(refused, std::memory_order_relaxed);
-    if (!accepted.empty()) onReceived(std::move(accepted));
+    onReceived(std::move(accepted));
   }
 
-  Descriptor socket_, wake_;
+  std::shared_ptr<DatagramSwitch> packets_;
   dht::SockAddr bound_, nowhere_;
-  const IngressLimits limits_;
-  std::shared_ptr<Counters> counters_;
-  std::thread receiver_;
 };
 
 dht::InfoHash info_hash(const DhtKey& key) { return {key.data(), key.size()}; }
@@ -229,50 +156,14 @@ void guarded(Function&& function) noexcept {
   }
 }
 
-Result<std::unique_ptr<GuardedSocket>> open_socket(const OpenDhtOptions& options, std::shared_ptr<Counters> counters,
-                                                   Endpoint& local) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(options.port);
-  if (inet_pton(AF_INET, options.bind.c_str(), &address.sin_addr) != 1) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("\"{}\" is no numeric IPv4 address to bind to, such as 127.0.0.1", options.bind));
+// Those that answered, nearest first, of the nodes that an operation ended with.
+std::vector<DhtKey> answering(const std::vector<std::shared_ptr<dht::Node>>& nodes) {
+  std::vector<DhtKey> out;
+  for (const auto& node : nodes) {
+    if (out.size() == NetworkSize::kNearest) break;
+    if (!node->isExpired() && node->getReplyTime() != dht::time_point::min()) out.push_back(dht_key(node->id));
   }
-  Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  Descriptor wake(::eventfd(0, EFD_CLOEXEC));
-  if (socket.get() < 0 || wake.get() < 0) {
-    return fail(ErrorCode::io, "cannot open a socket: raise the limit on open files (ulimit -n)",
-                std::strerror(errno));
-  }
-  // A get of many values answers in one burst. FORCE needs a privilege; without it the system's maximum is what we get.
-  const int wanted = options.receive_buffer_bytes;
-  if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &wanted, sizeof wanted) != 0) {
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &wanted, sizeof wanted);
-  }
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    const int error = errno;
-    switch (error) {
-      case EADDRINUSE:
-        return fail(ErrorCode::in_use,
-                    fmt::format("UDP port {} of {} is taken: stop the program that uses it, or choose another DHT port "
-                                "(0 takes a free one)",
-                                options.port, options.bind),
-                    std::strerror(error));
-      case EADDRNOTAVAIL:
-        return fail(ErrorCode::invalid_argument,
-                    fmt::format("{} is no address of this machine: bind to one of `ip address`", options.bind),
-                    std::strerror(error));
-      default:
-        return fail(ErrorCode::io, fmt::format("cannot bind to {}:{}", options.bind, options.port),
-                    std::strerror(error));
-    }
-  }
-  socklen_t size = sizeof address;
-  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size);
-  local = {options.bind, ntohs(address.sin_port)};
-  dht::SockAddr bound(reinterpret_cast<const sockaddr*>(&address), size);
-  return std::make_unique<GuardedSocket>(std::move(socket), std::move(wake), std::move(bound), options.ingress,
-                                         std::move(counters));
+  return out;
 }
 
 // A UTF-8 text of at most `limit` bytes that ends where a character ends.
@@ -315,7 +206,8 @@ Result<Seed> parse_seed(std::string_view text) {
 // Lives on the executor's thread; OpenDHT's callbacks hold it weakly and reach it by post() only.
 class OpenDht::State : public std::enable_shared_from_this<State> {
  public:
-  State(Executor& on, OpenDhtOptions with) : executor(on), options(std::move(with)) {}
+  State(Executor& on, OpenDhtOptions with, std::unique_ptr<DatagramPort> through)
+      : executor(on), options(std::move(with)), port(std::move(through)) {}
 
   ~State() {
     if (joiner.joinable()) joiner.join();
@@ -324,9 +216,18 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
 
   Executor& executor;
   const OpenDhtOptions options;
-  std::shared_ptr<Counters> counters = std::make_shared<Counters>();
-  std::unique_ptr<dht::DhtRunner> runner;  ///< null before start() and once we have left
+  std::unique_ptr<DatagramPort> port;       ///< until start()
+  std::shared_ptr<DatagramSwitch> packets;  ///< null before start()
+  std::unique_ptr<dht::DhtRunner> runner;   ///< null before start() and once we have left
   Endpoint local;
+  DatagramSwitch::OnDatagram on_datagram;
+  NetworkSize size;
+
+  // Without threads: when OpenDHT runs next.
+  std::atomic<bool> drive_posted{false};
+  bool drive_again = false;
+  TimePoint drive_at;
+  Executor::TimerHandle drive_timer;
 
   // One put or get. `stopped` is the one thing that OpenDHT's thread shares with ours.
   struct Operation {
@@ -350,19 +251,29 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
 
   Result<void> start() {
     P2P_ASSERT(!runner && !leaving);
-    auto socket = open_socket(options, counters, local);
-    if (!socket) return tl::unexpected(socket.error());
-    GuardedSocket* const reader = socket->get();
+    if (!port) {
+      auto opened = UdpPort::open(
+          {.bind = options.bind, .port = options.port, .receive_buffer_bytes = options.receive_buffer_bytes});
+      if (!opened) return tl::unexpected(opened.error());
+      port = std::move(*opened);
+    }
+    const std::uint32_t network = network_id(options.network);
+    packets = std::make_shared<DatagramSwitch>(executor, std::move(port), network, options.ingress);
+    packets->on_datagram(on_datagram);
+    auto socket = std::make_unique<TableSocket>(packets);
+    TableSocket* const reader = socket.get();
     dht::DhtRunner::Config config;
     auto& node = config.dht_config.node_config;
-    node.network = network_id(options.network);
+    node.network = network;
     node.max_req_per_sec = static_cast<ssize_t>(options.requests_per_second);
     node.max_peer_req_per_sec = static_cast<ssize_t>(options.requests_per_second_and_address);
-    config.bind4 = reader->getBoundRef(AF_INET);
-    config.threaded = true;
+    config.bind4 = socket_address(packets->local());
+    config.threaded = options.threaded;
     dht::DhtRunner::Context context;
-    context.sock = std::move(*socket);
-    context.statusChangedCallback = [weak = weak_from_this(), &on = executor](dht::NodeStatus v4, dht::NodeStatus) {
+    context.sock = std::move(socket);
+    context.statusChangedCallback = [this, weak = weak_from_this(), &on = executor](dht::NodeStatus v4, dht::NodeStatus) {
+      // Operations wait for a status; without threads, this is called from inside drive().
+      if (!options.threaded) drive_again = true;
       guarded([&] {
         on.post([weak, up = v4 == dht::NodeStatus::Connected] {
           if (const auto self = weak.lock()) self->on_status(up);
@@ -374,16 +285,52 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
       runner->run(config, std::move(context));
       runner->registerType(record_type());
       runner->registerType(text_type(options.ingress.text_bytes));
-      reader->start();
+      reader->start(options.threaded ? std::function<void()>() : [this] { wake(); });
     } catch (const std::exception& refused) {
       guarded([this] {
         if (runner) runner->join();
       });
       runner.reset();
-      local.port = 0;
+      packets.reset();
       return fail(ErrorCode::io, "OpenDHT does not start", refused.what());
     }
+    local = endpoint(packets->local());
+    wake();
     return {};
+  }
+
+  // Without threads: there is something to do. From any thread.
+  void wake() {
+    if (options.threaded || drive_posted.exchange(true)) return;
+    guarded([this] {
+      executor.post([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->drive();
+      });
+    });
+  }
+
+  // Without threads: does what is due, and comes back when OpenDHT wants to.
+  void drive() {
+    drive_posted = false;
+    if (!runner) return;
+    dht::time_point due{};
+    // One call runs either urgent operations or all others, and none before the status is known.
+    bool again = true;
+    for (int calls = 0; again && calls < 4; ++calls) {
+      again = std::exchange(drive_again, false);
+      guarded([&] { due = runner->loop(); });
+      again = again || drive_again;
+    }
+    if (again) wake();
+    if (due == dht::time_point::max()) return;
+    const auto delay = std::max(std::chrono::ceil<Duration>(due - dht::clock::now()), Duration(1));
+    // A timer that is early costs less than a new one for every packet.
+    if (drive_timer && drive_at <= executor.now() + delay) return;
+    drive_at = executor.now() + delay;
+    drive_timer = executor.after(delay, [this] {
+      drive_timer.reset();
+      drive();
+    });
   }
 
   void join(const std::vector<std::string>& at) {
@@ -395,6 +342,8 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
       guarded([&] { runner->bootstrap(seed->host, std::to_string(seed->port)); });
       seeds.push_back(std::move(*seed));
     }
+    drive_again = true;
+    wake();
     retry_delay = std::chrono::milliseconds(250);
     schedule_retry();
   }
@@ -420,6 +369,8 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
       guarded([&] {
         if (!numeric.empty()) runner->bootstrap(std::move(numeric), [](bool) {});
       });
+      drive_again = true;
+      wake();
       schedule_retry();
     });
   }
@@ -441,6 +392,7 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
           dht::InfoHash::getRandom(), [](const std::vector<ValuePtr>&) { return false; },
           dht::DoneCallbackSimple([](bool) {}));
     });
+    wake();
   }
 
   std::uint64_t begin(std::function<bool(const DhtValue&)> on_value, std::function<void(bool)> done) {
@@ -468,11 +420,15 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
   }
 
   // Called by OpenDHT when it is done with operation `id`.
-  dht::DoneCallback done_callback(std::uint64_t id) {
-    return [weak = weak_from_this(), &on = executor, id](bool ok, const std::vector<std::shared_ptr<dht::Node>>&) {
+  dht::DoneCallback done_callback(std::uint64_t id, const DhtKey& key) {
+    return [weak = weak_from_this(), &on = executor, id, key](bool ok,
+                                                              const std::vector<std::shared_ptr<dht::Node>>& nodes) {
       guarded([&] {
-        on.post([weak, id, ok] {
-          if (const auto self = weak.lock()) self->finish(id, ok);
+        on.post([weak, id, ok, key, near = answering(nodes)] {
+          const auto self = weak.lock();
+          if (!self) return;
+          self->size.add(key, near);
+          self->finish(id, ok);
         });
       });
     };
@@ -483,12 +439,13 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
     const std::uint64_t id = begin(nullptr, std::move(done));
     try {
       auto record = std::make_shared<dht::Value>(kValueType, std::move(value.data), value.id);
-      runner->put(info_hash(key), std::move(record), done_callback(id));
+      runner->put(info_hash(key), std::move(record), done_callback(id, key));
     } catch (const std::exception&) {
       executor.post([weak = weak_from_this(), id] {
         if (const auto self = weak.lock()) self->finish(id, false);
       });
     }
+    wake();
   }
 
   void put_text(const DhtKey& key, std::uint64_t id, std::string text) {
@@ -499,6 +456,16 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
       twin->user_type = "text/plain";
       runner->put(info_hash(key), std::move(twin), dht::DoneCallbackSimple([](bool) {}));
     });
+    wake();
+  }
+
+  void send(const Endpoint& to, ByteView datagram) {
+    if (runner && !leaving) packets->send(to, datagram);
+  }
+
+  void take_datagrams(DatagramSwitch::OnDatagram handler) {
+    on_datagram = std::move(handler);
+    if (packets) packets->on_datagram(leaving ? nullptr : on_datagram);
   }
 
   void get(const DhtKey& key, std::function<bool(const DhtValue&)> on_value, std::function<void(bool)> done) {
@@ -522,12 +489,13 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
       return value.type == kValueType && is_plain(value);
     };
     try {
-      runner->get(info_hash(key), std::move(on_values), done_callback(id), ours, dht::Where().valueType(kValueType));
+      runner->get(info_hash(key), std::move(on_values), done_callback(id, key), ours, dht::Where().valueType(kValueType));
     } catch (const std::exception&) {
       executor.post([weak = weak_from_this(), id] {
         if (const auto self = weak.lock()) self->finish(id, false);
       });
     }
+    wake();
   }
 
   void deliver(std::uint64_t id, const std::vector<DhtValue>& values) {
@@ -544,11 +512,8 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
 
   DhtStats stats() const {
     DhtStats out;
-    out.sent_packets = counters->sent_packets;
-    out.sent_bytes = counters->sent_bytes;
-    out.received_packets = counters->received_packets;
-    out.received_bytes = counters->received_bytes;
-    out.refused_packets = counters->refused;
+    if (packets) packets->count(out);
+    out.estimated_nodes = size.estimate();
     if (!runner || leaving) return out;
     guarded([&] {
       const dht::NodeStats nodes = runner->getNodesStats(AF_INET);
@@ -566,6 +531,7 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
     leaving = true;
     on_left = std::move(done);
     retry.reset();
+    if (packets) packets->on_datagram(nullptr);
     while (!operations.empty()) {
       const std::uint64_t id = operations.begin()->first;
       Operation operation = std::move(operations.begin()->second);
@@ -594,6 +560,7 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
         if (const auto self = weak.lock()) self->stop_runner();
       });
     }
+    wake();
   }
 
   // Joining takes as long as OpenDHT's threads need, so a helper thread waits for them, not the executor; and never
@@ -601,6 +568,13 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
   void stop_runner() {
     leave_deadline.reset();
     if (!runner || joiner.joinable()) return;
+    if (!options.threaded) {
+      drive_timer.reset();
+      guarded([this] { runner->join(); });
+      runner.reset();
+      left();
+      return;
+    }
     joiner = std::thread([weak = weak_from_this(), &on = executor, ending = std::shared_ptr(std::move(runner))]() mutable {
       guarded([&] { ending->join(); });
       guarded([&] { ending.reset(); });
@@ -618,12 +592,14 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
   }
 };
 
-OpenDht::OpenDht(Executor& executor, OpenDhtOptions options)
-    : state_(std::make_shared<State>(executor, std::move(options))) {}
-OpenDht::~OpenDht() { state_->operations.clear(); }
+OpenDht::OpenDht(Executor& executor, OpenDhtOptions options, std::unique_ptr<DatagramPort> port)
+    : state_(std::make_shared<State>(executor, std::move(options), std::move(port))) {}
+OpenDht::~OpenDht() {
+  state_->operations.clear();
+  state_->take_datagrams(nullptr);
+}
 
 Result<void> OpenDht::start() { return state_->start(); }
-Endpoint OpenDht::local() const { return state_->local; }
 void OpenDht::join(const std::vector<std::string>& seeds) { state_->join(seeds); }
 void OpenDht::put(const DhtKey& key, DhtValue value, std::function<void(bool)> done) {
   state_->put(key, std::move(value), std::move(done));
@@ -634,6 +610,11 @@ void OpenDht::get(const DhtKey& key, std::function<bool(const DhtValue&)> on_val
 void OpenDht::put_text(const DhtKey& key, std::uint64_t id, std::string text) {
   state_->put_text(key, id, std::move(text));
 }
+void OpenDht::send(const Endpoint& to, Bytes datagram) { state_->send(to, datagram); }
+void OpenDht::on_datagram(std::function<void(const Endpoint&, ByteView)> handler) {
+  state_->take_datagrams(std::move(handler));
+}
+Endpoint OpenDht::local() const { return state_->local; }
 DhtStats OpenDht::stats() const { return state_->stats(); }
 void OpenDht::leave(std::function<void()> done) { state_->leave(std::move(done)); }
 

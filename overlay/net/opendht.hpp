@@ -10,6 +10,7 @@
 #include "metadata/record.hpp"
 #include "overlay/dht.hpp"
 #include "overlay/executor.hpp"
+#include "overlay/net/datagram_port.hpp"
 #include "overlay/net/ingress_filter.hpp"
 
 namespace p2p::net {
@@ -25,7 +26,11 @@ struct OpenDhtOptions {
   std::int64_t requests_per_second_and_address = 2048;
   overlay::Duration operation_timeout = overlay::Duration{std::chrono::seconds(20)};  ///< of a put or get
   overlay::Duration leave_timeout = overlay::Duration{std::chrono::seconds(3)};
-  int receive_buffer_bytes = 4 << 20;
+  int receive_buffer_bytes = 4 << 20;    ///< of the kernel
+  /// false: OpenDHT has no thread but runs on the executor, when packets come and when its timers are due. For
+  /// simulations, where the port and the clock are simulated too, and for many nodes in one process. Seeds should be
+  /// numeric then: a name would be resolved on the executor.
+  bool threaded = true;
 };
 
 /// A place to join at.
@@ -42,25 +47,24 @@ std::uint32_t network_id(const std::string& name);
 
 /// overlay::Dht on OpenDHT 2.4.
 ///
-/// OpenDHT calls back on a thread of its own; such a callback copies what it got, posts it to the executor and
-/// returns. No OpenDHT identity is used and no value of an OpenDHT owner is stored or read: records are signed by
+/// OpenDHT calls back on a thread of its own (or from inside a task of the executor); such a callback copies what it
+/// got, posts it to the executor and returns. Datagrams of our own share the port (DatagramSwitch). No OpenDHT identity is used and no value of an OpenDHT owner is stored or read: records are signed by
 /// their nodes (metadata::seal), and every packet passes the ingress filter before OpenDHT sees it.
 ///
 /// Invariants: each `done` exactly once, on the executor, even when OpenDHT forgets it: operations have their own
 /// deadline. The constructor starts nothing.
-/// Thread: the executor's, but for local().
-/// Bounds: OpenDHT's store (64 MB), rate limits, IngressLimits.
+/// Thread: the executor's. local() from any, but not while start() runs.
+/// Bounds: OpenDHT's store (64 MB), rate limits, IngressLimits, DatagramSwitch::kMaxWaiting.
 class OpenDht final : public overlay::Dht {
  public:
   /// `executor` must go on running until leave()'s `done` has been called or this object is destroyed.
-  OpenDht(overlay::Executor& executor, OpenDhtOptions options);
+  /// Without a `port` start() opens a UdpPort; with one, `bind`, `port` and `receive_buffer_bytes` mean nothing.
+  OpenDht(overlay::Executor& executor, OpenDhtOptions options, std::unique_ptr<DatagramPort> port = nullptr);
   /// Leaves without waiting for the network; outstanding callbacks are not called any more.
   ~OpenDht() override;
 
-  /// Binds the socket and starts OpenDHT's threads. `in_use`, `invalid_argument` (address), `io`.
+  /// Binds the socket and starts OpenDHT. `in_use`, `invalid_argument` (address), `io`.
   Result<void> start();
-  /// Where we are bound; port 0 before start().
-  metadata::Endpoint local() const;
 
   /// Seeds that parse_seed() refuses are skipped. Tried again, ever more slowly, whenever we are connected to nobody.
   void join(const std::vector<std::string>& seeds) override;
@@ -70,6 +74,11 @@ class OpenDht final : public overlay::Dht {
            std::function<void(bool)> done) override;
   /// A text longer than kMaxTextBytes is cut: a cut text is better than none for a person, and no program reads it.
   void put_text(const overlay::DhtKey& key, std::uint64_t id, std::string text) override;
+  /// Goes out at once. IPv4 only, as all of the table.
+  void send(const overlay::Endpoint& to, Bytes datagram) override;
+  void on_datagram(std::function<void(const overlay::Endpoint& from, ByteView datagram)> handler) override;
+  /// Where we are bound: 0.0.0.0 if that is what `bind` says. Port 0 before start().
+  overlay::Endpoint local() const override;
   overlay::DhtStats stats() const override;
   void leave(std::function<void()> done) override;
 

@@ -1,8 +1,11 @@
 #include "overlay/net/opendht.hpp"
 
 #include <algorithm>
+#include <fstream>
+#include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <thread>
 
 #include <arpa/inet.h>
@@ -45,7 +48,9 @@ Bytes record_of(const metadata::KeyPair& key, std::uint32_t prefix, std::uint64_
 /// Some nodes on loopback, joined through the first.
 class Swarm {
  public:
-  explicit Swarm(std::size_t count, const std::string& network = "opendht_test") {
+  explicit Swarm(std::size_t count, const std::string& network = "opendht_test", bool with_threads = true,
+                 std::function<std::unique_ptr<DatagramPort>()> ports = {})
+      : threaded(with_threads), make_port(std::move(ports)) {
     for (std::size_t i = 0; i < count; ++i) add(network);
     for (std::size_t i = 1; i < count; ++i) {
       loop.on([&] { nodes[i]->join({nodes[0]->local().text()}); });
@@ -57,8 +62,9 @@ class Swarm {
   }
   OpenDht& add(const std::string& network = "opendht_test") {
     loop.on([&] {
-      nodes.push_back(
-          std::make_unique<OpenDht>(loop, OpenDhtOptions{.network = network, .operation_timeout = timeout}));
+      nodes.push_back(std::make_unique<OpenDht>(
+          loop, OpenDhtOptions{.network = network, .operation_timeout = timeout, .threaded = threaded},
+          make_port ? make_port() : nullptr));
       REQUIRE(nodes.back()->start());
     });
     return *nodes.back();
@@ -110,6 +116,8 @@ class Swarm {
   }
 
   overlay::Duration timeout = 20s;  ///< of the operations of nodes added from now on
+  bool threaded = true;
+  std::function<std::unique_ptr<DatagramPort>()> make_port;
   RunningLoop loop;
   std::vector<std::unique_ptr<OpenDht>> nodes;
 };
@@ -530,6 +538,255 @@ TEST_CASE("An operation that OpenDHT does not finish in time is answered by its 
   CHECK_FALSE(*outcome);
   loop.on([&] { node.reset(); });
   ::close(silent);
+}
+
+// ---- Datagrams of our own
+
+/// What a node's handler got.
+struct Inbox {
+  void open(OpenDht& node) {
+    node.on_datagram([this](const metadata::Endpoint& from, ByteView bytes) {
+      letters.emplace_back(from, Bytes(bytes.begin(), bytes.end()));
+    });
+  }
+  std::vector<std::pair<metadata::Endpoint, Bytes>> letters;
+};
+
+Bytes datagram_of(const std::string& network, const Bytes& content) {
+  const std::uint32_t id = network_id(network);
+  Bytes out;
+  out.reserve(5 + content.size());
+  out.push_back(0xc1);
+  for (const int shift : {24, 16, 8, 0}) out.push_back(static_cast<std::uint8_t>(id >> shift));
+  for (const std::uint8_t byte : content) out.push_back(byte);
+  return out;
+}
+
+TEST_CASE("Nodes send each other datagrams through the table's port, which goes on as a table") {
+  Swarm swarm(2);
+  Inbox first, second;
+  swarm.loop.on([&] {
+    first.open(*swarm.nodes[0]);
+    second.open(*swarm.nodes[1]);
+    swarm.nodes[0]->send(swarm.nodes[1]->local(), {1, 2, 3});
+    swarm.nodes[1]->send(swarm.nodes[0]->local(), Bytes(OpenDht::kMaxDatagramBytes, 7));
+    swarm.nodes[1]->send(swarm.nodes[0]->local(), Bytes(OpenDht::kMaxDatagramBytes + 1, 7));  // is not sent
+    swarm.nodes[1]->send(swarm.nodes[0]->local(), {});
+    swarm.nodes[1]->send({"::1", 9}, {1});
+    swarm.nodes[1]->send({"no address", 9}, {1});
+    CHECK(second.letters.empty());
+  });
+  swarm.loop.await("three datagrams", [&] { return first.letters.size() == 2 && second.letters.size() == 1; });
+  swarm.loop.on([&] {
+    CHECK(second.letters[0].first == swarm.nodes[0]->local());
+    CHECK(second.letters[0].second == Bytes{1, 2, 3});
+    CHECK(first.letters[0].second.size() == OpenDht::kMaxDatagramBytes);
+    CHECK(first.letters[1].second.empty());
+  });
+  const auto sent = swarm.stats(1), received = swarm.stats(0);
+  CHECK(sent.sent_datagrams == 2);
+  CHECK(sent.sent_datagram_bytes == OpenDht::kMaxDatagramBytes + 10);
+  CHECK(received.received_datagrams == 2);
+  CHECK(received.received_datagram_bytes == OpenDht::kMaxDatagramBytes + 10);
+  CHECK(received.refused_packets == 0);
+  CHECK(sent.sent_bytes > sent.sent_datagram_bytes);
+  CHECK(swarm.put(0, key_at(1), {1, record_of(key_of(1), 1, now_ms())}));
+  CHECK(swarm.get(1, key_at(1)).size() == 1);
+}
+
+TEST_CASE("A datagram is c1, the network's number and the content; those of other networks are refused") {
+  Swarm swarm(1);
+  ByHand peer(swarm.address(0));
+  Inbox inbox;
+  swarm.loop.on([&] { inbox.open(*swarm.nodes[0]); });
+  peer.send(Bytes{0xc1});
+  peer.send(Bytes{0xc1, 0, 0, 0});
+  peer.send(datagram_of("another network", {1}));
+  peer.send(datagram_of("opendht_test", Bytes(OpenDht::kMaxDatagramBytes + 1, 1)));
+  peer.send(datagram_of("opendht_test", {4, 5}));
+  swarm.loop.await("the datagram", [&] { return !inbox.letters.empty(); });
+  swarm.loop.on([&] {
+    REQUIRE(inbox.letters.size() == 1);
+    CHECK(inbox.letters[0].second == Bytes{4, 5});
+    CHECK(inbox.letters[0].first.host == "127.0.0.1");
+  });
+  CHECK(swarm.stats(0).refused_packets == 4);
+  CHECK(peer.is_alive());
+}
+
+TEST_CASE("A flood of datagrams that nobody takes yet is refused beyond a thousand and some") {
+  Swarm swarm(1);
+  ByHand peer(swarm.address(0));
+  Inbox inbox;
+  swarm.loop.on([&] {
+    inbox.open(*swarm.nodes[0]);
+    // The executor is busy; the port's thread is not.
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    for (int i = 0; i < 3000; ++i) peer.send(datagram_of("opendht_test", {1}));
+    while (swarm.nodes[0]->stats().received_packets < 3000 && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(1ms);
+    }
+  });
+  swarm.loop.await("those that waited", [&] { return inbox.letters.size() >= 1024; });
+  const auto stats = swarm.stats(0);
+  swarm.loop.on([&] { CHECK(inbox.letters.size() == 1024); });
+  CHECK(stats.received_datagrams == 1024);
+  CHECK(stats.refused_packets == 3000 - 1024);
+  peer.send(datagram_of("opendht_test", {2}));
+  swarm.loop.await("one more", [&] { return inbox.letters.size() == 1025; });
+}
+
+TEST_CASE("Handlers may be set before start() and answer, change and leave from inside; who has left sends nothing") {
+  RunningLoop loop;
+  std::unique_ptr<OpenDht> a, b;
+  int first = 0, left = 0;
+  Inbox at_a, at_b;
+  loop.on([&] {
+    a = std::make_unique<OpenDht>(loop, OpenDhtOptions{.network = "opendht_test"});
+    b = std::make_unique<OpenDht>(loop, OpenDhtOptions{.network = "opendht_test"});
+    at_a.open(*a);
+    b->on_datagram([&](const metadata::Endpoint& from, ByteView) {
+      ++first;
+      b->send(from, {8});
+      at_b.open(*b);
+    });
+    a->send({"127.0.0.1", 9}, {1});  // nothing to send from yet
+    CHECK(a->local().port == 0);
+    REQUIRE(a->start());
+    REQUIRE(b->start());
+    a->send(b->local(), {1});
+  });
+  loop.await("the answer", [&] { return at_a.letters.size() == 1; });
+  loop.on([&] { a->send(b->local(), {2}); });
+  loop.await("the second", [&] { return at_b.letters.size() == 1; });
+  loop.on([&] {
+    CHECK(first == 1);
+    b->on_datagram([&](const metadata::Endpoint&, ByteView) { b->leave([&] { ++left; }); });
+    a->send(b->local(), {3});
+  });
+  loop.await("having left", [&] { return left == 1; });
+  loop.on([&] {
+    b->send(a->local(), {4});
+    b->on_datagram([](const metadata::Endpoint&, ByteView) { FAIL("a datagram after leaving"); });
+    a->send(b->local(), {5});
+  });
+  std::this_thread::sleep_for(50ms);
+  loop.on([&] {
+    CHECK(at_a.letters.size() == 1);
+    a.reset();
+    b.reset();
+  });
+}
+
+TEST_CASE("A node knows how many a small network has, once it has asked for something") {
+  Swarm swarm(5);
+  CHECK(swarm.stats(3).estimated_nodes == 0);
+  swarm.loop.await("the seed having checked its guests", [&] { return swarm.nodes[0]->stats().good_nodes == 4; });
+  swarm.get(3, key_at(1));
+  CHECK(swarm.stats(3).estimated_nodes == 5);
+}
+
+// ---- Without threads
+
+int threads_of_process() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("Threads:", 0) == 0) return std::stoi(line.substr(8));
+  }
+  return -1;
+}
+
+/// Ports in this process, on one loop; what is sent arrives as the loop's next task.
+class Wires {
+ public:
+  explicit Wires(overlay::Executor& executor) : executor_(executor) {}
+  std::unique_ptr<DatagramPort> port() {
+    return std::make_unique<Port>(*this, UdpAddress{0x0a000001, ++last_});
+  }
+
+ private:
+  class Port final : public DatagramPort {
+   public:
+    Port(Wires& wires, UdpAddress local) : wires_(wires), local_(local) {}
+    ~Port() override { stop(); }
+    int send(const UdpAddress& to, ByteView bytes) noexcept override {
+      wires_.executor_.post([&wires = wires_, from = local_, to, content = Bytes(bytes.begin(), bytes.end())] {
+        const auto found = wires.ports_.find(to);
+        if (found == wires.ports_.end()) return;
+        const Packet packet{.from = from, .bytes = content};
+        found->second->handler_({&packet, 1});
+      });
+      return 0;
+    }
+    UdpAddress local() const override { return local_; }
+    void start(OnPackets handler) override {
+      handler_ = std::move(handler);
+      wires_.ports_[local_] = this;
+    }
+    void stop() override { wires_.ports_.erase(local_); }
+
+   private:
+    Wires& wires_;
+    const UdpAddress local_;
+    OnPackets handler_;
+  };
+  overlay::Executor& executor_;
+  std::uint16_t last_ = 4000;
+  std::map<UdpAddress, Port*> ports_;
+};
+
+TEST_CASE("Without threads, nodes on ports of somebody else's join, put, get and leave, and make not one thread") {
+  RunningLoop executor;
+  Wires wires(executor);
+  std::vector<std::unique_ptr<OpenDht>> nodes;
+  const int before = threads_of_process();
+  executor.on([&] {
+    for (int i = 0; i < 5; ++i) {
+      nodes.push_back(std::make_unique<OpenDht>(
+          executor, OpenDhtOptions{.network = "opendht_test", .threaded = false}, wires.port()));
+      REQUIRE(nodes.back()->start());
+      if (i > 0) nodes.back()->join({nodes[0]->local().text()});
+    }
+    CHECK(nodes[4]->local().text() == "10.0.0.1:4005");
+  });
+  executor.await("all connected", [&] {
+    return std::all_of(nodes.begin(), nodes.end(), [](const auto& node) { return node->stats().good_nodes > 0; });
+  });
+  std::optional<bool> stored, found;
+  std::vector<DhtValue> values;
+  Inbox inbox;
+  executor.on([&] {
+    inbox.open(*nodes[2]);
+    nodes[1]->send(nodes[2]->local(), {6});
+    nodes[1]->put(key_at(1), {1, record_of(key_of(1), 1, now_ms())}, [&](bool ok) { stored = ok; });
+  });
+  executor.await("the put", [&] { return stored.has_value(); });
+  executor.on([&] {
+    nodes[3]->get(
+        key_at(1), [&](const DhtValue& value) { values.push_back(value); return true; }, [&](bool ok) { found = ok; });
+  });
+  executor.await("the get", [&] { return found.has_value(); });
+  int left = 0;
+  executor.on([&] {
+    CHECK(*stored);
+    CHECK(*found);
+    CHECK(values.size() == 1);
+    CHECK(inbox.letters.size() == 1);
+    nodes[4]->leave([&] { ++left; });
+    CHECK(left == 0);
+  });
+  executor.await("having left", [&] { return left == 1; });
+  CHECK(threads_of_process() == before);
+  executor.on([&] { nodes.clear(); });
+}
+
+TEST_CASE("Without threads, a node on a real socket works as well") {
+  Swarm swarm(3, "opendht_test", false);
+  CHECK(swarm.put(1, key_at(1), {1, record_of(key_of(1), 1, now_ms())}));
+  CHECK(swarm.get(2, key_at(1)).size() == 1);
+  bool left = false;
+  swarm.loop.on([&] { swarm.nodes[2]->leave([&] { left = true; }); });
+  swarm.loop.await("having left", [&] { return left; });
 }
 
 }  // namespace
