@@ -96,6 +96,21 @@ TEST_CASE("Three hundred nodes join through one seed; records are found by all a
   CHECK(found == kRecords);
 }
 
+TEST_CASE("A node that is started into a running network finds a record with its very first get") {
+  Swarm swarm({.seed = 6});
+  grow(swarm, 200, 5s);
+  swarm.run_for(10s);
+  const auto record = storable(1, 50, swarm.node(50).endpoint(), swarm.wall_ms());
+  CHECK(put(swarm, swarm.node(50), record));
+  for (int i = 0; i < 20; ++i) {
+    Node& fresh = swarm.add();
+    fresh.dht().join({swarm.node(0).seed()});
+    const Found found = get(swarm, fresh, record.key);
+    CHECK(found.values.size() == 1);
+    CHECK(found.first < 1s);
+  }
+}
+
 TEST_CASE("Whoever asks for a few keys knows the size of the network within a quarter") {
   Swarm swarm({.seed = 5});
   grow(swarm, 200, 5s);
