@@ -572,7 +572,9 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
       drive_timer.reset();
       guarded([this] { runner->join(); });
       runner.reset();
-      left();
+      executor.post([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->left();
+      });
       return;
     }
     joiner = std::thread([weak = weak_from_this(), &on = executor, ending = std::shared_ptr(std::move(runner))]() mutable {
