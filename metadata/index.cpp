@@ -219,7 +219,8 @@ std::vector<Place> probes(const Sketch& sketch, Place::Kind kind, std::uint16_t 
 }
 
 std::uint8_t depth_for(double nodes, double crowd) {
-  const double bits = std::log2(std::max(nodes, 1.0) / crowd);
+  P2P_ASSERT(crowd > 0);
+  const double bits = std::log2(std::max(1.0, nodes) / crowd);  // in this order NaN is 1
   const double levels = std::round(bits / Place::kLevelBits);
   const double most = static_cast<double>(Place::kMaxDepth / Place::kLevelBits);
   return static_cast<std::uint8_t>(Place::kLevelBits * std::clamp(levels, 0.0, most));

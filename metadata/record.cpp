@@ -256,8 +256,9 @@ Result<Listing> unpack_listing(ByteView bytes) {
 }
 
 bool belongs(const Entry& entry, const Place& place) {
+  if (!valid(place)) return false;
   if (place.kind == Place::Kind::label) return entry.listed_recall(place.table) >= Entry::kKnownRecall;
-  return valid(place) && place_of(entry.sketch, place.kind, place.table, place.depth) == place;
+  return place_of(entry.sketch, place.kind, place.table, place.depth) == place;
 }
 
 Result<void> may_store(const StoreCheck& check) {

@@ -38,7 +38,8 @@ struct Entry {
   std::uint32_t samples = 0;
   std::uint8_t accuracy = 0;     ///< overall, 0 .. 255 for 0 .. 1
   /// Per class 0: not known here, else 1 .. 15 for a recall of 0 .. 1; at most kMaxListedClasses. A task of more
-  /// classes folds class c onto c % kMaxListedClasses, the best known counts.
+  /// classes folds class c onto c % kMaxListedClasses, the best known counts. Packed in pairs: read back, the number is
+  /// even.
   std::vector<std::uint8_t> recall;
   bool operator==(const Entry&) const = default;
 
@@ -48,7 +49,7 @@ struct Entry {
   /// Classes of at least kKnownRecall.
   ClassMask knows() const;
 
-  static constexpr std::size_t kMaxBytes = 304;
+  static constexpr std::size_t kMaxBytes = 300;
   static constexpr std::size_t kMaxListedClasses = 64;
   static constexpr double kKnownRecall = 0.5;   ///< from here on a class counts as known well
   static constexpr double kKnownSamples = 20;   ///< and from so many samples on as known at all

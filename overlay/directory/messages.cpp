@@ -19,6 +19,10 @@ using metadata::Value;
 enum Kind : std::uint64_t { question = 0, answer = 1, fetch = 2, described = 3, notice = 4 };
 
 constexpr std::size_t kMaxDatagram = overlay::Dht::kMaxDatagramBytes;
+// Array, kind, nonce, an entry and what comes behind it, each with its length.
+constexpr std::size_t kMostAround = 1 + 1 + 9 + 3 + metadata::Entry::kMaxBytes + 3;
+static_assert(kMostAround + Answer::kMaxHints * Hint::kBytes <= kMaxDatagram);
+static_assert(kMostAround + kMaxDescriptionBytes <= kMaxDatagram);
 
 tl::unexpected<Error> malformed() {
   return fail(ErrorCode::malformed, "the datagram is none of this overlay's");
@@ -126,6 +130,7 @@ Bytes encode_filled(const Message& message, std::size_t filling) {
     out.binary(Bytes(filling));
   } else if (const auto* told = std::get_if<Answer>(&message)) {
     out.array(4).unsigned_integer(answer).unsigned_integer(told->nonce).binary(told->entry);
+    P2P_ASSERT(told->hints.size() <= Answer::kMaxHints);
     out.binary(pack_hints(told->hints));
   } else if (const auto* fetched = std::get_if<Fetch>(&message)) {
     out.array(4).unsigned_integer(fetch).unsigned_integer(fetched->nonce).binary(fetched->task.bytes);
@@ -152,13 +157,17 @@ Hint hint_of(const metadata::Entry& entry) {
 }
 
 Bytes encode(const Message& message, std::size_t bytes) {
-  Bytes bare = encode_filled(message, 0);
-  if (bare.size() < bytes) bare = encode_filled(message, std::min(bytes, kMaxDatagram) - bare.size());
-  return bare;
+  const Bytes bare = encode_filled(message, 0);
+  P2P_ASSERT(bare.size() <= kMaxDatagram);
+  const std::size_t wanted = std::min(bytes, kMaxDatagram);
+  if (bare.size() >= wanted) return bare;
+  // The length of a filling of more than 255 bytes takes a byte itself.
+  const std::size_t filling = wanted - bare.size();
+  return encode_filled(message, filling > 256 ? filling - 1 : filling);
 }
 
 Result<Message> decode(ByteView datagram) {
-  const auto document = Document::parse(datagram, {.bytes = kMaxDatagram + 64, .depth = 1, .elements = 11});
+  const auto document = Document::parse(datagram, {.bytes = kMaxDatagram, .depth = 1, .elements = 11});
   if (!document) return malformed();
   const Value root = document->root();
   const auto kind = root[0].unsigned_integer();

@@ -72,7 +72,7 @@ inline constexpr std::size_t kAmplification = 3;
 inline constexpr std::size_t kQuestionBytes = 400;  ///< at the least: enough for an answer of a full datagram
 inline constexpr std::size_t kMaxDescriptionBytes = 880;
 
-/// `bytes`: questions and fetches are filled up to so many.
+/// `bytes`: questions and fetches are filled up to so many, or one more; never above what a datagram holds.
 Bytes encode(const Message& message, std::size_t bytes = 0);
 /// Bounded by the datagram: no more memory than a small multiple of it. `malformed`.
 Result<Message> decode(ByteView datagram);

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kNearHints = 8;      // the rest of an answer's hints are anybody, so that samples mix
 constexpr std::size_t kAnswerFrame = 32;   // an answer without entry and hints
-constexpr std::size_t kDescribedFrame = 16;
+constexpr std::size_t kDescribedFrame = 17;  // and a description's own datagram without both
 constexpr std::size_t kMostTold = 256;     // newcomers that one watch has been told of
 
 }  // namespace
@@ -84,8 +84,10 @@ void Responder::on_question(const Endpoint& from, const Question& question, std:
   Answer answer;
   answer.nonce = question.nonce;
   answer.entry = context_.own_entry();
-  if (answer.entry.size() + kAnswerFrame > allowance) return;
-  const std::size_t room = std::min(allowance, overlay::Dht::kMaxDatagramBytes) - answer.entry.size() - kAnswerFrame;
+  const std::size_t second = question.description ? kDescribedFrame : 0;
+  if (answer.entry.size() + kAnswerFrame + second > allowance) return;
+  const std::size_t room =
+      std::min(allowance - second, overlay::Dht::kMaxDatagramBytes) - answer.entry.size() - kAnswerFrame;
   const std::size_t most = std::min(Answer::kMaxHints, room / Hint::kBytes);
   // The asker knows itself.
   const auto asker = metadata::peek_entry(question.entry);
