@@ -71,20 +71,20 @@ inline Fingerprint example_fingerprint() {
 inline constexpr std::uint64_t kExampleTime = 1764000000000;  // 2025-11-24 16:00 UTC
 
 inline Entry example_entry() {
-  Entry out;
-  out.task = id(example_task());
+  const Fingerprint fingerprint = example_fingerprint();
+  Entry out = entry_of(fingerprint, Sketcher(example_task()).sketch(fingerprint));
+  out.task = tag(id(example_task()));
   out.node = example_key().id();
-  out.place = {.kind = Place::Kind::joint, .table = 1, .depth = 2, .prefix = 3};
   out.version = kExampleTime;
   out.endpoint = {"192.0.2.7", 4222};
-  for (std::size_t i = 0; i < out.sketch.bits.size(); ++i) {
-    out.sketch.bits[i] = static_cast<std::uint8_t>(0xff - i);
-  }
-  out.samples = 200;
-  out.accuracy = 211;
-  out.recall = {239, 0, 128};
+  out.table_port = 4223;
   return out;
 }
+
+/// The bucket of the example entry in table 1, three bits deep.
+inline Place example_place() { return place_of(example_entry().sketch, Place::Kind::joint, 1, 3); }
+
+inline Listing example_listing() { return {example_place(), seal(example_entry(), example_key())}; }
 
 inline Description example_description() {
   return {.task = id(example_task()),

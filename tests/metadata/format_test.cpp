@@ -1,48 +1,18 @@
 // FORMAT.md's worked example is the golden file: its bytes are read from there and compared.
 #include <catch2/catch.hpp>
-#include <fstream>
-#include <map>
-#include <sstream>
 
 #include "metadata/codec.hpp"
 #include "tests/metadata/examples.hpp"
+#include "tests/metadata/hex_blocks.hpp"
 
-using p2p::Bytes;
 using p2p::to_hex;
+using p2p::testing::bytes_of;
 using namespace p2p::metadata;
 using namespace p2p::metadata::testing;
 
 namespace {
 
-/// The blocks "```hex NAME ... ```" of FORMAT.md; what follows a '#' in a line is comment.
-std::map<std::string, std::string> examples() {
-  std::ifstream file(P2P_FORMAT_MD);
-  REQUIRE(file);
-  std::map<std::string, std::string> out;
-  std::string line, name;
-  while (std::getline(file, line)) {
-    if (line.rfind("```hex ", 0) == 0) {
-      name = line.substr(7);
-      REQUIRE(out.count(name) == 0);
-      out[name];
-    } else if (line == "```") {
-      name.clear();
-    } else if (!name.empty()) {
-      for (const char c : line.substr(0, line.find('#'))) {
-        if (c != ' ') out[name] += c;
-      }
-    }
-  }
-  return out;
-}
-
-Bytes bytes_of(const std::map<std::string, std::string>& all, const std::string& name) {
-  INFO(name);
-  REQUIRE(all.count(name) == 1);
-  const auto bytes = p2p::from_hex(all.at(name));
-  REQUIRE(bytes);
-  return *bytes;
-}
+p2p::testing::HexBlocks examples() { return p2p::testing::read_hex_blocks(P2P_FORMAT_MD); }
 
 }  // namespace
 
@@ -61,9 +31,11 @@ TEST_CASE("this build writes the bytes of FORMAT.md's example") {
   expect("fingerprint", encode(example_fingerprint()));
   expect("entry", seal(entry, example_key()));
   expect("description", seal(example_description(), example_key()));
-  expect("place-key", place_key(entry.task, entry.place));
+  expect("listing", pack(example_listing()));
+  expect("sketch", entry.sketch.bytes);
+  expect("place-key", place_key(entry.task, example_place()));
   expect("twin-key", text_key(twin_name(entry.node)));
-  CHECK(all.size() == 9);
+  CHECK(all.size() == 12);
 }
 
 TEST_CASE("this build reads the bytes of FORMAT.md's example") {
@@ -72,19 +44,44 @@ TEST_CASE("this build reads the bytes of FORMAT.md's example") {
   CHECK(decode_task(bytes_of(all, "second-task")) == flow_task());
   CHECK(decode_fingerprint(bytes_of(all, "fingerprint"), 3) == example_fingerprint());
   CHECK(open_entry(bytes_of(all, "entry")) == example_entry());
+  CHECK(seal(example_entry(), example_key()) == unpack_listing(bytes_of(all, "listing"))->entry);
+  CHECK(unpack_listing(bytes_of(all, "listing"))->place == example_place());
   const auto description = open_description(bytes_of(all, "description"), 3);
   REQUIRE(description);
   CHECK(description->fingerprint == example_fingerprint());
   CHECK(description->version == kExampleTime);
 }
 
-TEST_CASE("the planes of the index do not change between builds: the example's sketch and places") {
-  const Index index(id(example_task()), 2, 3, {});
-  const auto all = index.publish_places(example_fingerprint());
-  std::vector<std::uint32_t> prefixes;
-  for (const auto& place : all) {
-    if (place.kind == Place::Kind::joint) prefixes.push_back(place.prefix);
-  }
-  CHECK(to_hex(index.sketch(example_fingerprint()).bits) == "a03cdd508c2f77f4fbf489f151b94f03e91ea01444ab16850725769c832c7608");
-  CHECK(prefixes == std::vector<std::uint32_t>{2, 0, 0, 1});
+TEST_CASE("the first eight bytes of FORMAT.md's hash are the example's lot") {
+  const auto bytes = bytes_of(examples(), "lot");
+  p2p::ByteReader reader(bytes);
+  const auto number = reader.get<std::uint64_t>();
+  REQUIRE(reader.ok());
+  CHECK(lot(example_entry().node, example_place()) == static_cast<double>(number >> 11) / 9007199254740992.0);
+}
+
+TEST_CASE("the example's sketch has the steps, levels, prefixes and length that FORMAT.md gives") {
+  const Sketch sketch = example_entry().sketch;
+  CHECK(sketch.bytes[0] == 150);
+  CHECK(sketch.bytes[1] == 151);
+  CHECK(sketch.level(0) == 6);
+  CHECK(example_place().prefix == 5);
+  CHECK(place_of(sketch, Place::Kind::joint, 1, 24).prefix == 0x87ea0d);
+  CHECK(place_of(sketch, Place::Kind::joint, 0, 24).prefix == 0xed05da);
+  CHECK(place_of(sketch, Place::Kind::marginal, 0, 24).prefix == 0xcad728);
+  const Sketch none = Sketcher(example_task()).sketch(FingerprintBuilder({.dimensions = 2, .classes = 3}).build());
+  CHECK(joint_distance(sketch, none) == Approx(0.737).margin(0.0005));
+}
+
+TEST_CASE("projections do not change between builds: the sketch of an embedding of several blocks") {
+  Fingerprint f;
+  f.dimensions = 30;
+  f.classes = 11;  // 330 numbers, padded to 512
+  for (int i = 0; i < 330; ++i) f.joint.push_back(static_cast<std::int8_t>((i * 37 + i / 30 * 11) % 255 - 127));
+  f.scale.assign(11, 1.f / 1024);
+  f.count.assign(11, 10.f);
+  f.accuracy.assign(11, 0.5f);
+  CHECK(to_hex(Sketcher(id(example_task()), 30, 11).sketch(f).bytes) ==
+        "9a9f3496ceab79a1838e3528265c7c7b5a6aa69598696a5b9b74798a8a779c4853c7d78482a7560765557"
+        "9be85937473b9667457669385988ba6b9b7b67b68726969");
 }

@@ -1,5 +1,6 @@
 // Every decoder of the room against damaged bytes: it says no, or gives a value that it would itself write.
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <functional>
 
 #include "metadata/codec.hpp"
@@ -21,6 +22,25 @@ struct Decoder {
   /// Must a change of any bit be refused? (Signed, or canonical and hashed.)
   bool sealed;
 };
+
+/// Whatever an entry says, what is computed from it is a number within bounds.
+void check_entry(const Entry& entry) {
+  const Sketch mine = example_entry().sketch;
+  REQUIRE(std::isfinite(joint_distance(mine, entry.sketch)));
+  REQUIRE(std::isfinite(marginal_distance(mine, entry.sketch)));
+  for (const By by : {By::joint, By::marginal, By::classes}) {
+    const double apart = remoteness({by, mine, 7, false}, entry.sketch, entry.knows());
+    REQUIRE(std::isfinite(apart));
+    REQUIRE(apart >= 0);
+  }
+  REQUIRE(entry.recall.size() <= Entry::kMaxListedClasses);
+  for (std::int32_t c = -1; c < 130; ++c) {
+    REQUIRE(entry.listed_recall(c) >= 0);
+    REQUIRE(entry.listed_recall(c) <= 1);
+  }
+  REQUIRE(connectable(entry.endpoint));
+  REQUIRE(connectable(entry.table_endpoint()));
+}
 
 std::vector<Decoder> decoders() {
   return {
@@ -82,11 +102,25 @@ std::vector<Decoder> decoders() {
        false},
       {"entry", seal(example_entry(), example_key()),
        [](ByteView bytes) {
-         const bool open = open_entry(bytes).has_value();
+         const auto peeked = peek_entry(bytes);
+         if (peeked) check_entry(*peeked);
+         const auto entry = open_entry(bytes);
+         if (entry) REQUIRE(*entry == *peeked);
+         return entry.has_value();
+       },
+       true},
+      {"listing", pack(example_listing()),
+       [](ByteView bytes) {
+         const auto listing = unpack_listing(bytes);
+         if (listing) {
+           REQUIRE(valid(listing->place));
+           const auto entry = peek_entry(listing->entry);
+           if (entry && listing->place.kind != Place::Kind::label) REQUIRE(belongs(*entry, listing->place));
+           if (entry) check_entry(*entry);
+         }
          const Entry e = example_entry();
-         const StoreCheck check{place_key(e.task, e.place), bytes, bytes, e.version};
-         REQUIRE(may_store(check).has_value() == open);
-         return open;
+         const StoreCheck check{place_key(e.task, example_place()), bytes, bytes, e.version};
+         return may_store(check).has_value();
        },
        true},
       {"description", seal(example_description(), example_key()),

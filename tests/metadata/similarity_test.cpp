@@ -228,3 +228,29 @@ TEST_CASE("a need without classes asks for all that it has seen, and indices out
   Fingerprint empty = FingerprintBuilder({.dimensions = 32, .classes = 10}).build();
   CHECK(need_distance({empty, {}}, other) == 2);
 }
+
+TEST_CASE("the plain distance of a need is marginal where labels are not known yet, and else joint") {
+  const World world({});
+  Random random(11);
+  const auto mine = world.fingerprint(random, dirichlet(random, 10, 0.3), 0, 100);
+  const auto other = world.fingerprint(random, dirichlet(random, 10, 0.3), 5, 100);
+  REQUIRE(joint_distance(mine, other) != marginal_distance(mine, other));
+  CHECK(plain_distance({mine, {}, By::joint}, other) == joint_distance(mine, other));
+  CHECK(plain_distance({mine, {1}, By::marginal}, other) == marginal_distance(mine, other));
+  CHECK(plain_distance({mine, {1}, By::classes}, other) == joint_distance(mine, other));
+  CHECK(plain_distance({mine, {}}, other) == joint_distance(mine, other));
+}
+
+TEST_CASE("the marginal distance does not see how inputs are labelled, the joint one does") {
+  const World world({});
+  Random random(12);
+  FingerprintBuilder named({.dimensions = 32, .classes = 10, .half_life = 0}), renamed = named;
+  for (int i = 0; i < 1000; ++i) {
+    const std::size_t c = random.below(10);
+    const auto phi = world.sample(random, c, 0);
+    named.add(phi, static_cast<std::int32_t>(c), true);
+    renamed.add(phi, static_cast<std::int32_t>((c + 3) % 10), true);
+  }
+  CHECK(marginal_distance(named.build(), renamed.build()) < 0.02);
+  CHECK(joint_distance(named.build(), renamed.build()) > 0.2);
+}
