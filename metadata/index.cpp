@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kRounds = 3;
 constexpr int kScaleOrigin = 192;   // 2^0
-constexpr double kHalfLevels = 7.5;
+constexpr double kMostLevel = 127;
 constexpr double kClassMissing = 0.5;  // what a wanted class that is not known adds to a distance
 constexpr double kClassWanted = 2;     // and where classes are what is asked for: more than any distance
 
@@ -37,7 +37,7 @@ double scale_of(std::uint8_t code) {
 std::uint8_t scale_code(double most) {
   if (!(most > 0)) return 0;
   int octave = 0;
-  const double mantissa = std::frexp(most / kHalfLevels, &octave);  // 0.5 .. 1
+  const double mantissa = std::frexp(most / kMostLevel, &octave);  // 0.5 .. 1
   int code = kScaleOrigin + 8 * (octave - 1);
   for (const double step : kOctave) {
     if (mantissa <= 0.5 * step) break;
@@ -77,25 +77,21 @@ void quantise(std::span<float> rotated, std::size_t count, Sketch& out, std::siz
   scale = scale_code(most);
   const double unit = scale_of(scale);
   for (std::size_t i = 0; i < count; ++i) {
-    const double level = std::floor(rotated[i] * factor / unit + 8);
-    const auto code = static_cast<unsigned>(std::clamp(level, 0.0, 15.0));
-    auto& byte = out.bytes[2 + (at + i) / 2];
-    byte = static_cast<std::uint8_t>(byte | code << (4 * ((at + i) % 2)));
+    // Half a level counts up: a coordinate keeps its side of the plane, unless it is on it.
+    const double level = std::floor(rotated[i] * factor / unit + 0.5);
+    out.bytes[2 + at + i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(std::clamp(level, -kMostLevel, kMostLevel)));
   }
 }
 
 double distance(const Sketch& a, const Sketch& b, std::size_t scale, std::size_t first, std::size_t count) {
-  const double unit_a = scale_of(a.bytes[scale]), unit_b = scale_of(b.bytes[scale]);
-  double sum = 0;
-  for (std::size_t i = first; i < first + count; i += 2) {
-    const unsigned x = a.bytes[2 + i / 2], y = b.bytes[2 + i / 2];
-    const double low = (static_cast<double>(x & 15) - kHalfLevels) * unit_a -
-                       (static_cast<double>(y & 15) - kHalfLevels) * unit_b;
-    const double high =
-        (static_cast<double>(x >> 4) - kHalfLevels) * unit_a - (static_cast<double>(y >> 4) - kHalfLevels) * unit_b;
-    sum += low * low + high * high;
+  const auto unit_a = static_cast<float>(scale_of(a.bytes[scale]));
+  const auto unit_b = static_cast<float>(scale_of(b.bytes[scale]));
+  float sum = 0;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const float difference = static_cast<float>(a.level(i)) * unit_a - static_cast<float>(b.level(i)) * unit_b;
+    sum += difference * difference;
   }
-  return std::sqrt(sum);
+  return std::sqrt(static_cast<double>(sum));
 }
 
 /// Which coordinates make a table's prefix.
@@ -199,7 +195,7 @@ Place place_of(const Sketch& sketch, Place::Kind kind, std::uint16_t table, std:
   Place place{kind, table, depth, 0};
   const std::size_t first = first_coordinate(kind, table);
   for (std::size_t j = 0; j < depth; ++j) {
-    if (sketch.level(first + j) >= 8) place.prefix |= 1u << j;
+    if (sketch.level(first + j) >= 0) place.prefix |= 1u << j;
   }
   P2P_ASSERT(valid(place));
   return place;
@@ -210,7 +206,7 @@ std::vector<Place> probes(const Sketch& sketch, Place::Kind kind, std::uint16_t 
   const Place own = place_of(sketch, kind, table, depth);
   std::vector<double> distances;
   const std::size_t first = first_coordinate(kind, table);
-  for (std::size_t j = 0; j < depth; ++j) distances.push_back(sketch.level(first + j) - kHalfLevels);
+  for (std::size_t j = 0; j < depth; ++j) distances.push_back(sketch.level(first + j));
   std::vector<Place> out;
   for (const auto flips : cheapest_flips(distances, count)) {
     out.push_back({kind, table, depth, own.prefix ^ flips});
@@ -255,7 +251,7 @@ Sketcher::Sketcher(const TaskId& task, std::uint32_t dimensions, std::uint32_t c
     : dimensions_(dimensions), classes_(classes) {
   P2P_ASSERT(dimensions >= 1 && classes >= 1);
   Random random = generator(task);
-  const auto padded = std::bit_ceil(std::max(std::size_t{dimensions} * classes, std::size_t{128}));
+  const auto padded = std::bit_ceil(std::max(std::size_t{dimensions} * classes, Sketch::kJoint));
   joint_signs_ = draw_signs(random, kRounds * padded);
   marginal_signs_ = draw_signs(random, kRounds * std::bit_ceil(std::max(std::size_t{dimensions}, Sketch::kMarginal)));
 }

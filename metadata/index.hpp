@@ -17,24 +17,24 @@ namespace p2p::metadata {
 /// A key of the DHT.
 using DhtKey = std::array<std::uint8_t, 20>;
 
-/// What a fingerprint looks like in 66 bytes: random projections of its marginal and of its joint embedding, at four
+/// What a fingerprint looks like in 98 bytes: random projections of its marginal and of its joint embedding, at eight
 /// bits each, so that distances between sketches estimate distances between fingerprints.
 ///
-/// Signs alone (Charikar, STOC 2002), as many bits as that, tell the angle only, and with twice the error: of the ten
-/// nearest they lose two to three where these lose one (tests/directory/bench_index).
+/// What else 64 bytes could hold was measured on four real streams (tests/directory/bench_index): more coordinates of
+/// fewer bits rank images a little better, and fail where fingerprints are crowded, as those of overlapping windows of
+/// one stream are: there they differ by less than a step. Signs alone (Charikar, STOC 2002) tell the angle only and are
+/// worst on all.
 /// Reference: Johnson, Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert space", 1984.
 struct Sketch {
   static constexpr std::size_t kMarginal = 32;  ///< coordinates of the marginal embedding
-  static constexpr std::size_t kJoint = 96;     ///< and of the joint one
-  static constexpr std::size_t kBytes = 2 + (kMarginal + kJoint) / 2;
+  static constexpr std::size_t kJoint = 64;     ///< and of the joint one
+  static constexpr std::size_t kBytes = 2 + kMarginal + kJoint;
 
-  /// Scale of the marginal and of the joint coordinates (in eighths of an octave), then the levels, two a byte, low
-  /// half first: a coordinate is (level - 7.5) * 2^((scale - 192) / 8).
+  /// Scale of the marginal and of the joint coordinates (in eighths of an octave), then the levels, two's complement: a
+  /// coordinate is level * 2^((scale - 192) / 8).
   std::array<std::uint8_t, kBytes> bytes{};
 
-  std::uint8_t level(std::size_t i) const {
-    return static_cast<std::uint8_t>(i % 2 == 0 ? bytes[2 + i / 2] & 15 : bytes[2 + i / 2] >> 4);
-  }
+  std::int8_t level(std::size_t i) const { return static_cast<std::int8_t>(bytes[2 + i]); }
   auto operator<=>(const Sketch&) const = default;
 };
 /// Estimates joint_distance() and marginal_distance() of the sketched fingerprints.
@@ -76,7 +76,7 @@ struct Place {
 };
 bool valid(const Place& place);
 
-/// The bucket of a sketch at a depth: bit j of table t is whether coordinate 24 t + j is positive (of the marginal
+/// The bucket of a sketch at a depth: bit j of table t is whether coordinate 24 t + j is not negative (of the marginal
 /// embedding for Kind::marginal). Anybody who has the sketch can tell it. Not for labels.
 Place place_of(const Sketch& sketch, Place::Kind kind, std::uint16_t table, std::uint8_t depth);
 /// That bucket and the `count - 1` likeliest others, likeliest first.

@@ -43,7 +43,7 @@ struct Answer {
   Nonce nonce = 0;
   Bytes entry;                ///< the answerer's own, sealed; empty: it has nothing published
   std::vector<Hint> hints;    ///< nearest first
-  static constexpr std::size_t kMaxHints = 10;
+  static constexpr std::size_t kMaxHints = 7;
 };
 
 /// "Describe yourself."
@@ -70,7 +70,7 @@ using Message = std::variant<Question, Answer, Fetch, Described, Notice>;
 
 inline constexpr std::size_t kAmplification = 3;
 inline constexpr std::size_t kQuestionBytes = 400;  ///< at the least: enough for an answer of a full datagram
-inline constexpr std::size_t kMaxDescriptionBytes = 880;
+inline constexpr std::size_t kMaxDescriptionBytes = 840;
 
 /// `bytes`: questions and fetches are filled up to so many, or one more; never above what a datagram holds.
 Bytes encode(const Message& message, std::size_t bytes = 0);

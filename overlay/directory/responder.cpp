@@ -8,7 +8,7 @@ namespace p2p::directory {
 
 namespace {
 
-constexpr std::size_t kNearHints = 8;      // the rest of an answer's hints are anybody, so that samples mix
+constexpr std::size_t kNearHints = 6;      // the rest of an answer's hints are anybody, so that samples mix
 constexpr std::size_t kAnswerFrame = 32;   // an answer without entry and hints
 constexpr std::size_t kDescribedFrame = 17;  // and a description's own datagram without both
 constexpr std::size_t kMostTold = 256;     // newcomers that one watch has been told of
