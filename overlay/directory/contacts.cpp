@@ -1,7 +1,10 @@
 #include "overlay/directory/contacts.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "overlay/directory/walk.hpp"
 
@@ -11,6 +14,9 @@ namespace {
 
 constexpr unsigned kMostFailures = 2;
 constexpr double kNowhere = std::numeric_limits<double>::infinity();
+constexpr double kAnywhere = std::numeric_limits<double>::max();
+
+std::size_t level_of(std::uint64_t hash) { return static_cast<std::size_t>(std::countl_zero(hash)); }
 
 template <typename T>
 std::optional<T> median(std::vector<T>& values) {
@@ -21,6 +27,27 @@ std::optional<T> median(std::vector<T>& values) {
 }
 
 }  // namespace
+
+std::vector<Role> roles(std::span<const Acquaintance> all, const RoleOptions& options) {
+  std::vector<Role> out(all.size());
+  std::vector<std::size_t> order(all.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  // Of many with one sketch every node prefers others, or all would ask the same few.
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(all[a].distance, all[a].hash) < std::pair(all[b].distance, all[b].hash);
+  });
+  std::array<std::size_t, 65> on_level{};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const std::size_t who = order[i];
+    out[who].near = i < options.near && std::isfinite(all[who].distance);
+    if (!out[who].near && on_level[level_of(all[who].hash)]++ < options.per_level) out[who].ladder = true;
+  }
+  const std::size_t far = std::min(options.far, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(far), order.end(),
+                    [&](std::size_t a, std::size_t b) { return all[a].hash < all[b].hash; });
+  for (std::size_t i = 0; i < far; ++i) out[order[i]].far = true;
+  return out;
+}
 
 std::uint64_t Contacts::hash_of(std::uint64_t node) const { return Random(node ^ options_.secret).next(); }
 
@@ -39,7 +66,7 @@ void Contacts::add(const metadata::Entry& entry, overlay::TimePoint now, bool an
   const auto found = contacts_.find(entry.node);
   if (found == contacts_.end()) {
     if (!wanted(hint_of(entry))) return;
-    Contact fresh{entry, now, round_trip, 0, distance_to(entry.sketch), hash_of(brief(entry.node)), false};
+    Contact fresh{entry, now, round_trip, 0, distance_to(entry.sketch), hash_of(brief(entry.node)), {}};
     contacts_.emplace(entry.node, std::move(fresh));
     return trim();
   }
@@ -52,7 +79,7 @@ void Contacts::add(const metadata::Entry& entry, overlay::TimePoint now, bool an
   }
   if (!answered) return;
   const auto again = contacts_.find(entry.node);
-  if (again == contacts_.end()) return;
+  if (again == contacts_.end()) return;  // it moved away from here
   again->second.heard = now;
   again->second.failures = 0;
   if (round_trip.count() > 0) again->second.round_trip = round_trip;
@@ -60,39 +87,52 @@ void Contacts::add(const metadata::Entry& entry, overlay::TimePoint now, bool an
 
 bool Contacts::wanted(const Hint& hint) const {
   const Brief id = brief(hint);
-  double worst_near = -1;
-  std::uint64_t worst_far = 0;
-  std::size_t near = 0, far = 0;
-  for (const auto& [node, contact] : contacts_) {
-    if (brief(node) == id) return false;
-    if (contact.near) {
-      ++near;
-      worst_near = std::max(worst_near, contact.distance);
-    } else {
-      ++far;
-      worst_far = std::max(worst_far, contact.hash);
-    }
-  }
-  if (centre_ && (near < options_.near || distance_to(hint.sketch) < worst_near)) return true;
-  return far < options_.far || hash_of(id) < worst_far;
+  const double distance = distance_to(hint.sketch);
+  const std::uint64_t hash = hash_of(id);
+  if (!(distance < worst_near_) && hash >= worst_far_ && !(distance < worst_of_level_[level_of(hash)])) return false;
+  return std::none_of(contacts_.begin(), contacts_.end(), [&](const auto& c) { return brief(c.first) == id; });
 }
 
 void Contacts::trim() {
   std::vector<Contact*> order;
-  for (auto& [id, contact] : contacts_) order.push_back(&contact);
-  std::sort(order.begin(), order.end(), [](const Contact* a, const Contact* b) {
-    // Of many with one sketch every node prefers others, or all would ask the same few.
-    if (a->distance != b->distance) return a->distance < b->distance;
-    return a->hash < b->hash;
-  });
-  const std::size_t near = centre_ ? std::min(options_.near, order.size()) : 0;
-  for (std::size_t i = 0; i < order.size(); ++i) order[i]->near = i < near;
-  if (order.size() <= near + options_.far) return;
-  const auto far = std::span(order).subspan(near);
-  std::sort(far.begin(), far.end(), [](const Contact* a, const Contact* b) { return a->hash < b->hash; });
+  std::vector<Acquaintance> all;
+  for (auto& [id, contact] : contacts_) {
+    order.push_back(&contact);
+    all.push_back({contact.distance, contact.hash});
+  }
+  const auto kept = roles(all, options_.roles);
+  std::size_t near = 0, far = 0;
+  std::array<std::size_t, 65> on_level{};
+  worst_near_ = -1;
+  worst_far_ = 0;
+  worst_of_level_.fill(-1);
   std::vector<metadata::NodeId> gone;
-  for (const Contact* contact : far.subspan(options_.far)) gone.push_back(contact->entry.node);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    Contact& contact = *order[i];
+    contact.role = kept[i];
+    if (!kept[i].any()) {
+      gone.push_back(contact.entry.node);
+      continue;
+    }
+    const std::size_t level = level_of(contact.hash);
+    if (kept[i].near) {
+      ++near;
+      worst_near_ = std::max(worst_near_, contact.distance);
+    } else if (kept[i].ladder) {
+      ++on_level[level];
+      worst_of_level_[level] = std::max(worst_of_level_[level], contact.distance);
+    }
+    if (kept[i].far) {
+      ++far;
+      worst_far_ = std::max(worst_far_, contact.hash);
+    }
+  }
   for (const auto& id : gone) contacts_.erase(id);
+  if (near < options_.roles.near && centre_) worst_near_ = kNowhere;
+  if (far < options_.roles.far) worst_far_ = ~std::uint64_t{0};
+  for (std::size_t level = 0; level < on_level.size(); ++level) {
+    if (on_level[level] < options_.roles.per_level) worst_of_level_[level] = kAnywhere;
+  }
 }
 
 void Contacts::failed(std::uint64_t node) {
@@ -140,7 +180,7 @@ const Contacts::Contact* Contacts::any(Random& random) const {
 double Contacts::usual_distance(metadata::By by) const {
   std::vector<double> distances;
   for (const auto& [id, contact] : contacts_) {
-    if (!contact.near) continue;
+    if (!contact.role.near) continue;
     distances.push_back(by == metadata::By::marginal ? metadata::marginal_distance(*centre_, contact.entry.sketch)
                                                      : contact.distance);
   }
@@ -158,7 +198,7 @@ overlay::Duration Contacts::usual_round_trip() const {
 std::pair<double, std::size_t> Contacts::share_knowing(std::int32_t c) const {
   std::size_t far = 0, knowing = 0;
   for (const auto& [id, contact] : contacts_) {
-    if (contact.near) continue;
+    if (!contact.role.far) continue;
     ++far;
     if (contact.entry.listed_recall(c) >= metadata::Entry::kKnownRecall) ++knowing;
   }

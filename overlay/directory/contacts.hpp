@@ -1,31 +1,50 @@
 // Whom a node knows: its nearest, and a sample of all.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "metadata/base/random.hpp"
+#include "overlay/directory/directory.hpp"
 #include "overlay/directory/messages.hpp"
 #include "overlay/executor.hpp"
 
 namespace p2p::directory {
 
+/// What a contact is kept for; one may be for several.
+struct Role {
+  bool near = false;    ///< of the nearest
+  bool ladder = false;  ///< of the nearest of its level
+  bool far = false;     ///< of the sample of all
+  bool any() const { return near || ladder || far; }
+};
+/// Who is kept. `hash` is a secret hash of the node's id; its level is the number of zeros that it begins with, so level l
+/// has a 2^-(l+1) share of all nodes, and the nearest of level l is the nearest of a random sample of that size.
+struct Acquaintance {
+  double distance = 0;
+  std::uint64_t hash = 0;
+};
+std::vector<Role> roles(std::span<const Acquaintance> all, const RoleOptions& options);
+
 /// The nodes that this one has heard from, each by an entry that it signed.
 ///
-/// The near ones make the overlay's graph; without the far ones it would fall apart into one piece for each kind of
-/// experience. Near: the smallest joint distance to our own sketch. Far: the smallest secret hash of the id among all that
-/// were ever heard of, so that however often somebody is named, he is no likelier to be kept (Bortnikov, Gurevich,
-/// Keidar, Kliot, Shraer, "Brahms: Byzantine resilient random membership sampling", Computer Networks 2009).
+/// Near ones alone make a graph that falls apart into one piece for each kind of experience, and in which one goes far in
+/// small steps only. So there are three kinds, as in Kleinberg's small worlds (STOC 2000) and the rings of Meridian (Wong,
+/// Slivkins, Sirer, SIGCOMM 2005), made from one secret hash so that however often somebody is named, he is no likelier
+/// to be kept (Bortnikov, Gurevich, Keidar, Kliot, Shraer, "Brahms", Computer Networks 2009): the near ones; a ladder of
+/// the nearest within ever smaller random samples, which are ever further away; and a uniform sample.
 ///
-/// Bounds: `near` + `far` nodes.
+/// Bounds: `near` + `far` + `per_level` on each of 64 levels, of which log2(nodes) are ever filled.
 class Contacts {
  public:
   struct Options {
-    std::size_t near = 16, far = 16;
-    std::uint64_t secret = 0;  ///< of the hash that chooses the far ones
-    overlay::Duration forget = std::chrono::minutes(25);  ///< whom we have not heard from for so long
+    RoleOptions roles;
+    std::uint64_t secret = 0;
+    overlay::Duration forget = std::chrono::minutes(90);  ///< whom we have not heard from for so long
   };
   struct Contact {
     metadata::Entry entry;
@@ -34,7 +53,7 @@ class Contacts {
     unsigned failures = 0;      ///< since it was heard
     double distance = 0;        ///< between its sketch and ours
     std::uint64_t hash = 0;
-    bool near = false;
+    Role role;
   };
   explicit Contacts(const Options& options) : options_(options) {}
 
@@ -70,6 +89,10 @@ class Contacts {
 
   Options options_;
   std::optional<metadata::Sketch> centre_;
+  // What a newcomer has to be below, as trim() left it.
+  double worst_near_ = 0;
+  std::array<double, 65> worst_of_level_{};
+  std::uint64_t worst_far_ = 0;
   std::map<metadata::NodeId, Contact> contacts_;
 };
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kFullAnswer = 1180;      // an answer with all its hints
 constexpr std::size_t kMostFilling = 1190;     // below a datagram's most
+constexpr std::size_t kEntryFrame = metadata::Entry::kMaxBytes + 20;
 constexpr std::size_t kDescriptionFrame = 190;  // of a description around its columns
 
 }  // namespace
@@ -59,11 +60,21 @@ Nonce Correspondence::ask(const Hint& whom, Ask ask) {
   return nonce;
 }
 
-void Correspondence::fetch(const Hint& whom, Duration timeout, OnPortrait done) {
+void Correspondence::request(const Hint& whom, Duration timeout, OnPortrait done, std::size_t size) {
   const Nonce nonce = begin(whom, timeout, nullptr, std::move(done));
-  Bytes bytes = encode(Fetch{nonce, context_.task}, question_bytes(true) - kFullAnswer / kAmplification);
+  Bytes bytes = encode(Fetch{nonce, context_.task}, size);
   counters_.bytes += bytes.size();
   context_.dht.send(whom.at, std::move(bytes));
+}
+
+void Correspondence::fetch(const Hint& whom, Duration timeout, OnPortrait done) {
+  const std::size_t columns = std::size_t{context_.classes} * (context_.dimensions + 12);
+  const std::size_t hoped = kEntryFrame + std::min(kMaxDescriptionBytes, columns + kDescriptionFrame);
+  request(whom, timeout, std::move(done), (hoped + kAmplification - 1) / kAmplification);
+}
+
+void Correspondence::ping(const Hint& whom, Duration timeout, OnPortrait done) {
+  request(whom, timeout, std::move(done), (kEntryFrame + kAmplification - 1) / kAmplification);
 }
 
 void Correspondence::send(const Endpoint& to, const Message& message) { context_.dht.send(to, encode(message)); }

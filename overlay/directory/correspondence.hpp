@@ -59,6 +59,8 @@ class Correspondence {
   /// The nonce, by which notices of a watch can be told.
   Nonce ask(const Hint& whom, Ask ask);
   void fetch(const Hint& whom, Duration timeout, OnPortrait done);
+  /// The same, with room for the entry only.
+  void ping(const Hint& whom, Duration timeout, OnPortrait done);
   /// Without waiting for anything.
   void send(const Endpoint& to, const Message& message);
 
@@ -77,6 +79,7 @@ class Correspondence {
     Executor::TimerHandle deadline;
   };
   Nonce begin(const Hint& whom, Duration timeout, OnAnswer on_answer, OnPortrait on_portrait);
+  void request(const Hint& whom, Duration timeout, OnPortrait done, std::size_t bytes);
   std::size_t question_bytes(bool description) const;
   void received(const Endpoint& from, ByteView datagram);
   void answered(const Endpoint& from, const Answer& answer);

@@ -24,7 +24,9 @@ constexpr Duration kReseal = std::chrono::minutes(8);  // an entry's stamp is no
 constexpr Duration kWatchAgain = std::chrono::minutes(4);  // before Responder::kWatchTime is over
 constexpr std::size_t kWatchAt = 4;      // nodes that are asked to tell of newcomers
 constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
+constexpr std::size_t kProbes = 4;       // buckets of a table of which one is read
 constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
+constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
 constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
 constexpr Duration kSoon = 2s;           // to the next question while somebody is waiting to be met
 constexpr Duration kLeastPatience = 60ms, kMostPatience = 400ms;
@@ -59,7 +61,7 @@ class DhtDirectory final : public Directory {
         sketcher_(context.task),
         secret_(secret_of(context.key, context.executor)),
         random_(seed_of(context.key.id())),
-        contacts_({.near = options.near_contacts, .far = options.far_contacts, .secret = secret_}),
+        contacts_({.roles = options.contacts, .secret = secret_}),
         correspondence_({.executor = executor_,
                          .dht = dht_,
                          .task = tag_,
@@ -150,7 +152,7 @@ class DhtDirectory final : public Directory {
     out.places = shelf_.listed();
     for (const auto& [id, contact] : contacts_.all()) {
       out.contacts.push_back({.entry = contact.entry,
-                              .near = contact.near,
+                              .near = contact.role.near,
                               .distance = contact.distance,
                               .heard_ago = executor_.now() - contact.heard,
                               .round_trip = contact.round_trip});
@@ -229,7 +231,7 @@ class DhtDirectory final : public Directory {
   }
 
   /// Buckets where the target's like are listed, the best first.
-  std::vector<Place> places(const metadata::Target& target, std::span<const std::int32_t> classes) const {
+  std::vector<Place> places(const metadata::Target& target, std::span<const std::int32_t> classes) {
     std::vector<Place> out;
     for (const auto c : classes) {
       if (c >= 0 && out.size() < 2) {
@@ -240,16 +242,20 @@ class DhtDirectory final : public Directory {
     const auto depth = [&](Place::Kind kind, std::uint16_t table) {
       return shelf_.depth(kind, table).value_or(metadata::depth_for(nodes(), options_.crowd));
     };
-    const auto add = [&](Place::Kind kind, std::uint16_t table, std::size_t count) {
-      for (const auto& place : metadata::probes(target.sketch, kind, table, depth(kind, table), count)) {
-        out.push_back(place);
-      }
+    // A point of entry need not be in the very bucket, only near it: whichever of several likely ones is read, so that
+    // not all who look for the same ask the same few holders.
+    std::vector<Place> likely;
+    const auto add = [&](Place::Kind kind, std::uint16_t table) {
+      const auto some = metadata::probes(target.sketch, kind, table, depth(kind, table), kProbes);
+      likely.push_back(some[random_.below(some.size())]);
     };
     if (target.by == By::marginal) {
-      add(Place::Kind::marginal, 0, 2);
+      add(Place::Kind::marginal, 0);
     } else {
-      for (std::uint16_t table = 0; table < Place::kJointTables; ++table) add(Place::Kind::joint, table, 1);
+      for (std::uint16_t table = 0; table < Place::kJointTables; ++table) add(Place::Kind::joint, table);
     }
+    if (random_.below(2) == 1) std::reverse(likely.begin(), likely.end());
+    out.insert(out.end(), likely.begin(), likely.end());
     return out;
   }
 
@@ -319,6 +325,7 @@ class DhtDirectory final : public Directory {
       if (contacts_.wanted(prospects_.front())) whom = prospects_.front();
       prospects_.pop_front();
     }
+    if (!whom && ++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);
     if (!whom) whom = hint_of(contacts_.stalest()->entry);
     const auto node = brief(*whom);
     Correspondence::Ask ask{.target = {.by = By::joint, .sketch = entry_.sketch},
@@ -332,6 +339,16 @@ class DhtDirectory final : public Directory {
       for (const auto& hint : answer->hints) meet(hint);
     };
     correspondence_.ask(*whom, std::move(ask));
+  }
+
+  /// Is it still there? A quarter of what a question costs.
+  void ping(const Entry& entry) {
+    const auto node = brief(entry.node);
+    correspondence_.ping(hint_of(entry), kMostPatience, [this, node](Result<Portrait> portrait) {
+      trouble_ = 0.9 * trouble_ + (portrait ? 0 : 0.1);
+      if (!portrait || !portrait->entry) return contacts_.failed(node);
+      contacts_.add(*portrait->entry, executor_.now(), true);
+    });
   }
 
   // ---- Answering
@@ -424,6 +441,7 @@ class DhtDirectory final : public Directory {
   Shelf shelf_;
 
   std::deque<Hint> prospects_;
+  std::uint64_t ticks_ = 0;
   double trouble_ = 0;  // share of the latest questions to contacts that were not answered
   Executor::TimerHandle tick_, twin_timer_;
   TimePoint twin_put_;

@@ -42,7 +42,7 @@ struct LookupOptions {
   // What it may cost, at the most.
   std::size_t gets = 3;        ///< keys of the table read, 12 KB and more each
   std::size_t questions = 16;  ///< nodes asked whom they know, 1.7 KB each
-  std::size_t fetches = 16;    ///< fingerprints fetched, about 1 KB each
+  std::size_t fetches = 24;    ///< fingerprints fetched, about 1 KB each
   /// Nodes that are not wanted, however well they rank: they take nobody's place. May be empty.
   std::function<bool(const NodeId&)> skip = {};
   /// Called for each node whose fingerprint has come, as it comes; not ranked yet. May be empty. Never after `done`.
@@ -83,7 +83,7 @@ struct Standing {
   };
   struct Contact {
     metadata::Entry entry;
-    bool near = false;     ///< of the nearest; else of the sample of all
+    bool near = false;     ///< of the nearest; else further away
     double distance = 0;   ///< between sketches
     Duration heard_ago{}, round_trip{};
   };
@@ -120,6 +120,13 @@ class Directory {
 /// Nobody: the isolated learner's directory. Every lookup is empty, at once.
 std::unique_ptr<Directory> make_no_directory(Executor& executor);
 
+/// How many nodes a node keeps in mind: Contacts.
+struct RoleOptions {
+  std::size_t near = 24;      ///< the nearest of all
+  std::size_t per_level = 4;  ///< the nearest of each of ever smaller random samples
+  std::size_t far = 16;       ///< of a uniform sample
+};
+
 struct DirectoryContext {
   Executor& executor;
   overlay::Dht& dht;
@@ -129,9 +136,8 @@ struct DirectoryContext {
 };
 struct DhtDirectoryOptions {
   Duration refresh = std::chrono::minutes(15);  ///< of entries, which live 20 min; -20 % jitter
-  Duration exchange = std::chrono::seconds(60); ///< between two questions to contacts while all is quiet
-  std::size_t near_contacts = 16;   ///< the nearest that are known
-  std::size_t far_contacts = 16;    ///< a sample of all
+  Duration exchange = std::chrono::seconds(20); ///< between two contacts' turns to be heard, while all is quiet
+  RoleOptions contacts;             ///< whom it keeps in mind
   double crowd = 8;                 ///< entries that a bucket of the table should hold
   std::size_t label_listings = 2;   ///< classes that a node is listed under, at the most
   std::string node_name;            ///< shown in the readable twin
