@@ -137,10 +137,10 @@ struct DirectoryContext {
 struct DhtDirectoryOptions {
   Duration refresh = std::chrono::minutes(15);  ///< of entries, which live 20 min; -20 % jitter
   Duration exchange = std::chrono::seconds(20); ///< between two contacts' turns to be heard, while all is quiet
-  RoleOptions contacts;             ///< whom it keeps in mind
+  RoleOptions contacts = {};        ///< whom it keeps in mind
   double crowd = 8;                 ///< entries that a bucket of the table should hold
   std::size_t label_listings = 2;   ///< classes that a node is listed under, at the most
-  std::string node_name;            ///< shown in the readable twin
+  std::string node_name = {};       ///< shown in the readable twin
 };
 /// The directory on a DHT (README.md has the whole design): few signed entries per bucket as points of entry, and a
 /// walk from neighbour to neighbour, by single datagrams, for the rest.

@@ -86,11 +86,11 @@ TEST_CASE("A report adds up: stages, bytes on the wire, samples") {
   const auto& report = merged(village[0], 900);
   CHECK(report.attempts == 1);
   CHECK(report.lookup.count() > 0);
-  CHECK(report.ask.count() > 0);
+  CHECK(report.ask.count() == 0);  // fingerprints came with the lookup
   CHECK(report.pull.count() > 0);
   CHECK(report.lookup + report.ask + report.pull + report.trial == report.detect_to_merge);
   CHECK(report.merged_at >= report.detected_at);
-  CHECK(report.gets > 0);
+  CHECK(report.candidates > 0);
   CHECK(report.tally.wins > report.tally.losses);
   const auto status = village[0].node().status();
   CHECK(status.bytes_pulled == report.bytes_pulled);
@@ -144,7 +144,7 @@ TEST_CASE("A merge is undone when the concept that it was for turns out a short 
 }
 
 TEST_CASE("An alarm during a story is left to it or takes it over, and there are never two") {
-  const auto seed = seed_or(6);
+  const auto seed = seed_or(7);
   INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
   Village village(seed, 8);
   village.sim().network().latency_low = std::chrono::milliseconds(60);  // stories that last
