@@ -278,12 +278,14 @@ class Bench {
       swarm_.kill(node);
       ++i;
     }
+    const TimePoint killed = swarm_.now();
     for (const Duration wait : {Duration(0s), Duration(std::chrono::minutes(5))}) {
       swarm_.run_for(wait);
       Gets gets;
+      const TimePoint start = swarm_.now();  // one get after the other: the last ones come minutes later
       for (const auto& it : records) get(any(), it.key, gets);
-      std::printf("%zu of %zu killed, %.0f s later: %zu of %u found\n", dead, swarm_.size(), ms(wait) / 1e3, gets.found,
-                  kOperations);
+      std::printf("%zu of %zu killed, publishers among them; %.0f to %.0f s later: %zu of %u found\n", dead,
+                  swarm_.size(), ms(start - killed) / 1e3, ms(swarm_.now() - killed) / 1e3, gets.found, kOperations);
       print("  get, first value", gets.first);
       print("  get, done", gets.done);
     }
