@@ -53,7 +53,8 @@ Nonce Correspondence::ask(const Hint& whom, Ask ask) {
                           .target = ask.target,
                           .description = description,
                           .within_milli = static_cast<std::uint32_t>(std::clamp(ask.within, 0.0, 1000.0) * 1000),
-                          .entry = context_.own_entry()};
+                          .entry = context_.own_entry(),
+                          .known = std::move(ask.known)};
   Bytes bytes = encode(question, question_bytes(description));
   counters_.bytes += bytes.size();
   context_.dht.send(whom.at, std::move(bytes));

@@ -51,6 +51,7 @@ class Correspondence {
   using OnPortrait = std::function<void(Result<Portrait>)>;
   struct Ask {
     metadata::Target target;
+    std::vector<std::uint32_t> known = {};  ///< Question::known
     double within = 0;             ///< > 0: and tell of newcomers not further than this
     Duration timeout = 500ms;
     OnAnswer on_answer;

@@ -122,8 +122,8 @@ std::unique_ptr<Directory> make_no_directory(Executor& executor);
 
 /// How many nodes a node keeps in mind: Contacts.
 struct RoleOptions {
-  std::size_t near = 24;      ///< the nearest of all
-  std::size_t per_level = 4;  ///< the nearest of each of ever smaller random samples
+  std::size_t near = 32;      ///< the nearest of all
+  std::size_t per_level = 6;  ///< the nearest of each of ever smaller random samples
   std::size_t far = 16;       ///< of a uniform sample
 };
 

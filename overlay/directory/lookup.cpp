@@ -123,6 +123,7 @@ void Lookup::ask(const Hint& hint) {
   const Brief node = brief(hint);
   const std::weak_ptr<Lookup> weak = weak_from_this();
   Correspondence::Ask ask{.target = walk_.target(), .timeout = setting_.patience, .on_answer = {}, .on_portrait = {}};
+  for (const auto* known : walk_.best(Question::kMostKnown)) ask.known.push_back(known_mark(known->hint.id));
   ask.on_answer = [weak, node](Result<Heard> answer) {
     if (const auto self = weak.lock()) self->on_answer(node, std::move(answer));
   };

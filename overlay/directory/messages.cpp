@@ -73,6 +73,29 @@ bool unpack_hints(ByteView bytes, std::vector<Hint>& out) {
   return reader.ok();
 }
 
+Bytes pack_known(const std::vector<std::uint32_t>& known) {
+  P2P_ASSERT(known.size() <= Question::kMostKnown);
+  Bytes out;
+  for (const auto mark : known) {
+    for (std::size_t i = 0; i < Question::kKnownBytes; ++i) out.push_back(static_cast<std::uint8_t>(mark >> (8 * i)));
+  }
+  return out;
+}
+
+bool unpack_known(Value value, std::vector<std::uint32_t>& out) {
+  const auto bytes = value.binary();
+  if (!bytes || bytes->size() % Question::kKnownBytes != 0 ||
+      bytes->size() / Question::kKnownBytes > Question::kMostKnown) {
+    return false;
+  }
+  for (std::size_t at = 0; at < bytes->size(); at += Question::kKnownBytes) {
+    std::uint32_t mark = 0;
+    for (std::size_t i = 0; i < Question::kKnownBytes; ++i) mark |= std::uint32_t{(*bytes)[at + i]} << (8 * i);
+    out.push_back(mark);
+  }
+  return true;
+}
+
 bool read_task(Value value, metadata::TaskTag& out) {
   const auto bytes = value.binary();
   if (!bytes || bytes->size() != out.bytes.size()) return false;
@@ -94,9 +117,10 @@ Result<Message> read_question(Value root, Nonce nonce) {
   const auto blank = root[4].boolean(), description = root[7].boolean();
   const auto sketch = root[5].binary();
   const auto classes = root[6].unsigned_integer(), within = root[8].unsigned_integer();
-  if (root.size() != 11 || !read_task(root[2], out.task) || !by || *by > 2 || !blank || !sketch ||
+  if (root.size() != 12 || !read_task(root[2], out.task) || !by || *by > 2 || !blank || !sketch ||
       sketch->size() != metadata::Sketch::kBytes || !classes || !description || !within || *within > 1'000'000 ||
-      !read_bytes(root[9], metadata::Entry::kMaxBytes, out.entry) || !root[10].binary()) {
+      !read_bytes(root[9], metadata::Entry::kMaxBytes, out.entry) || !unpack_known(root[10], out.known) ||
+      !root[11].binary()) {
     return malformed();
   }
   out.target.by = static_cast<metadata::By>(*by);
@@ -123,11 +147,11 @@ Result<Message> read_answer(Value root, Nonce nonce) {
 Bytes encode_filled(const Message& message, std::size_t filling) {
   Encoder out;
   if (const auto* asked = std::get_if<Question>(&message)) {
-    out.array(11).unsigned_integer(question).unsigned_integer(asked->nonce).binary(asked->task.bytes);
+    out.array(12).unsigned_integer(question).unsigned_integer(asked->nonce).binary(asked->task.bytes);
     out.unsigned_integer(static_cast<std::uint8_t>(asked->target.by)).boolean(asked->target.blank);
     out.binary(asked->target.sketch.bytes).unsigned_integer(asked->target.classes);
     out.boolean(asked->description).unsigned_integer(asked->within_milli).binary(asked->entry);
-    out.binary(Bytes(filling));
+    out.binary(pack_known(asked->known)).binary(Bytes(filling));
   } else if (const auto* told = std::get_if<Answer>(&message)) {
     out.array(4).unsigned_integer(answer).unsigned_integer(told->nonce).binary(told->entry);
     P2P_ASSERT(told->hints.size() <= Answer::kMaxHints);
@@ -146,6 +170,12 @@ Bytes encode_filled(const Message& message, std::size_t filling) {
 }
 
 }  // namespace
+
+std::uint32_t known_mark(const std::array<std::uint8_t, 8>& id) {
+  std::uint32_t mark = 0;
+  for (std::size_t i = 0; i < Question::kKnownBytes; ++i) mark |= std::uint32_t{id[i]} << (8 * i);
+  return mark;
+}
 
 Hint hint_of(const metadata::Entry& entry) {
   Hint out;
@@ -167,7 +197,7 @@ Bytes encode(const Message& message, std::size_t bytes) {
 }
 
 Result<Message> decode(ByteView datagram) {
-  const auto document = Document::parse(datagram, {.bytes = kMaxDatagram, .depth = 1, .elements = 11});
+  const auto document = Document::parse(datagram, {.bytes = kMaxDatagram, .depth = 1, .elements = 12});
   if (!document) return malformed();
   const Value root = document->root();
   const auto kind = root[0].unsigned_integer();

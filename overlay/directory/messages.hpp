@@ -36,7 +36,13 @@ struct Question {
   bool description = false;   ///< send your description too, in a datagram of its own
   std::uint32_t within_milli = 0;  ///< > 0: and tell me for kWatchTime of others not further than this, in thousandths
   Bytes entry;                ///< the asker's own, sealed: it makes itself known; empty: it is not published
+  /// Whom the asker has heard of and need not be told of again: of each the first kKnownBytes bytes of its id. Neighbours
+  /// know each other, so without this most answers name the same few.
+  std::vector<std::uint32_t> known = {};
+  static constexpr std::size_t kMostKnown = 32, kKnownBytes = 3;
 };
+/// A node as Question::known has it.
+std::uint32_t known_mark(const std::array<std::uint8_t, 8>& id);
 
 /// "I am this, and I know these."
 struct Answer {

@@ -95,11 +95,13 @@ void Responder::on_question(const Endpoint& from, const Question& question, std:
     if (!contact || answer.hints.size() >= most) return;
     if (asker && contact->entry.node == asker->node) return;
     const Hint hint = hint_of(contact->entry);
+    if (std::find(question.known.begin(), question.known.end(), known_mark(hint.id)) != question.known.end()) return;
     const bool given = std::any_of(answer.hints.begin(), answer.hints.end(), [&](const Hint& h) { return h.id == hint.id; });
     if (!given) answer.hints.push_back(hint);
   };
-  for (const auto* contact : context_.contacts.best(question.target, std::min(most, kNearHints) + 1)) {
-    if (answer.hints.size() < kNearHints) give(contact);
+  for (const auto* contact : context_.contacts.best(question.target, most + Question::kMostKnown)) {
+    if (answer.hints.size() == kNearHints) break;
+    give(contact);
   }
   for (std::size_t i = kNearHints; i < Answer::kMaxHints; ++i) give(context_.contacts.any(random_));
   const Bytes packed = encode(answer);

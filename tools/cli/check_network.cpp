@@ -89,16 +89,16 @@ struct Token {
 Token make_token(std::uint64_t now_ms) {
   const auto secret = metadata::KeyPair::generate();
   metadata::Entry entry;
-  entry.task = metadata::sha256(secret.id().view());
+  entry.task = metadata::tag(metadata::sha256(secret.id().view()));
   entry.node = secret.id();
   entry.version = now_ms;
   entry.endpoint = {"127.0.0.1", 1};  // nobody will be sent there: nobody shares the task
-  const metadata::Index index(entry.task, 1, 1, {});
-  entry.place = metadata::Place{.depth = index.options().depth};
+  entry.table_port = 1;
   Token token;
-  token.key = index.key(entry.place);
+  const metadata::Place place;  // the root of the first table, where every entry belongs
+  token.key = metadata::place_key(entry.task, place);
   std::memcpy(&token.value.id, secret.id().bytes.data(), sizeof token.value.id);
-  token.value.data = metadata::seal(entry, secret);
+  token.value.data = metadata::pack({place, metadata::seal(entry, secret)});
   return token;
 }
 

@@ -1,0 +1,686 @@
+// The index by itself, on fingerprints of real streams, against brute force: sketches, the walk, buckets, load. No
+// network and no virtual time (tests/directory/bench_directory has both): one process holds who knows whom, by the same
+// rules (metadata::Sketch, directory::roles, directory::Walk, lots and levels), so that a million nodes fit.
+//
+//   bench_index DATA [set=fashion] [nodes=8000] [mode=sketch,walk,load,rivals,best] [seed=1] [lookups=300]
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <numeric>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "learner/model.hpp"
+#include "overlay/directory/contacts.hpp"
+#include "overlay/directory/walk.hpp"
+#include "tests/directory/population.hpp"
+
+namespace p2p::directory::bench {
+namespace {
+
+using metadata::Fingerprint;
+using metadata::Sketch;
+using metadata::Target;
+
+constexpr std::size_t kTruth = 10;       // recall@10
+constexpr std::size_t kParallel = 3;     // questions under way, as in Lookup
+constexpr double kCrowd = 8;
+
+struct Options {
+  std::string data, set = "fashion", mode = "sketch,walk";
+  std::size_t nodes = 8000, lookups = 300, questions = 16, fetches = 24;
+  std::uint64_t seed = 1;
+  std::size_t rounds = 24;  // of gossip after all have joined
+  std::size_t settled = 10, hints = 6, known = 32;
+  RoleOptions roles = {};
+  bool has(const char* what) const { return ("," + mode + ",").find("," + std::string(what) + ",") != std::string::npos; }
+};
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Who is there, who is like whom.
+struct World {
+  explicit World(const Population& from, const Options& with)
+      : population(from), options(with), sketcher(from.task()) {
+    const double began = seconds();
+    for (std::size_t i = 0; i < with.nodes; ++i) {
+      fingerprints.push_back(from.node(i));
+      sketches.push_back(sketcher.sketch(fingerprints.back()));
+      knows.push_back(metadata::entry_of(fingerprints.back(), sketches.back()).knows());
+      ids.push_back(Random(with.seed).fork(i).next());
+    }
+    std::printf("%zu nodes of %s, seed %llu, made in %.0f s\n", with.nodes, with.set.c_str(),
+                static_cast<unsigned long long>(with.seed), seconds() - began);
+  }
+  std::size_t size() const { return sketches.size(); }
+  Hint hint(std::uint32_t i) const {
+    Hint out;
+    std::memcpy(out.id.data(), &ids[i], sizeof ids[i]);
+    out.sketch = sketches[i];
+    out.knows = knows[i];
+    out.at.port = 1;
+    return out;
+  }
+  /// The `count` nearest, nearest first.
+  template <typename Distance>
+  std::vector<std::uint32_t> nearest(std::size_t count, Distance distance) const {
+    std::vector<std::pair<double, std::uint32_t>> all(size());
+    for (std::uint32_t i = 0; i < size(); ++i) all[i] = {distance(i), i};
+    count = std::min(count, all.size());
+    std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end());
+    std::vector<std::uint32_t> out;
+    for (std::size_t i = 0; i < count; ++i) out.push_back(all[i].second);
+    return out;
+  }
+  std::vector<std::uint32_t> truth(const Fingerprint& asked) const {
+    return nearest(kTruth, [&](std::uint32_t i) { return metadata::joint_distance(asked, fingerprints[i]); });
+  }
+
+  const Population& population;
+  const Options& options;
+  metadata::Sketcher sketcher;
+  std::vector<Fingerprint> fingerprints;
+  std::vector<Sketch> sketches;
+  std::vector<metadata::ClassMask> knows;
+  std::vector<std::uint64_t> ids;
+};
+
+double overlap(const std::vector<std::uint32_t>& truth, std::span<const std::uint32_t> found) {
+  const std::unordered_set<std::uint32_t> have(found.begin(), found.end());
+  return static_cast<double>(std::count_if(truth.begin(), truth.end(), [&](auto t) { return have.contains(t); })) /
+         static_cast<double>(truth.size());
+}
+
+// ---- Sketches
+
+/// Signs of the same coordinates, for comparison.
+double sign_distance(const Sketch& a, const Sketch& b) {
+  int differing = 0;
+  for (std::size_t i = Sketch::kMarginal; i < Sketch::kMarginal + Sketch::kJoint; ++i) {
+    differing += (a.level(i) >= 0) != (b.level(i) >= 0);
+  }
+  return differing;
+}
+
+void measure_sketches(const World& world) {
+  struct Row {
+    const char* name;
+    std::array<double, 4> recall{};
+  };
+  constexpr std::array<std::size_t, 4> kTops{10, 16, 24, 40};
+  std::array<Row, 3> rows{{{"joint, by sketch"}, {"joint, by the sketch's signs"}, {"marginal, by sketch"}}};
+  for (std::size_t q = 0; q < world.options.lookups; ++q) {
+    const auto asked = world.population.asker(q);
+    const auto sketch = world.sketcher.sketch(asked);
+    const auto joint = world.truth(asked);
+    const auto marginal = world.nearest(
+        kTruth, [&](std::uint32_t i) { return metadata::marginal_distance(asked, world.fingerprints[i]); });
+    const std::array<std::vector<std::uint32_t>, 3> order{
+        world.nearest(kTops.back(), [&](auto i) { return metadata::joint_distance(sketch, world.sketches[i]); }),
+        world.nearest(kTops.back(), [&](auto i) { return sign_distance(sketch, world.sketches[i]); }),
+        world.nearest(kTops.back(), [&](auto i) { return metadata::marginal_distance(sketch, world.sketches[i]); })};
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      for (std::size_t t = 0; t < kTops.size(); ++t) {
+        const auto top = std::span(order[r]).first(std::min(kTops[t], order[r].size()));
+        rows[r].recall[t] += overlap(r == 2 ? marginal : joint, top) / static_cast<double>(world.options.lookups);
+      }
+    }
+  }
+  std::printf("\nof the ten nearest, within the first          10     16     24     40\n");
+  for (const auto& row : rows) {
+    std::printf("  %-38s", row.name);
+    for (const double r : row.recall) std::printf("  %.3f", r);
+    std::printf("\n");
+  }
+}
+
+// ---- Who knows whom
+
+class Graph {
+ public:
+  explicit Graph(const World& world) : world_(world), random_(world.options.seed), lists_(world.size()) {}
+
+  void grow() {
+    const double began = seconds();
+    for (std::uint32_t i = 0; i < world_.size(); ++i) join(i);
+    const double joined = seconds();
+    for (std::size_t round = 0; round < world_.options.rounds; ++round) {
+      for (std::uint32_t i = 0; i < world_.size(); ++i) gossip(i);
+    }
+    double contacts = 0;
+    for (const auto& list : lists_) contacts += static_cast<double>(list.ids.size()) / static_cast<double>(world_.size());
+    std::printf("\njoined one after the other in %.0f s, %zu rounds of gossip in %.0f s; %.0f contacts each\n",
+                joined - began, world_.options.rounds, seconds() - joined, contacts);
+  }
+
+  const std::vector<std::uint32_t>& contacts(std::uint32_t node) const { return lists_[node].ids; }
+  double usual(std::uint32_t node) const { return lists_[node].usual; }
+
+  /// Whom the asker need not be told of.
+  std::vector<std::uint64_t> best_known(const Walk& walk) const {
+    std::vector<std::uint64_t> out;
+    for (const auto* known : walk.best(world_.options.known)) out.push_back(brief(known->hint));
+    return out;
+  }
+  /// What `node` answers.
+  void answer(std::uint32_t node, const Target& target, const std::vector<std::uint64_t>& known,
+              std::vector<std::uint32_t>& out) {
+    const auto& ids = lists_[node].ids;
+    scratch_.clear();
+    for (const auto id : ids) {
+      if (std::find(known.begin(), known.end(), world_.ids[id]) != known.end()) continue;
+      scratch_.emplace_back(metadata::remoteness(target, world_.sketches[id], world_.knows[id]), id);
+    }
+    const auto count = std::min(world_.options.hints, scratch_.size());
+    std::partial_sort(scratch_.begin(), scratch_.begin() + static_cast<std::ptrdiff_t>(count), scratch_.end());
+    out.clear();
+    for (std::size_t i = 0; i < count; ++i) out.push_back(scratch_[i].second);
+    if (!ids.empty()) out.push_back(ids[random_.below(ids.size())]);
+  }
+
+ private:
+  struct List {
+    std::vector<std::uint32_t> ids;
+    std::vector<float> distances;
+    double worst_near = INFINITY, usual = INFINITY;
+    std::array<float, 65> worst_of_level{};
+    std::uint64_t worst_far = ~std::uint64_t{0};
+    bool trimmed = false;
+  };
+  std::uint64_t hash(std::uint32_t node, std::uint32_t other) const {
+    return Random(world_.ids[other] ^ (world_.ids[node] * 0x9E3779B97F4A7C15ull)).next();
+  }
+
+  void offer(std::uint32_t node, std::uint32_t other) {
+    if (node == other) return;
+    List& list = lists_[node];
+    const auto distance = static_cast<float>(metadata::joint_distance(world_.sketches[node], world_.sketches[other]));
+    const auto h = hash(node, other);
+    const auto level = static_cast<std::size_t>(std::countl_zero(h));
+    if (list.trimmed && !(distance < list.worst_near) && h >= list.worst_far && !(distance < list.worst_of_level[level])) {
+      return;
+    }
+    if (std::find(list.ids.begin(), list.ids.end(), other) != list.ids.end()) return;
+    list.ids.push_back(other);
+    list.distances.push_back(distance);
+    trim(node);
+  }
+
+  void trim(std::uint32_t node) {
+    List& list = lists_[node];
+    std::vector<Acquaintance> all;
+    for (std::size_t i = 0; i < list.ids.size(); ++i) all.push_back({list.distances[i], hash(node, list.ids[i])});
+    const RoleOptions& options = world_.options.roles;
+    const auto kept = roles(all, options);
+    std::size_t to = 0, near = 0, far = 0;
+    std::array<std::size_t, 65> on_level{};
+    list.worst_near = -1;
+    list.worst_far = 0;
+    list.worst_of_level.fill(-1);
+    std::vector<float> near_distances;
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      if (!kept[i].any()) continue;
+      const auto level = static_cast<std::size_t>(std::countl_zero(all[i].hash));
+      if (kept[i].near) {
+        ++near;
+        near_distances.push_back(list.distances[i]);
+        list.worst_near = std::max<double>(list.worst_near, list.distances[i]);
+      } else if (kept[i].ladder) {
+        ++on_level[level];
+        list.worst_of_level[level] = std::max(list.worst_of_level[level], list.distances[i]);
+      }
+      if (kept[i].far) {
+        ++far;
+        list.worst_far = std::max(list.worst_far, all[i].hash);
+      }
+      list.ids[to] = list.ids[i];
+      list.distances[to++] = list.distances[i];
+    }
+    list.ids.resize(to);
+    list.distances.resize(to);
+    if (near < options.near) list.worst_near = INFINITY;
+    if (far < options.far) list.worst_far = ~std::uint64_t{0};
+    for (std::size_t level = 0; level < on_level.size(); ++level) {
+      if (on_level[level] < options.per_level) list.worst_of_level[level] = INFINITY;
+    }
+    if (!near_distances.empty()) {
+      const auto middle = near_distances.begin() + static_cast<std::ptrdiff_t>(near_distances.size() / 2);
+      std::nth_element(near_distances.begin(), middle, near_distances.end());
+      list.usual = *middle;
+    }
+    list.trimmed = true;
+  }
+
+  /// A newcomer asks for its own like, from four of those who are there; whoever is asked hears of it.
+  void join(std::uint32_t node) {
+    index_[world_.ids[node]] = node;
+    if (node == 0) return;
+    const Target target{.sketch = world_.sketches[node]};
+    Walk walk(target, {.questions = world_.options.questions});
+    walk.shun(world_.ids[node]);
+    for (int i = 0; i < 4; ++i) walk.hear(world_.hint(static_cast<std::uint32_t>(random_.below(node))), Walk::kOurselves);
+    std::vector<std::uint32_t> told;
+    while (const auto hint = walk.next()) {
+      const auto asked = index_.at(brief(*hint));
+      answer(asked, target, best_known(walk), told);
+      walk.answered(brief(*hint), hint->sketch, hint->knows);
+      offer(node, asked);
+      offer(asked, node);
+      for (const auto other : told) {
+        walk.hear(world_.hint(other), world_.ids[asked]);
+        offer(node, other);
+      }
+    }
+  }
+
+  /// One turn: a contact is asked for our like, and hears of us.
+  void gossip(std::uint32_t node) {
+    if (lists_[node].ids.empty()) return;
+    const auto asked = lists_[node].ids[random_.below(lists_[node].ids.size())];
+    std::vector<std::uint32_t> told;
+    answer(asked, Target{.sketch = world_.sketches[node]}, {}, told);
+    offer(asked, node);
+    for (const auto other : told) offer(node, other);
+  }
+
+  const World& world_;
+  Random random_;
+  std::vector<List> lists_;
+  std::unordered_map<std::uint64_t, std::uint32_t> index_;
+  std::vector<std::pair<double, std::uint32_t>> scratch_;
+};
+
+// ---- Buckets
+
+/// Listings as the shelves of all nodes would settle: the level by crowd, the lowest lots at each level above.
+class Buckets {
+ public:
+  explicit Buckets(const World& world) : world_(world), start_(metadata::depth_for(static_cast<double>(world.size()), kCrowd)) {
+    for (std::uint16_t table = 0; table < metadata::Place::kJointTables; ++table) {
+      for (int depth = metadata::Place::kMaxDepth; depth >= 0; depth -= metadata::Place::kLevelBits) {
+        std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> of_prefix;
+        for (std::uint32_t i = 0; i < world.size(); ++i) {
+          of_prefix[place(world.sketches[i], table, depth).prefix].push_back(i);
+        }
+        for (auto& [prefix, members] : of_prefix) {
+          const auto crowd = members.size();
+          std::sort(members.begin(), members.end(), [&](auto a, auto b) { return lot(a, table) < lot(b, table); });
+          if (members.size() > static_cast<std::size_t>(kCrowd)) members.resize(static_cast<std::size_t>(kCrowd));
+          buckets_[{metadata::Place::Kind::joint, table, static_cast<std::uint8_t>(depth), prefix}] = {std::move(members), crowd};
+        }
+      }
+    }
+  }
+  static metadata::Place place(const Sketch& sketch, std::uint16_t table, int depth) {
+    return metadata::place_of(sketch, metadata::Place::Kind::joint, table, static_cast<std::uint8_t>(depth));
+  }
+  struct Bucket {
+    std::vector<std::uint32_t> listed;
+    std::size_t crowd = 0;
+  };
+  const Bucket* at(const metadata::Place& place) const {
+    const auto found = buckets_.find(place);
+    return found == buckets_.end() ? nullptr : &found->second;
+  }
+  std::uint8_t start() const { return start_; }
+
+ private:
+  double lot(std::uint32_t node, std::uint16_t table) const {
+    return static_cast<double>(Random(world_.ids[node] ^ (table + 1)).next());
+  }
+  const World& world_;
+  std::uint8_t start_;
+  std::map<metadata::Place, Bucket> buckets_;
+};
+
+// ---- Lookups
+
+struct Load {
+  std::vector<double> questions, fetches, table;
+};
+
+struct Found {
+  std::vector<std::uint32_t> fetched;  ///< by true distance
+  std::size_t questions = 0, gets = 0;
+};
+
+class Asker {
+ public:
+  Asker(const World& world, Graph& graph, const Buckets& buckets, Load* load)
+      : world_(world), graph_(graph), buckets_(buckets), load_(load), random_(world.options.seed + 77) {
+    for (std::uint32_t i = 0; i < world.size(); ++i) index_[world.ids[i]] = i;
+    for (std::uint32_t i = 0; i < world.size(); ++i) by_key_.emplace_back(Random(world.ids[i]).next(), i);
+    std::sort(by_key_.begin(), by_key_.end());
+  }
+
+  /// As directory::Lookup does it. `gets` buckets at the start, if `near` times the asker's usual distance is not
+  /// reached by a contact; < 0: whatever is near. `cold`: without any contacts.
+  Found ask(std::uint32_t asker, const Fingerprint& experience, std::size_t gets, double near, bool cold = false) {
+    Found out;
+    const Target target{.sketch = world_.sketcher.sketch(experience)};
+    Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions});
+    walk.shun(world_.ids[asker]);
+    if (!cold) {
+      for (const auto id : graph_.contacts(asker)) walk.hear(world_.hint(id), Walk::kOurselves);
+    }
+    const auto best = walk.best(1);
+    const double noise = 1 / std::sqrt(std::max(1.0, experience.samples()));
+    if (cold || near < 0 || best.empty() || best[0]->remoteness > near * graph_.usual(asker) + noise) {
+      const auto first = random_.below(metadata::Place::kJointTables);
+      for (std::size_t g = 0; out.gets < gets && g < gets; ++g) {
+        const auto some = metadata::probes(target.sketch, metadata::Place::Kind::joint,
+                                           static_cast<std::uint16_t>((first + g) % metadata::Place::kJointTables),
+                                           buckets_.start(), 4);
+        auto place = some[random_.below(some.size())];
+        while (!read(place, walk, out) && place.depth > 0 && out.gets < gets) {
+          place.depth = static_cast<std::uint8_t>(place.depth - metadata::Place::kLevelBits);
+          place.prefix &= (1u << place.depth) - 1;
+        }
+      }
+    }
+    std::deque<Hint> under_way;
+    std::vector<std::uint32_t> told;
+    const auto pump = [&] {
+      while (under_way.size() < kParallel) {
+        const auto hint = walk.next();
+        if (!hint) break;
+        under_way.push_back(*hint);
+      }
+    };
+    pump();
+    while (!under_way.empty()) {
+      const Hint hint = under_way.front();
+      under_way.pop_front();
+      const auto asked = index_.at(brief(hint));
+      if (load_) ++load_->questions[asked];
+      ++out.questions;
+      graph_.answer(asked, target, graph_.best_known(walk), told);
+      walk.answered(brief(hint), hint.sketch, hint.knows);
+      for (const auto other : told) walk.hear(world_.hint(other), world_.ids[asked]);
+      pump();
+    }
+    for (const auto* known : walk.best(world_.options.fetches)) {
+      const auto node = index_.at(brief(known->hint));
+      if (load_) ++load_->fetches[node];
+      out.fetched.push_back(node);
+    }
+    std::vector<std::pair<double, std::uint32_t>> order;
+    for (const auto node : out.fetched) {
+      order.emplace_back(metadata::joint_distance(experience, world_.fingerprints[node]), node);
+    }
+    std::sort(order.begin(), order.end());
+    for (std::size_t i = 0; i < order.size(); ++i) out.fetched[i] = order[i].second;
+    return out;
+  }
+
+ private:
+  bool read(const metadata::Place& place, Walk& walk, Found& out) {
+    ++out.gets;
+    const auto* bucket = buckets_.at(place);
+    if (load_) {
+      // Eight holders answer for the key and each of its values; some twenty others are passed on the way.
+      const auto key = metadata::place_key({}, place);
+      std::uint64_t at = 0;
+      std::memcpy(&at, key.data(), sizeof at);
+      for (const auto holder : holders(at)) {
+        load_->table[holder] += 1 + static_cast<double>(bucket ? bucket->listed.size() : 0);
+      }
+      for (int i = 0; i < 20; ++i) load_->table[random_.below(world_.size())] += 1;
+    }
+    if (!bucket) return false;
+    for (const auto node : bucket->listed) walk.hear(world_.hint(node), place.table + 1u);
+    return true;
+  }
+  std::vector<std::uint32_t> holders(std::uint64_t key) const {
+    for (int bits = 63; bits >= 0; --bits) {
+      const std::uint64_t mask = ~std::uint64_t{0} << (64 - bits);
+      const std::uint64_t low = bits == 0 ? 0 : key & mask;
+      const std::uint64_t high = bits == 0 ? ~std::uint64_t{0} : low | ~mask;
+      const auto a = std::lower_bound(by_key_.begin(), by_key_.end(), std::pair(low, 0u));
+      const auto b = std::upper_bound(by_key_.begin(), by_key_.end(), std::pair(high, ~0u));
+      if (b - a < 8 && bits > 0) continue;
+      std::vector<std::pair<std::uint64_t, std::uint32_t>> near;
+      for (auto it = a; it != b; ++it) near.emplace_back(it->first ^ key, it->second);
+      std::sort(near.begin(), near.end());
+      if (near.size() > 8) near.resize(8);
+      std::vector<std::uint32_t> out;
+      for (const auto& [distance, node] : near) out.push_back(node);
+      return out;
+    }
+    return {};
+  }
+
+  const World& world_;
+  Graph& graph_;
+  const Buckets& buckets_;
+  Load* load_;
+  Random random_;
+  std::unordered_map<std::uint64_t, std::uint32_t> index_;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> by_key_;
+};
+
+void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
+  struct Way {
+    const char* name;
+    std::size_t gets;
+    double near;
+    bool cold;
+  };
+  constexpr std::array kWays{Way{"contacts only", 0, 0, false}, Way{"1 get", 1, -1, false}, Way{"2 gets", 2, -1, false},
+                             Way{"4 gets", 4, -1, false}, Way{"4 gets unless a contact is near (1.5)", 4, 1.5, false},
+                             Way{"no contacts, 4 gets", 4, -1, true}};
+  std::vector<Fingerprint> askers;
+  std::vector<std::vector<std::uint32_t>> truths;
+  for (std::size_t q = 0; q < world.options.lookups; ++q) {
+    askers.push_back(world.population.asker(q));
+    truths.push_back(world.truth(askers.back()));
+  }
+  std::printf("\n%zu lookups, at most %zu questions and %zu fetches\n", askers.size(), world.options.questions,
+              world.options.fetches);
+  std::printf("  %-40s recall@10  questions  gets\n", "");
+  for (const auto& way : kWays) {
+    Asker asker(world, graph, buckets, nullptr);
+    Random random(world.options.seed);
+    double recall = 0, questions = 0, gets = 0;
+    for (std::size_t q = 0; q < askers.size(); ++q) {
+      const auto who = static_cast<std::uint32_t>(random.below(world.size()));
+      const auto found = asker.ask(who, askers[q], way.gets, way.near, way.cold);
+      recall += overlap(truths[q], std::span(found.fetched).first(std::min(kTruth, found.fetched.size())));
+      questions += static_cast<double>(found.questions);
+      gets += static_cast<double>(found.gets);
+    }
+    const auto n = static_cast<double>(askers.size());
+    std::printf("  %-40s %.3f      %4.1f       %.1f\n", way.name, recall / n, questions / n, gets / n);
+  }
+}
+
+void print_load(const char* what, const std::vector<double>& load) {
+  std::vector<double> sorted = load;
+  std::sort(sorted.begin(), sorted.end());
+  const double mean = std::accumulate(sorted.begin(), sorted.end(), 0.0) / static_cast<double>(sorted.size());
+  if (mean == 0) return;
+  std::printf("  %-22s mean %6.1f   busiest / mean %5.1f   99.9 %% / mean %5.1f   99 %% / mean %4.1f\n", what, mean,
+              sorted.back() / mean, sorted[static_cast<std::size_t>(0.999 * static_cast<double>(sorted.size() - 1))] / mean,
+              sorted[static_cast<std::size_t>(0.99 * static_cast<double>(sorted.size() - 1))] / mean);
+}
+
+void measure_load(const World& world, Graph& graph, const Buckets& buckets) {
+  for (const auto& [name, gets, near] : {std::tuple{"contacts only", 0, 0.0}, std::tuple{"2 gets unless a contact is near (1.5)", 2, 1.5},
+                                         std::tuple{"2 gets always", 2, -1.0}}) {
+    Load load{std::vector<double>(world.size()), std::vector<double>(world.size()), std::vector<double>(world.size())};
+    Asker asker(world, graph, buckets, &load);
+    for (std::uint32_t i = 0; i < world.size(); ++i) {
+      asker.ask(i, world.population.asker(100'000'000 + i), static_cast<std::size_t>(gets), near);
+    }
+    std::vector<double> total(world.size());
+    for (std::size_t i = 0; i < total.size(); ++i) total[i] = load.questions[i] + load.fetches[i] + load.table[i];
+    std::printf("\nload, one lookup by each node, %s: messages received\n", name);
+    print_load("questions", load.questions);
+    print_load("fetches", load.fetches);
+    print_load("table", load.table);
+    print_load("in all", total);
+  }
+}
+
+// ---- What was not taken
+
+/// All listed everywhere, nobody walks: recall by the number of buckets read and candidates that come with them.
+void measure_rivals(const World& world) {
+  std::printf("\nLSH alone, all who belong to a bucket listed, 16 gets: table, depth, candidates, recall@10\n");
+  for (const auto& [tables, probes_each, depth] : {std::tuple{2, 8, 6}, std::tuple{2, 8, 9}, std::tuple{2, 8, 12}}) {
+    std::map<metadata::Place, std::vector<std::uint32_t>> buckets;
+    for (std::uint32_t i = 0; i < world.size(); ++i) {
+      for (std::uint16_t t = 0; t < tables; ++t) buckets[Buckets::place(world.sketches[i], t, depth)].push_back(i);
+    }
+    double recall = 0, candidates = 0;
+    for (std::size_t q = 0; q < world.options.lookups; ++q) {
+      const auto asked = world.population.asker(q);
+      const auto sketch = world.sketcher.sketch(asked);
+      std::unordered_set<std::uint32_t> seen;
+      for (std::uint16_t t = 0; t < tables; ++t) {
+        for (const auto& place : metadata::probes(sketch, metadata::Place::Kind::joint, t, static_cast<std::uint8_t>(depth),
+                                                  static_cast<std::size_t>(probes_each))) {
+          const auto found = buckets.find(place);
+          if (found != buckets.end()) seen.insert(found->second.begin(), found->second.end());
+        }
+      }
+      const std::vector<std::uint32_t> all(seen.begin(), seen.end());
+      recall += overlap(world.truth(asked), all);
+      candidates += static_cast<double>(all.size());
+    }
+    const auto n = static_cast<double>(world.options.lookups);
+    std::printf("  %d tables x %d probes, %2d bits: %7.0f candidates, %.3f\n", tables, probes_each, depth, candidates / n, recall / n);
+  }
+  std::printf("landmarks (256 published fingerprints, chosen by hash; listed at the 2 nearest), gets, candidates, recall@10\n");
+  constexpr std::size_t kLandmarks = 256;
+  std::vector<std::vector<std::uint32_t>> of(kLandmarks);
+  const auto to_landmarks = [&](const Sketch& sketch, std::size_t count) {
+    std::vector<std::pair<double, std::size_t>> all;
+    for (std::size_t l = 0; l < kLandmarks; ++l) {
+      all.emplace_back(metadata::joint_distance(sketch, world.sketches[l * world.size() / kLandmarks]), l);
+    }
+    std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end());
+    all.resize(count);
+    return all;
+  };
+  for (std::uint32_t i = 0; i < world.size(); ++i) {
+    for (const auto& [distance, l] : to_landmarks(world.sketches[i], 2)) of[l].push_back(i);
+  }
+  std::size_t largest = 0;
+  for (const auto& members : of) largest = std::max(largest, members.size());
+  for (const std::size_t gets : {4, 8, 16}) {
+    double recall = 0, candidates = 0;
+    for (std::size_t q = 0; q < world.options.lookups; ++q) {
+      const auto asked = world.population.asker(q);
+      std::unordered_set<std::uint32_t> seen;
+      for (const auto& [distance, l] : to_landmarks(world.sketcher.sketch(asked), gets)) seen.insert(of[l].begin(), of[l].end());
+      const std::vector<std::uint32_t> all(seen.begin(), seen.end());
+      recall += overlap(world.truth(asked), all);
+      candidates += static_cast<double>(all.size());
+    }
+    const auto n = static_cast<double>(world.options.lookups);
+    std::printf("  %2zu gets: %7.0f candidates, %.3f (fullest bucket %zu)\n", gets, candidates / n, recall / n, largest);
+  }
+}
+
+// ---- Is the nearest the best?
+
+void measure_best(const World& world, Graph& graph, const Buckets& buckets) {
+  std::vector<std::unique_ptr<learner::Model>> models;
+  const auto classes = static_cast<std::uint32_t>(world.population.task().classes.size());
+  for (std::size_t i = 0; i < world.size(); ++i) {
+    auto model = learner::make_model({.family = "softmax", .features = Population::kModelDimensions, .classes = classes, .params = {}});
+    for (const auto& sample : world.population.samples_of_node(i)) (*model)->learn(sample.x, sample.y);
+    models.push_back(std::move(*model));
+  }
+  Asker asker(world, graph, buckets, nullptr);
+  Random random(world.options.seed);
+  double best = 0, found5 = 0, first = 0, own = 0;
+  for (std::size_t q = 0; q < world.options.lookups; ++q) {
+    const auto samples = world.population.samples_of_asker(q);
+    const auto accuracy = [&](std::size_t node) {
+      std::size_t right = 0;
+      for (const auto& sample : samples) right += models[node]->predict(sample.x) == sample.y;
+      return static_cast<double>(right) / static_cast<double>(samples.size());
+    };
+    const auto who = static_cast<std::uint32_t>(random.below(world.size()));
+    const auto found = asker.ask(who, world.population.asker(q), 4, -1);
+    double top = 0, top5 = 0;
+    for (std::size_t i = 0; i < world.size(); ++i) top = std::max(top, accuracy(i));
+    for (std::size_t i = 0; i < std::min<std::size_t>(5, found.fetched.size()); ++i) top5 = std::max(top5, accuracy(found.fetched[i]));
+    best += top;
+    found5 += top5;
+    first += found.fetched.empty() ? 0 : accuracy(found.fetched[0]);
+    own += accuracy(who);
+  }
+  const auto n = static_cast<double>(world.options.lookups);
+  std::printf("\naccuracy on the asker's samples: best node anywhere %.3f, best of the first 5 candidates %.3f, the first %.3f, a node at random %.3f\n",
+              best / n, found5 / n, first / n, own / n);
+}
+
+int run(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: bench_index DATA [set=mnist|fashion|beijing|ton_iot] [nodes=N] [mode=sketch,walk,load,rivals,best] "
+                         "[seed=N] [lookups=N] [questions=N] [fetches=N] "
+                         "[settled=N] [hints=N] [known=N] [near=N] [per_level=N] [far=N] [rounds=N]\nDATA: the folder with mnist/, beijing_air/, ton_iot/\n");
+    return 2;
+  }
+  Options options;
+  options.data = argv[1];
+  for (int i = 2; i < argc; ++i) {
+    const std::string text = argv[i];
+    const auto equals = text.find('=');
+    const std::string name = text.substr(0, equals), value = equals == std::string::npos ? "" : text.substr(equals + 1);
+    const auto number = std::strtoull(value.c_str(), nullptr, 10);
+    if (name == "set") options.set = value;
+    else if (name == "mode") options.mode = value;
+    else if (name == "nodes") options.nodes = number;
+    else if (name == "lookups") options.lookups = number;
+    else if (name == "questions") options.questions = number;
+    else if (name == "fetches") options.fetches = number;
+    else if (name == "seed") options.seed = number;
+    else if (name == "rounds") options.rounds = number;
+    else if (name == "settled") options.settled = number;
+    else if (name == "known") options.known = number;
+    else if (name == "hints") options.hints = number;
+    else if (name == "near") options.roles.near = number;
+    else if (name == "per_level") options.roles.per_level = number;
+    else if (name == "far") options.roles.far = number;
+    else {
+      std::fprintf(stderr, "bench_index: unknown argument \"%s\"\n", argv[i]);
+      return 2;
+    }
+  }
+  auto population = Population::load({.data = options.data, .name = options.set, .seed = options.seed, .models = options.has("best")});
+  if (!population) {
+    std::fprintf(stderr, "bench_index: %s\n", population.error().text().c_str());
+    return 1;
+  }
+  const World world(*population, options);
+  if (options.has("sketch")) measure_sketches(world);
+  if (options.has("rivals")) measure_rivals(world);
+  if (options.has("walk") || options.has("load") || options.has("best")) {
+    Graph graph(world);
+    graph.grow();
+    const Buckets buckets(world);
+    if (options.has("walk")) measure_walk(world, graph, buckets);
+    if (options.has("load")) measure_load(world, graph, buckets);
+    if (options.has("best")) measure_best(world, graph, buckets);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace p2p::directory::bench
+
+int main(int argc, char** argv) { return p2p::directory::bench::run(argc, argv); }
