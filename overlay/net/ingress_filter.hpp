@@ -13,7 +13,7 @@ struct IngressLimits {
   std::size_t record_bytes = metadata::Listing::kMaxBytes;  ///< data of a value of our own type
   std::size_t text_bytes = 600;      ///< data of a readable twin: type 0, user type "text/plain"
   std::size_t values = 64;           ///< in one packet
-  std::size_t listed_ids = 8192;     ///< value ids in one answer or update
+  std::size_t listed_ids = 64;       ///< value ids in one answer: twice what a holder keeps (KeyQuota)
 };
 
 /// Why a packet was refused; `none`: it was not.

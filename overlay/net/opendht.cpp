@@ -17,6 +17,7 @@
 #include <fmt/core.h>
 
 #include "metadata/crypto.hpp"
+#include "overlay/net/key_quota.hpp"
 #include "overlay/net/datagram_switch.hpp"
 #include "overlay/net/network_size.hpp"
 #include "overlay/net/udp_port.hpp"
@@ -122,11 +123,20 @@ bool may_store(const dht::InfoHash& key, const dht::Value& fresh, std::optional<
 using ValuePtr = std::shared_ptr<dht::Value>;
 
 // What this node stores for others: records that their nodes have signed, in the bucket that they name.
-dht::ValueType record_type() {
+// No more than the quota of a key, though. All policies run on OpenDHT's one thread.
+struct Holding {
+  KeyQuota records, texts{KeyQuota::Options{.per_key = 8}};
+};
+std::uint32_t ipv4_of(const dht::SockAddr& from) {
+  return from.getFamily() == AF_INET ? ntohl(from.getIPv4().sin_addr.s_addr) : 0;
+}
+
+dht::ValueType record_type(const std::shared_ptr<Holding>& holding) {
   return dht::ValueType(
       OpenDht::kValueType, "p2p-learner record", kLifeTime,
-      [](dht::InfoHash key, ValuePtr& value, const dht::InfoHash&, const dht::SockAddr&) {
-        return may_store(key, *value, std::nullopt);
+      [holding](dht::InfoHash key, ValuePtr& value, const dht::InfoHash&, const dht::SockAddr& from) {
+        return may_store(key, *value, std::nullopt) &&
+               holding->records.admit(dht_key(key), value->id, ipv4_of(from), dht::clock::now());
       },
       [](dht::InfoHash key, const ValuePtr& old, ValuePtr& value, const dht::InfoHash&, const dht::SockAddr&) {
         return may_store(key, *value, ByteView(old->data));
@@ -135,11 +145,12 @@ dht::ValueType record_type() {
 
 // Readable twins. Nobody signs them and no node reads them, so anyone may replace one; but a text that sits where a
 // record belongs gives way to the record.
-dht::ValueType text_type(std::size_t limit) {
+dht::ValueType text_type(std::size_t limit, const std::shared_ptr<Holding>& holding) {
   return dht::ValueType(
       kTextType, "readable twin", kLifeTime,
-      [limit](dht::InfoHash, ValuePtr& value, const dht::InfoHash&, const dht::SockAddr&) {
-        return is_text(*value, limit);
+      [limit, holding](dht::InfoHash key, ValuePtr& value, const dht::InfoHash&, const dht::SockAddr& from) {
+        return is_text(*value, limit) &&
+               holding->texts.admit(dht_key(key), value->id, ipv4_of(from), dht::clock::now());
       },
       [limit](dht::InfoHash key, const ValuePtr&, ValuePtr& value, const dht::InfoHash&, const dht::SockAddr&) {
         return is_text(*value, limit) || may_store(key, *value, std::nullopt);
@@ -283,8 +294,9 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
     try {
       runner = std::make_unique<dht::DhtRunner>();
       runner->run(config, std::move(context));
-      runner->registerType(record_type());
-      runner->registerType(text_type(options.ingress.text_bytes));
+      const auto holding = std::make_shared<Holding>();
+      runner->registerType(record_type(holding));
+      runner->registerType(text_type(options.ingress.text_bytes, holding));
       reader->start(options.threaded ? std::function<void()>() : [this] { wake(); });
     } catch (const std::exception& refused) {
       guarded([this] {

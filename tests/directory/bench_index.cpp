@@ -487,20 +487,27 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
   }
   std::printf("\n%zu lookups, at most %zu questions and %zu fetches\n", askers.size(), world.options.questions,
               world.options.fetches);
-  std::printf("  %-40s recall@10  questions  gets\n", "");
+  std::printf("  %-40s recall@10  distance  questions  gets   (distance: of the ten found to that of the ten nearest)\n", "");
   for (const auto& way : kWays) {
     Asker asker(world, graph, buckets, nullptr);
     Random random(world.options.seed);
-    double recall = 0, questions = 0, gets = 0;
+    double recall = 0, questions = 0, gets = 0, further = 0;
+    const auto spread = [&](const Fingerprint& asked, std::span<const std::uint32_t> nodes) {
+      double sum = 0;
+      for (const auto node : nodes) sum += metadata::joint_distance(asked, world.fingerprints[node]);
+      return sum / static_cast<double>(std::max<std::size_t>(1, nodes.size()));
+    };
     for (std::size_t q = 0; q < askers.size(); ++q) {
       const auto who = static_cast<std::uint32_t>(random.below(world.size()));
       const auto found = asker.ask(who, askers[q], way.gets, way.near, way.cold);
-      recall += overlap(truths[q], std::span(found.fetched).first(std::min(kTruth, found.fetched.size())));
+      const auto ten = std::span(found.fetched).first(std::min(kTruth, found.fetched.size()));
+      recall += overlap(truths[q], ten);
+      further += spread(askers[q], ten) / spread(askers[q], truths[q]);
       questions += static_cast<double>(found.questions);
       gets += static_cast<double>(found.gets);
     }
     const auto n = static_cast<double>(askers.size());
-    std::printf("  %-40s %.3f      %4.1f       %.1f\n", way.name, recall / n, questions / n, gets / n);
+    std::printf("  %-40s %.3f      %.3f     %4.1f       %.1f\n", way.name, recall / n, further / n, questions / n, gets / n);
   }
 }
 

@@ -20,6 +20,7 @@
 #include "metadata/base/random.hpp"
 #include "overlay/net/opendht.hpp"
 #include "overlay/net/tls_transport.hpp"
+#include "tests/metadata/storable.hpp"
 
 namespace p2p::net {
 namespace {
@@ -265,24 +266,17 @@ void dht() {
     }
   });
   std::this_thread::sleep_for(5s);
-  const auto task = metadata::sha256(view("bench"));
-  const auto place = [](std::uint32_t n) { return metadata::Place{.table = 1, .depth = 16, .prefix = n}; };
+  const auto task = metadata::tag(metadata::sha256(view("bench")));
   std::vector<double> puts, firsts, dones;
   int found = 0;
   Random random(1);
   for (std::uint32_t i = 0; i < kOperations; ++i) {
     const auto key = key_of(static_cast<std::uint8_t>(i));
-    metadata::Entry entry;
-    entry.task = task;
-    entry.node = key.id();
-    entry.place = place(i);
-    entry.version = loop.wall_ms();
-    entry.endpoint = {"127.0.0.1", 4000};
-    entry.recall.assign(10, 200);
+    const auto made = metadata::testing::storable(key, task, i, loop.wall_ms());
     Signal done;
     const auto start = Clock::now();
     loop.post([&] {
-      nodes[random.below(kNodes)]->put(metadata::place_key(task, entry.place), {i + 1, metadata::seal(entry, key)},
+      nodes[random.below(kNodes)]->put(made.key, {i + 1, made.record},
                                        [&](bool) {
                                          puts.push_back(ms_since(start));
                                          done.set();
@@ -296,7 +290,7 @@ void dht() {
     const auto start = Clock::now();
     loop.post([&] {
       nodes[random.below(kNodes)]->get(
-          metadata::place_key(task, place(i)),
+          metadata::place_key(task, metadata::testing::numbered_place(i)),
           [&](const overlay::DhtValue&) {
             if (!any) firsts.push_back(ms_since(start));
             any = true;

@@ -17,7 +17,7 @@ Refusal judge_put(const Write& value) { return judge(query("put", put_arguments(
 Refusal judge_answer_with(const Write& value) {
   return judge(answer({{"id", binary(id_bytes())}, {"values", list({value})}}));
 }
-MapOf record(std::size_t size = 500) { return value_body(4243, Bytes(size, 1)); }
+MapOf record(std::size_t size = 300) { return value_body(4243, Bytes(size, 1)); }
 MapOf twin(std::size_t size = 300) { return value_body(0, Bytes(size, 'x')).add("utype", text("text/plain")); }
 
 // "put" and the answer to a "get" carry values in the same form, and are judged alike.

@@ -16,6 +16,7 @@
 #include "metadata/record.hpp"
 #include "packets.hpp"
 #include "support.hpp"
+#include "tests/metadata/storable.hpp"
 
 namespace p2p::net::test {
 namespace {
@@ -29,20 +30,11 @@ std::uint64_t now_ms() {
                                         .count());
 }
 
-metadata::Place place_of(std::uint32_t prefix) { return {.table = 1, .depth = 8, .prefix = prefix}; }
-metadata::TaskId task_id() { return metadata::sha256(view("opendht_test")); }
-DhtKey key_at(std::uint32_t prefix) { return metadata::place_key(task_id(), place_of(prefix)); }
+metadata::TaskTag task() { return metadata::tag(metadata::sha256(view("opendht_test"))); }
+DhtKey key_at(std::uint32_t number) { return metadata::place_key(task(), metadata::testing::numbered_place(number)); }
 
-Bytes record_of(const metadata::KeyPair& key, std::uint32_t prefix, std::uint64_t version, std::size_t classes = 10) {
-  metadata::Entry entry;
-  entry.task = task_id();
-  entry.node = key.id();
-  entry.place = place_of(prefix);
-  entry.version = version;
-  entry.endpoint = {"127.0.0.1", 4000};
-  entry.samples = 1;
-  entry.recall.assign(classes, 200);
-  return metadata::seal(entry, key);
+Bytes record_of(const metadata::KeyPair& key, std::uint32_t number, std::uint64_t version, std::size_t classes = 10) {
+  return metadata::testing::storable(key, task(), number, version, {"127.0.0.1", 4000}, classes).record;
 }
 
 /// Some nodes on loopback, joined through the first.
@@ -217,11 +209,7 @@ TEST_CASE("A record that one node puts, another gets, byte for byte, under its i
 
 TEST_CASE("The largest record that a node may publish travels in one packet and arrives") {
   Swarm swarm(3);
-  Bytes record;
-  for (std::size_t classes = metadata::Entry::kMaxListedClasses; classes > 0; --classes) {
-    record = record_of(key_of(1), 5, now_ms(), classes);
-    if (record.size() <= OpenDht::kMaxRecordBytes) break;
-  }
+  const Bytes record = record_of(key_of(1), 5, now_ms(), metadata::Entry::kMaxListedClasses);
   INFO("record of " << record.size() << " bytes");
   CHECK(swarm.put(0, key_at(5), {~0ull, record}));
   const auto values = swarm.get(2, key_at(5));
