@@ -22,7 +22,8 @@ double listed_recall(const metadata::Entry& entry, const metadata::Need& need) {
 
 double rank(const Candidate& candidate, const metadata::Need& need) {
   if (need.by == metadata::By::marginal) return candidate.distance;  // without labels nothing is known of classes
-  return candidate.distance - candidate.needed_recall;
+  const bool compared = candidate.fingerprint && need.by == metadata::By::joint && need.experience.samples() > 0;
+  return (compared ? metadata::need_distance(need, *candidate.fingerprint) : candidate.distance) - candidate.needed_recall;
 }
 
 }  // namespace p2p::directory

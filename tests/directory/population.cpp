@@ -124,7 +124,8 @@ struct Population::State {
       return;
     }
     const auto& piece = pieces[random.below(pieces.size())];
-    const std::size_t first = random.below(piece.y.size() - size + 1);
+    // As if it were as long as the longest, so that an asker's window begins where its stream goes on.
+    const std::size_t first = random.below(piece.y.size() - window + 1);
     for (std::size_t i = first; i < first + size; ++i) visit(piece, i, piece.y[i]);
   }
 
@@ -285,8 +286,8 @@ metadata::Fingerprint Population::asker(std::size_t number) const {
 std::vector<Population::Sample> Population::samples_of_node(std::size_t number) const {
   return state_->samples(2 * number, state_->window);
 }
-std::vector<Population::Sample> Population::samples_of_asker(std::size_t number) const {
-  return state_->samples(2 * number + 1, kAskerSamples);
+std::vector<Population::Sample> Population::samples_of_asker(std::size_t number, std::size_t count) const {
+  return state_->samples(2 * number + 1, state_->images ? count : std::min(count, state_->window));
 }
 
 }  // namespace p2p::directory::bench

@@ -45,7 +45,9 @@ class Population {
   };
   static constexpr std::uint32_t kModelDimensions = 256;
   std::vector<Sample> samples_of_node(std::size_t number) const;
-  std::vector<Sample> samples_of_asker(std::size_t number) const;
+  /// What the asker sees next: of images, `count` more of its domain and mix; of streams the hours or readings of its
+  /// window and behind it.
+  std::vector<Sample> samples_of_asker(std::size_t number, std::size_t count) const;
 
  private:
   struct State;
