@@ -39,7 +39,7 @@ struct Options {
   std::size_t nodes = 8000, lookups = 300, questions = 16, fetches = 24;
   std::uint64_t seed = 1;
   std::size_t rounds = 24;  // of gossip after all have joined
-  std::size_t settled = 10, hints = 6, known = 32;
+  std::size_t settled = 10, hints = 6, known = 32, deeper = 0, probes = 4;
   RoleOptions roles = {};
   bool has(const char* what) const { return ("," + mode + ",").find("," + std::string(what) + ",") != std::string::npos; }
 };
@@ -380,7 +380,8 @@ class Asker {
       for (std::size_t g = 0; out.gets < gets && g < gets; ++g) {
         const auto some = metadata::probes(target.sketch, metadata::Place::Kind::joint,
                                            static_cast<std::uint16_t>((first + g) % metadata::Place::kJointTables),
-                                           buckets_.start(), 4);
+                                           static_cast<std::uint8_t>(buckets_.start() + world_.options.deeper),
+                                           world_.options.probes);
         auto place = some[random_.below(some.size())];
         while (!read(place, walk, out) && place.depth > 0 && out.gets < gets) {
           place.depth = static_cast<std::uint8_t>(place.depth - metadata::Place::kLevelBits);
@@ -502,7 +503,7 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
       const auto found = asker.ask(who, askers[q], way.gets, way.near, way.cold);
       const auto ten = std::span(found.fetched).first(std::min(kTruth, found.fetched.size()));
       recall += overlap(truths[q], ten);
-      further += spread(askers[q], ten) / spread(askers[q], truths[q]);
+      further += (spread(askers[q], ten) + 1e-6) / (spread(askers[q], truths[q]) + 1e-6);
       questions += static_cast<double>(found.questions);
       gets += static_cast<double>(found.gets);
     }
@@ -693,6 +694,8 @@ int run(int argc, char** argv) {
     else if (name == "seed") options.seed = number;
     else if (name == "rounds") options.rounds = number;
     else if (name == "settled") options.settled = number;
+    else if (name == "deeper") options.deeper = number;
+    else if (name == "probes") options.probes = number;
     else if (name == "known") options.known = number;
     else if (name == "hints") options.hints = number;
     else if (name == "near") options.roles.near = number;
