@@ -840,6 +840,50 @@ TEST_CASE("A node that asks and does not read is asked to wait, and costs a boun
   CHECK(town.lookup(0, {fingerprint_of(8, 3, 2), {}, metadata::By::joint})->candidates.size() == 5);
 }
 
+TEST_CASE("Who sends more requests than it may have unanswered, while its answers wait, loses the link") {
+  RegistryServerOptions options;
+  options.requests_per_link = 4;
+  options.requests_per_second = 1000;
+  Town town(40, options);
+  town.publish_all();
+  town.simulation.add_host();
+  Raw greedy(town.simulation.host(41));
+  greedy.connect(town.simulation.host(0));
+  town.simulation.run_for(1s);
+  greedy.link->pause_reading();
+  const auto query = query_of(town.task, fingerprint_of(8, 3, 1));
+  Bytes many;
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    const auto bytes = registry::encode({i, registry::Lookup{query, 40, {}}});
+    many.insert(many.end(), bytes.begin(), bytes.end());
+  }
+  greedy.link->send(std::move(many));
+  town.simulation.run_for(1s);
+  CHECK(town.server->stats().links == 40);
+  CHECK(town.server->stats().lookups < 60);
+}
+
+TEST_CASE("Watches of all together hold a bounded number of bytes") {
+  RegistryServerOptions options;
+  options.watch_bytes = 1000;
+  Town town(0, options);
+  town.simulation.add_host();
+  Raw raw(town.simulation.host(1));
+  raw.connect(town.simulation.host(0));
+  town.simulation.run_for(1s);
+  const auto query = query_of(town.task, fingerprint_of(8, 3, 1));
+  raw.send(1, registry::Watch{query, 0.5});
+  raw.send(2, registry::Watch{query, 0.5});
+  town.simulation.run_for(1s);
+  CHECK(raw.count<registry::Done>() == 1);
+  REQUIRE(raw.last<registry::Refused>());
+  CHECK(raw.last<registry::Refused>()->why == registry::Refused::Why::full);
+  raw.send(3, registry::Unwatch{1});
+  raw.send(4, registry::Watch{query, 0.5});
+  town.simulation.run_for(1s);
+  CHECK(raw.count<registry::Done>() == 3);
+}
+
 TEST_CASE("The frames of the registry have these bytes") {
   const auto bytes = registry::encode({5, registry::Watch{{.task = {}, .classes = {2}, .fingerprint = {1, 2}}, 0.5}});
   CHECK(to_hex(bytes) == "00000037" "94" "44" "05" "95" "c420" + std::string(64, '0') + "00" "00" "91" "02" "c402" "0102"
