@@ -1,10 +1,7 @@
 #include "overlay/messages.hpp"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
 #include "metadata/codec.hpp"
+#include "overlay/fields.hpp"
 
 namespace p2p::overlay {
 
@@ -28,79 +25,9 @@ enum Kind : std::uint64_t {
   kGoodbye = 31,
 };
 
-template <typename... Cases>
-struct Match : Cases... {
-  using Cases::operator()...;
-};
-template <typename... Cases>
-Match(Cases...) -> Match<Cases...>;
-
-void put_classes(Encoder& out, const std::vector<std::int32_t>& classes) {
-  out.array(static_cast<std::uint32_t>(classes.size()));
-  for (const auto c : classes) out.integer(c);
-}
-
 void start(Encoder& out, std::uint32_t size, Kind kind, std::uint64_t id) {
   out.array(size).unsigned_integer(kind).unsigned_integer(id);
 }
-
-// Reads the fields of one frame in order. Errors stick, so that a decoder checks once at its end.
-class Fields {
- public:
-  explicit Fields(const Value& frame, std::size_t first = 2) : frame_(frame), next_(first) {}
-
-  std::uint64_t number(std::uint64_t max = std::numeric_limits<std::uint64_t>::max()) {
-    const auto value = frame_[next_++].unsigned_integer();
-    ok_ = ok_ && value && *value <= max;
-    return ok_ ? *value : 0;
-  }
-  std::uint32_t number32() {
-    return static_cast<std::uint32_t>(number(std::numeric_limits<std::uint32_t>::max()));
-  }
-  double finite() {
-    const auto value = frame_[next_++].real();
-    ok_ = ok_ && value && std::isfinite(*value);
-    return ok_ ? *value : 0;
-  }
-  std::string text() {
-    const auto value = frame_[next_++].text();
-    ok_ = ok_ && value && value->size() <= kMaxNameBytes;
-    return ok_ ? std::string(*value) : std::string();
-  }
-  Bytes bytes() {
-    const auto value = frame_[next_++].binary();
-    ok_ = ok_ && value.has_value();
-    return ok_ ? Bytes(value->begin(), value->end()) : Bytes();
-  }
-  template <typename Fixed>  // Hash, NodeId
-  Fixed fixed() {
-    Fixed out;
-    const auto value = frame_[next_++].binary();
-    ok_ = ok_ && value && value->size() == out.bytes.size();
-    if (ok_) std::copy(value->begin(), value->end(), out.bytes.begin());
-    return out;
-  }
-  std::vector<std::int32_t> classes() {
-    const Value list = frame_[next_++];
-    ok_ = ok_ && list.kind() == Value::Kind::array && list.size() <= kMaxClasses;
-    std::vector<std::int32_t> out;
-    for (std::size_t i = 0; ok_ && i < list.size(); ++i) {
-      const auto c = list[i].integer();
-      ok_ = c && *c >= 0 && *c < static_cast<std::int64_t>(kMaxClasses);
-      if (ok_) out.push_back(static_cast<std::int32_t>(*c));
-    }
-    return out;
-  }
-  Value next() { return frame_[next_++]; }
-  void require(bool condition) { ok_ = ok_ && condition; }
-  /// Every field was there and right, and there are no others.
-  bool complete() const { return ok_ && next_ == frame_.size(); }
-
- private:
-  const Value& frame_;
-  std::size_t next_;
-  bool ok_ = true;
-};
 
 BlockLine read_line(const Value& value, bool& ok) {
   BlockLine line;
@@ -121,6 +48,14 @@ tl::unexpected<Error> bad(std::string_view what) {
 }
 
 }  // namespace
+
+Bytes framed(ByteView body) {
+  Bytes bytes;
+  bytes.reserve(body.size() + 4);
+  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(body.size() >> shift));
+  bytes.insert(bytes.end(), body.begin(), body.end());
+  return bytes;
+}
 
 Bytes encode(const Frame& frame) {
   Encoder out;
@@ -182,14 +117,7 @@ Bytes encode(const Frame& frame) {
           },
       },
       frame.message);
-  const Bytes body = out.take();
-  Bytes bytes;
-  bytes.reserve(body.size() + 4);
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    bytes.push_back(static_cast<std::uint8_t>(body.size() >> shift));
-  }
-  bytes.insert(bytes.end(), body.begin(), body.end());
-  return bytes;
+  return framed(out.take());
 }
 
 Result<Frame> decode_frame(ByteView body) {

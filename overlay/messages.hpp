@@ -103,6 +103,8 @@ struct Frame {
 inline constexpr std::size_t kMaxNameBytes = 256;     ///< of a block, a family, a reason
 inline constexpr std::size_t kMaxClasses = 65536;     ///< in one list
 
+/// A body with its length in front.
+Bytes framed(ByteView body);
 /// The frame's bytes with its length in front.
 Bytes encode(const Frame& frame);
 /// The bytes after the length. `malformed` or `limit_exceeded`; never more memory than in proportion to `body`.

@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   add_control_commands(app, action);
   add_keygen_command(app, action);
   add_check_command(app, action);
+  add_registry_command(app, action);
   add_task_command(app, action);
   add_evaluate_command(app, action);
   for (auto* command : app.get_subcommands([](const CLI::App*) { return true; })) {

@@ -29,6 +29,13 @@ Result<void> check(const EdgeNodeOptions& options) {
     return wrong(
         fmt::format("\"{}\" is no numeric address to bind to; use 127.0.0.1 or this machine's own", options.bind));
   }
+  if (options.registry && !metadata::connectable(*options.registry)) {
+    return wrong(fmt::format("a node cannot link to a registry at {}; take the address that the registry prints",
+                             options.registry->text()));
+  }
+  if (options.registry && (!options.seeds.empty() || options.isolated)) {
+    return wrong("a node with a registry uses no DHT: give either the registry or seeds, and not isolated");
+  }
   if (options.snapshot_every < std::chrono::milliseconds(10))
     return wrong("snapshot_every must be at least 10 ms");
   return {};
@@ -84,6 +91,7 @@ struct EdgeNode::State {
 
   Result<void> open();
   Result<void> open_on_loop();
+  Result<void> open_directory();
   void close();
   void arm_snapshot();
 
@@ -126,23 +134,41 @@ Result<void> EdgeNode::State::open() {
   return {};
 }
 
+Result<void> EdgeNode::State::open_directory() {
+  const auto where = [this] { return transport->local(); };
+  if (options.registry) {
+    directory::RegistryOptions registry;
+    registry.registry = *options.registry;
+    registry.registry_key = options.registry_key;
+    registry.similarity = options.registry_similarity;
+    registry.on_trouble = options.on_trouble;
+    directory = directory::make_registry_directory(
+        directory::RegistryContext{
+            .executor = loop, .transport = *transport, .task = options.task, .key = *key, .endpoint = where},
+        registry);
+    return {};
+  }
+  dht = std::make_unique<net::OpenDht>(
+      loop, net::OpenDhtOptions{
+                .bind = options.bind, .port = options.dht_port, .network = options.network, .ingress = {}});
+  if (auto running = dht->start(); !running) return running;
+  directory =
+      directory::make_dht_directory(directory::DirectoryContext{.executor = loop,
+                                                            .dht = *dht,
+                                                            .task = options.task,
+                                                            .key = *key,
+                                                            .endpoint = where},
+                                  directory::DhtDirectoryOptions{.node_name = options.name});
+  return {};
+}
+
 Result<void> EdgeNode::State::open_on_loop() {
   if (!options.isolated) {
     auto made = net::TlsTransport::make(loop, *key);
     if (!made) return tl::unexpected(made.error());
     transport = std::move(*made);
     if (auto listening = transport->listen({options.bind, options.link_port}); !listening) return listening;
-    dht = std::make_unique<net::OpenDht>(
-        loop, net::OpenDhtOptions{
-                  .bind = options.bind, .port = options.dht_port, .network = options.network, .ingress = {}});
-    if (auto running = dht->start(); !running) return running;
-    directory =
-        directory::make_dht_directory(directory::DirectoryContext{.executor = loop,
-                                                              .dht = *dht,
-                                                              .task = options.task,
-                                                              .key = *key,
-                                                              .endpoint = [this] { return transport->local(); }},
-                                    directory::DhtDirectoryOptions{.node_name = options.name});
+    if (auto found = open_directory(); !found) return found;
   }
   auto made = node::Node::make(options.task, options.node,
                                node::Node::Context{.executor = loop,

@@ -11,6 +11,7 @@
 
 #include "metadata/task.hpp"
 #include "overlay/dht.hpp"
+#include "overlay/directory/registry.hpp"
 #include "overlay/node/node.hpp"
 
 namespace p2p::host {
@@ -23,12 +24,19 @@ struct EdgeNodeOptions {
   std::uint16_t dht_port = 0;          ///< UDP; 0: any free one
   std::uint16_t link_port = 0;         ///< TCP; 0: any free one
   std::vector<std::string> seeds;      ///< "host:port"; empty: the first of its overlay
+  /// Where a registry answers (`p2p-learner registry`), and the key that it proves: then there is no DHT at all, and no
+  /// seeds.
+  std::optional<metadata::Endpoint> registry;
+  metadata::NodeId registry_key;
+  directory::registry::Similarity registry_similarity = directory::registry::Similarity::embedding;
   std::string network = "p2p-learner"; ///< overlays with other names are not seen; no secret
   bool isolated = false;               ///< no overlay at all
   overlay::Duration snapshot_every = std::chrono::seconds(10);
   node::NodeOptions node;
   /// Runs on the node's thread; must not block, feed the node or destroy it. It may ask status() and predict().
   std::function<void(const node::Event&)> on_event;
+  /// What keeps the node from being found or from finding others at its registry, for people. As on_event.
+  std::function<void(const Error&)> on_trouble = {};
 };
 
 struct EdgeNodeStatus {

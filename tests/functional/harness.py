@@ -55,9 +55,9 @@ def free_port(kind=socket.SOCK_STREAM):
 class Node:
     """One `p2p-learner run`, its JSON lines read by a thread as they come."""
 
-    def __init__(self, config, stdin=subprocess.DEVNULL):
+    def __init__(self, config, stdin=subprocess.DEVNULL, arguments=None):
         self.config = config
-        self.process = subprocess.Popen([BINARY, "run", "--config", config], stdin=stdin, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([BINARY, *(arguments or ["run", "--config", config])], stdin=stdin, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, bufsize=1)
         self.lines = []
         self.errors = []
@@ -215,6 +215,13 @@ class Case(unittest.TestCase):
         node = Node(config, stdin)
         self.nodes.append(node)
         return node
+
+    def start_registry(self, port=0):
+        """A `p2p-learner registry` with a key that it keeps; its lines are a node's."""
+        registry = Node("registry", arguments=["registry", "--json", "--port", str(port), "--state-dir",
+                                               self.path("registry.state")])
+        self.nodes.append(registry)
+        return registry
 
     def assert_mentions(self, text, *words):
         for word in words:

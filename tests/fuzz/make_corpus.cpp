@@ -14,6 +14,7 @@
 #include "metadata/base/random.hpp"
 #include "metadata/codec.hpp"
 #include "metadata/record.hpp"
+#include "overlay/directory/registry_messages.hpp"
 #include "overlay/messages.hpp"
 #include "tests/fuzz/models.hpp"
 
@@ -74,11 +75,12 @@ void metadata_seeds() {
   const auto fingerprint = example_fingerprint();
   write("records", "fingerprint", metadata::encode(fingerprint));
   metadata::Entry entry;
-  entry.task = metadata::id(task);
+  entry.task = metadata::tag(metadata::id(task));
   entry.node = key.id();
   entry.version = 1;
   entry.endpoint = {"127.0.0.1", 4222};
-  entry.recall = {0, 200, 255};
+  entry.table_port = 4223;
+  entry.recall = {0, 12, 15, 0};
   write("records", "entry", metadata::seal(entry, key));
   write("records", "description",
         metadata::seal(metadata::Description{metadata::id(task), key.id(), 1, fingerprint}, key));
@@ -142,6 +144,40 @@ void frame_seeds() {
   }
 }
 
+void registry_seeds() {
+  using namespace directory;
+  const auto key = metadata::KeyPair::from_seed({7});
+  const auto fingerprint = example_fingerprint();
+  const metadata::TaskId task = metadata::sha256(view(std::string_view("fuzz")));
+  auto entry = metadata::entry_of(fingerprint, metadata::Sketcher(task, 8, 3).sketch(fingerprint));
+  entry.task = metadata::tag(task);
+  entry.node = key.id();
+  entry.version = 1;
+  entry.endpoint = {"127.0.0.1", 4222};
+  entry.table_port = 4222;
+  const auto sealed = metadata::seal(entry, key);
+  const auto description = metadata::seal(metadata::Description{task, key.id(), 1, fingerprint}, key);
+  const registry::Query query{task, registry::Similarity::priors, metadata::By::classes, {0, 2}, metadata::encode(fingerprint)};
+  const std::vector<std::pair<std::string, registry::Message>> messages = {
+      {"greeting", registry::Greeting{}},
+      {"publish", registry::Publish{sealed, description}},
+      {"withdraw", registry::Withdraw{task}},
+      {"lookup", registry::Lookup{query, 5, {key.id(), key.id()}}},
+      {"watch", registry::Watch{query, 0.25}},
+      {"unwatch", registry::Unwatch{5}},
+      {"ping", registry::Ping{}},
+      {"done", registry::Done{}},
+      {"found", registry::Found{2, true, {{sealed, description}, {sealed, description}}}},
+      {"appeared", registry::Appeared{{sealed, description}}},
+      {"refused", registry::Refused{registry::Refused::Why::full, 100, "no room"}},
+      {"goodbye", overlay::Goodbye{"the end"}},
+  };
+  for (const auto& [name, message] : messages) {
+    const auto bytes = registry::encode({1, message});
+    write("registry", name, ByteView(bytes).subspan(4));
+  }
+}
+
 void sample_seeds() {
   write("samples", "csv", view(std::string_view("a,b,label\n1,2.5,x\n,NaN,y\n3,-1e3,x\n")));
   write("samples", "csv-text", view(std::string_view("a,b,label\n1,u,x\n,\"say \"\"v\"\"\",y\n3,1,x\n")));
@@ -168,6 +204,7 @@ int main(int argc, char** argv) {
   learner_seeds();
   drift_seeds();
   frame_seeds();
+  registry_seeds();
   sample_seeds();
   return 0;
 }

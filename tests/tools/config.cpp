@@ -40,6 +40,8 @@ TEST_CASE("the template shows every key with its default", "[tools]") {
     CHECK(node.dht_port == defaults.node.dht_port);
     CHECK(node.link_port == defaults.node.link_port);
     CHECK(node.seeds == defaults.node.seeds);
+    CHECK_FALSE(node.registry);
+    CHECK(node.registry_similarity == defaults.node.registry_similarity);
     CHECK(node.network == defaults.node.network);
     CHECK(node.isolated == defaults.node.isolated);
     CHECK(node.snapshot_every == defaults.node.snapshot_every);
@@ -82,6 +84,32 @@ TEST_CASE("the template shows every key with its default", "[tools]") {
     CHECK(got.drift.warmup == wanted.drift.warmup);
     CHECK(got.drift.adwin_delta == wanted.drift.adwin_delta);
   }
+}
+
+TEST_CASE("a registry is named with its key, and instead of seeds", "[tools]") {
+  const std::string key(64, 'a');
+  const auto parse = [](const std::string& lines) {
+    return parse_config("[node]\ntask = \"t.toml\"\n" + lines, "node.toml");
+  };
+  const auto good = parse("registry = \"127.0.0.1:4300\"\nregistry_key = \"" + key + "\"\nregistry_similarity = \"priors\"\n");
+  REQUIRE(good);
+  REQUIRE(good->node.registry);
+  CHECK(good->node.registry->text() == "127.0.0.1:4300");
+  CHECK(good->node.registry_key.hex() == key);
+  CHECK(good->node.registry_similarity == directory::registry::Similarity::priors);
+
+  const auto refused = [&](const std::string& lines) {
+    const auto result = parse(lines);
+    return result ? std::string() : result.error().text();
+  };
+  CHECK_THAT(refused("registry = \"127.0.0.1:4300\"\n"), Contains("registry_key is missing"));
+  CHECK_THAT(refused("registry_key = \"" + key + "\"\n"), Contains("node.registry is missing"));
+  CHECK_THAT(refused("registry = \"127.0.0.1:4300\"\nregistry_key = \"abc\"\n"), Contains("64 hexadecimal digits"));
+  CHECK_THAT(refused("registry = \"somewhere\"\nregistry_key = \"" + key + "\"\n"), Contains("numeric address"));
+  CHECK_THAT(refused("registry = \"0.0.0.0:4300\"\nregistry_key = \"" + key + "\"\n"), Contains("numeric address"));
+  const std::string both = "registry = \"127.0.0.1:4300\"\nregistry_key = \"" + key + "\"\n";
+  CHECK_THAT(refused(both + "seeds = [\"127.0.0.1:4222\"]\n"), Contains("node.toml:3") && Contains("take one of them out"));
+  CHECK_THAT(refused(both + "isolated = true\n"), Contains("isolated"));
 }
 
 TEST_CASE("every key of the template is read: with a letter more it is refused by name and line",

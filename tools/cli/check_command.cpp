@@ -10,11 +10,14 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <future>
 #include <memory>
 
 #include "learner/snapshot.hpp"
 #include "overlay/net/control_socket.hpp"
 #include "overlay/net/files.hpp"
+#include "overlay/net/loop.hpp"
+#include "overlay/net/tls_transport.hpp"
 #include "tools/cli/check_network.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/config.hpp"
@@ -229,6 +232,44 @@ void check_clock(Report& report) {
                       : "not known to be synchronised; keep it within ten minutes of the others"));
 }
 
+void check_registry(Report& report, const NodeConfig& config, double timeout_s) {
+  const auto& at = *config.node.registry;
+  net::Loop loop;
+  if (auto ok = loop.start(); !ok) return report.bad("registry", ok.error(), Context::start);
+  std::unique_ptr<net::TlsTransport> transport;
+  std::promise<Result<void>> promise;
+  auto linked = promise.get_future();
+  const auto begun = std::chrono::steady_clock::now();
+  std::ignore = loop.call_and_wait([&] {
+    auto made = net::TlsTransport::make(loop, metadata::KeyPair::generate());
+    if (!made) return promise.set_value(tl::unexpected(made.error()));
+    transport = std::move(*made);
+    transport->connect(at, config.node.registry_key,
+                       std::chrono::duration_cast<overlay::Duration>(std::chrono::duration<double>(timeout_s)),
+                       [&promise](Result<std::shared_ptr<overlay::Link>> link) {
+                         promise.set_value(link ? Result<void>() : tl::unexpected(link.error()));
+                       });
+  });
+  const auto result = linked.get();
+  std::ignore = loop.call_and_wait([&] { transport.reset(); });
+  loop.stop();
+  if (result) {
+    const auto took = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun);
+    return report.ok("registry", fmt::format("{} proved its key after {:.0f} ms", at.text(), took.count()));
+  }
+  if (result.error().code == ErrorCode::untrusted) {
+    return report.bad("registry",
+                      fmt::format("what answers at {} does not hold node.registry_key; take the key that "
+                                  "`p2p-learner registry` prints",
+                                  at.text()),
+                      ExitCode::key);
+  }
+  report.bad("registry",
+             fmt::format("{} cannot be reached ({}): is `p2p-learner registry` running there, is TCP open on the way?",
+                         at.text(), result.error().text()),
+             ExitCode::no_node);
+}
+
 void check_seeds(Report& report, const NodeConfig& config, double timeout_s) {
   if (config.node.seeds.empty()) {
     return report.ok("seeds",
@@ -309,8 +350,12 @@ ExitCode check_all(const Options& options) {
   if (!directory.empty()) {
     if (auto status = ask_node(control_path(directory), "status")) running = *status;
   }
-  check_port(report, *config, true, running);
+  if (!config->node.registry) check_port(report, *config, true, running);
   check_port(report, *config, false, running);
+  if (config->node.registry) {
+    check_registry(report, *config, options.timeout_s);
+    return report.finish();
+  }
   check_seeds(report, *config, options.timeout_s);
   return report.finish();
 }
@@ -321,7 +366,7 @@ void add_check_command(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("check",
                                      "Check a configuration and what it needs: files, key, ports, "
-                                     "clock, seeds, and whether the overlay is split");
+                                     "clock, seeds or registry, and whether the overlay is split");
   command->add_option("--config", options->config, "Configuration (TOML)")->required();
   command->add_option("--timeout", options->timeout_s, "Seconds that a seed has to answer")
       ->check(CLI::Range(0.1, 60.0))

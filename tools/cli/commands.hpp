@@ -17,6 +17,7 @@ void add_run_command(CLI::App& app, Action& action);
 void add_control_commands(CLI::App& app, Action& action);  ///< status, peers, lookup, history
 void add_keygen_command(CLI::App& app, Action& action);
 void add_check_command(CLI::App& app, Action& action);
+void add_registry_command(CLI::App& app, Action& action);
 void add_task_command(CLI::App& app, Action& action);
 void add_evaluate_command(CLI::App& app, Action& action);
 

@@ -26,7 +26,12 @@ void resolve(std::string& path, const std::string& config_path) {
   path = (std::filesystem::path(config_path).parent_path() / given).lexically_normal().string();
 }
 
-void read_node(TomlTable& table, NodeConfig& out) {
+/// As the file has it.
+struct RegistryWords {
+  std::string address, key;
+};
+
+void read_node(TomlTable& table, NodeConfig& out, RegistryWords& registry) {
   table.get("task", out.task_path);
   table.get("name", out.node.name);
   table.get("state_dir", out.node.state_dir);
@@ -34,6 +39,11 @@ void read_node(TomlTable& table, NodeConfig& out) {
   table.get("dht_port", out.node.dht_port, 0, 65535);
   table.get("link_port", out.node.link_port, 0, 65535);
   table.get("seeds", out.node.seeds);
+  table.get("registry", registry.address);
+  table.get("registry_key", registry.key);
+  if (const auto word = table.get_word("registry_similarity", {"embedding", "priors"})) {
+    out.node.registry_similarity = static_cast<directory::registry::Similarity>(*word);
+  }
   table.get("network", out.node.network);
   table.get("isolated", out.node.isolated);
   double seconds = std::chrono::duration<double>(out.node.snapshot_every).count();
@@ -97,6 +107,39 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
   table.get("drift_cooldown", out.drift.cooldown, 0, kMany);
   table.get("drift_warmup", out.drift.warmup, 0, kMany);
   table.get("drift_adwin_delta", out.drift.adwin_delta, 1e-9, 0.5);
+}
+
+std::optional<Error> check_registry(const RegistryWords& registry, const TomlTable& node, NodeConfig& out) {
+  const auto at = [&](std::string_view key, const std::string& what) {
+    return config_error(out.path, node.line(key), what);
+  };
+  if (registry.address.empty() && registry.key.empty()) return std::nullopt;
+  if (registry.address.empty()) {
+    return at("registry_key", "node.registry is missing: the address beside the key that `p2p-learner registry` prints");
+  }
+  if (registry.key.empty()) {
+    return at("registry", "node.registry_key is missing: the 64 digits that `p2p-learner registry` prints");
+  }
+  const auto address = metadata::parse_endpoint(registry.address);
+  if (!address || !metadata::connectable(*address)) {
+    return at("registry", fmt::format("node.registry = \"{}\" is no numeric address and port like "
+                                      "\"127.0.0.1:4300\"",
+                                      registry.address));
+  }
+  const auto key = metadata::parse_node_id(registry.key);
+  if (!key) {
+    return at("registry_key", "node.registry_key must be the 64 hexadecimal digits that `p2p-learner registry` prints");
+  }
+  if (!out.node.seeds.empty()) {
+    return at("registry", "node.registry and node.seeds are both given: a node finds others through one registry or "
+                          "through the DHT; take one of them out");
+  }
+  if (out.node.isolated) {
+    return at("registry", "node.registry is of no use while node.isolated is true; take one of them out");
+  }
+  out.node.registry = *address;
+  out.node.registry_key = *key;
+  return std::nullopt;
 }
 
 /// What no single key can be blamed for.
@@ -172,7 +215,8 @@ Result<NodeConfig> parse_config(std::string_view text, const std::string& path) 
 
   // All keys are asked for before any is refused, so that a misplaced one can be told where it
   // belongs.
-  read_node(node, out);
+  RegistryWords registry;
+  read_node(node, out, registry);
   read_source(from, out.source);
   output.get("predictions", out.predictions);
   output.get("progress_every", out.progress_every, 0, INT64_MAX);
@@ -187,6 +231,7 @@ Result<NodeConfig> parse_config(std::string_view text, const std::string& path) 
   }
   top.finish();
   if (!source.error) source.error = check_together(out, node, from);
+  if (!source.error) source.error = check_registry(registry, node, out);
   if (source.error) return tl::unexpected(*source.error);
 
   for (auto* file : {&out.task_path, &out.node.state_dir, &out.source.path, &out.source.images,

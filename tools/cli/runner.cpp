@@ -107,6 +107,7 @@ ExitCode Runner::start() {
     }
     wake_.signal();
   };
+  options.on_trouble = [](const Error& error) { log(LogLevel::warning, error.text()); };
   auto node = host::EdgeNode::start(options);
   if (!node) return give_up(node.error(), Context::start);
   node_ = std::move(*node);
@@ -117,6 +118,7 @@ ExitCode Runner::start() {
     twin_options.isolated = true;
     twin_options.dht_port = twin_options.link_port = 0;
     twin_options.seeds.clear();
+    twin_options.registry.reset();
     twin_options.on_event = nullptr;
     if (!options.state_dir.empty()) twin_options.state_dir = options.state_dir + "/twin";
     auto twin = host::EdgeNode::start(std::move(twin_options));
@@ -182,7 +184,7 @@ Json Runner::full_status() const {
   Json out = to_json(status);
   out["network"] = config_.node.network;
   out["network_id"] =
-      config_.node.isolated ? Json(nullptr) : Json(net::network_id(config_.node.network));
+      config_.node.isolated || config_.node.registry ? Json(nullptr) : Json(net::network_id(config_.node.network));
   if (twin_) {
     const auto twin = twin_->status().node;
     out["twin_samples"] = twin.samples;
@@ -210,7 +212,7 @@ void Runner::announce() {
       {"link", json["link"]},
       {"task", status.task_id},
       {"network_id",
-       config_.node.isolated ? Json(nullptr) : Json(net::network_id(config_.node.network))},
+       config_.node.isolated || config_.node.registry ? Json(nullptr) : Json(net::network_id(config_.node.network))},
       {"samples", status.node.samples},
       {"control", control_.empty()
                       ? Json(nullptr)
