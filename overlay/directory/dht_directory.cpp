@@ -24,7 +24,7 @@ constexpr Duration kReseal = std::chrono::minutes(8);  // an entry's stamp is no
 constexpr Duration kWatchAgain = std::chrono::minutes(4);  // before Responder::kWatchTime is over
 constexpr std::size_t kWatchAt = 4;      // nodes that are asked to tell of newcomers
 constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
-constexpr std::size_t kProbes = 4;       // buckets of a table of which one is read
+constexpr std::size_t kProbes = 16;      // buckets of a table of which one is read
 constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
 constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
 constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
@@ -240,7 +240,10 @@ class DhtDirectory final : public Directory {
     }
     if (target.blank) return out;
     const auto depth = [&](Place::Kind kind, std::uint16_t table) {
-      return shelf_.depth(kind, table).value_or(metadata::depth_for(nodes(), options_.crowd));
+      const auto usual = shelf_.depth(kind, table).value_or(metadata::depth_for(nodes(), options_.crowd));
+      // Where many are alike buckets are deeper, and there it matters that not all read the same one; elsewhere this one
+      // is empty, and the one above it is read next.
+      return usual == 0 ? usual : std::min<std::uint8_t>(static_cast<std::uint8_t>(usual + Place::kLevelBits), Place::kMaxDepth);
     };
     // A point of entry need not be in the very bucket, only near it: whichever of several likely ones is read, so that
     // not all who look for the same ask the same few holders.

@@ -10,7 +10,8 @@ namespace {
 
 constexpr Duration kFirstRetry = 1s;   // after a put that failed; doubles
 constexpr Duration kLastRetry = 15s;
-constexpr double kDeeper = 8;          // times the crowd, from which on a bucket is left for a deeper one
+constexpr double kDeeper = 2;          // times the crowd, from which on a bucket is left for a deeper one
+constexpr unsigned kForget = 4;        // looks, after which a bucket above that was too full is tried again
 constexpr unsigned kMostMoves = 8;     // levels in one go
 constexpr double kStay = 1.5;          // who is listed stays until his lot is that far beyond the limit
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken
@@ -160,9 +161,11 @@ void Shelf::looked(std::size_t number, const Bucket& bucket, bool ok) {
   if (slot.crowd > kDeeper * options_.crowd && slot.depth < Place::kMaxDepth && chase) {
     slot.depth = static_cast<std::uint8_t>(slot.depth + Place::kLevelBits);
     ++slot.moves;
+    slot.came_down = true;
     return look(number);
   }
-  if (all.size() <= 1 && slot.depth > 0 && chase) {
+  if (++slot.looks % kForget == 0) slot.came_down = false;
+  if (all.size() <= 1 && slot.depth > 0 && !slot.came_down && chase) {
     slot.depth = static_cast<std::uint8_t>(slot.depth - Place::kLevelBits);
     ++slot.moves;
     return look(number);

@@ -28,9 +28,9 @@ double crowd_of(const Place& place, const std::vector<metadata::Entry>& entries)
 ///
 /// For each table (two joint ones, the marginal one) a node has a level of depth. It looks at its bucket there before it
 /// lists itself, and now and then again:
-///   more than 8 times the crowd belong there  -> one level deeper, for all of it can be there and no more than fits here
-///   nobody else is there                      -> one level up
-///   else                                      -> listed, if its lot is among the lowest `crowd` of those that belong
+///   more than twice the crowd belong there  -> one level deeper
+///   nobody else is there                    -> one level up, unless it came down from there because it was too full
+///   else                                    -> listed, if its lot is among the lowest `crowd` of those that belong
 /// At all levels above the same lots decide, so every bucket up to the root holds a sample of what is below it, and a
 /// reader who guessed too deep finds it there. A class is listed likewise, if few of the sampled contacts know it.
 ///
@@ -74,6 +74,8 @@ class Shelf {
     double crowd = 1;         // at that depth
     bool confirmed = false;
     unsigned moves = 0;       // since the last publication: bounds a chase
+    unsigned looks = 0;
+    bool came_down = false;   // the bucket above is too full; found out anew now and then
     Duration retry{};
     Executor::TimerHandle timer = {};  // of the next try, when the table could not be asked
   };

@@ -40,6 +40,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::size_t rounds = 24;  // of gossip after all have joined
   std::size_t settled = 10, hints = 6, known = 32, deeper = 0, probes = 4;
+  double full = 8;  // times the crowd, from which on a bucket is left for a deeper one
   RoleOptions roles = {};
   bool has(const char* what) const { return ("," + mode + ",").find("," + std::string(what) + ",") != std::string::npos; }
 };
@@ -307,17 +308,25 @@ class Buckets {
  public:
   explicit Buckets(const World& world) : world_(world), start_(metadata::depth_for(static_cast<double>(world.size()), kCrowd)) {
     for (std::uint16_t table = 0; table < metadata::Place::kJointTables; ++table) {
-      for (int depth = metadata::Place::kMaxDepth; depth >= 0; depth -= metadata::Place::kLevelBits) {
-        std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> of_prefix;
-        for (std::uint32_t i = 0; i < world.size(); ++i) {
-          of_prefix[place(world.sketches[i], table, depth).prefix].push_back(i);
+      std::map<metadata::Place, std::vector<std::uint32_t>> all;
+      for (int depth = 0; depth <= metadata::Place::kMaxDepth; depth += metadata::Place::kLevelBits) {
+        for (std::uint32_t i = 0; i < world.size(); ++i) all[place(world.sketches[i], table, depth)].push_back(i);
+      }
+      std::vector<int> level(world.size(), start_);
+      for (std::uint32_t i = 0; i < world.size(); ++i) {
+        const auto crowd = [&](int depth) { return static_cast<double>(all.at(place(world.sketches[i], table, depth)).size()); };
+        while (level[i] > 0 && crowd(level[i]) <= 1) level[i] -= metadata::Place::kLevelBits;
+        while (level[i] < metadata::Place::kMaxDepth && crowd(level[i]) > world.options.full * kCrowd) {
+          level[i] += metadata::Place::kLevelBits;
         }
-        for (auto& [prefix, members] : of_prefix) {
-          const auto crowd = members.size();
-          std::sort(members.begin(), members.end(), [&](auto a, auto b) { return lot(a, table) < lot(b, table); });
-          if (members.size() > static_cast<std::size_t>(kCrowd)) members.resize(static_cast<std::size_t>(kCrowd));
-          buckets_[{metadata::Place::Kind::joint, table, static_cast<std::uint8_t>(depth), prefix}] = {std::move(members), crowd};
-        }
+      }
+      for (auto& [where, members] : all) {
+        const auto crowd = members.size();
+        std::erase_if(members, [&](auto i) { return level[i] < where.depth; });
+        if (members.empty()) continue;
+        std::sort(members.begin(), members.end(), [&](auto x, auto y) { return lot(x, table) < lot(y, table); });
+        if (members.size() > static_cast<std::size_t>(kCrowd)) members.resize(static_cast<std::size_t>(kCrowd));
+        buckets_[where] = {std::move(members), crowd};
       }
     }
   }
@@ -503,7 +512,7 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
       const auto found = asker.ask(who, askers[q], way.gets, way.near, way.cold);
       const auto ten = std::span(found.fetched).first(std::min(kTruth, found.fetched.size()));
       recall += overlap(truths[q], ten);
-      further += (spread(askers[q], ten) + 1e-6) / (spread(askers[q], truths[q]) + 1e-6);
+      further += (spread(askers[q], ten) + 1e-6) / (spread(askers[q], std::span(truths[q]).first(ten.size())) + 1e-6);
       questions += static_cast<double>(found.questions);
       gets += static_cast<double>(found.gets);
     }
@@ -694,6 +703,7 @@ int run(int argc, char** argv) {
     else if (name == "seed") options.seed = number;
     else if (name == "rounds") options.rounds = number;
     else if (name == "settled") options.settled = number;
+    else if (name == "full") options.full = std::strtod(value.c_str(), nullptr);
     else if (name == "deeper") options.deeper = number;
     else if (name == "probes") options.probes = number;
     else if (name == "known") options.known = number;
