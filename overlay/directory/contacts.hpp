@@ -55,7 +55,7 @@ class Contacts {
     std::uint64_t hash = 0;
     Role role;
   };
-  explicit Contacts(const Options& options) : options_(options) {}
+  explicit Contacts(const Options& options) : options_(options) { trim(); }
 
   /// Our own sketch, by which nearness is measured; none: all are far.
   void centre(const std::optional<metadata::Sketch>& sketch);
