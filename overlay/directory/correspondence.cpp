@@ -55,7 +55,8 @@ Nonce Correspondence::ask(const Hint& whom, Ask ask) {
                           .within_milli = static_cast<std::uint32_t>(std::clamp(ask.within, 0.0, 1000.0) * 1000),
                           .entry = context_.own_entry(),
                           .known = std::move(ask.known)};
-  Bytes bytes = encode(question, question_bytes(description));
+  // A watch pays for its notices with its question.
+  Bytes bytes = encode(question, ask.within > 0 ? kMostFilling : question_bytes(description));
   counters_.bytes += bytes.size();
   context_.dht.send(whom.at, std::move(bytes));
   return nonce;

@@ -39,10 +39,11 @@ bool Responder::admitted(const Endpoint& from) {
   return ok;
 }
 
-void Responder::meet(const Question& question) {
+void Responder::meet(const Endpoint& from, const Question& question) {
   if (question.entry.empty()) return;
   const auto claimed = metadata::peek_entry(question.entry);
   if (!claimed || claimed->task != context_.task || claimed->node == context_.self) return;
+  if (claimed->table_endpoint() != from) return;  // anybody can show another's entry, of a dead one too
   const auto& known = context_.contacts.all();
   const auto contact = known.find(claimed->node);
   const bool news = contact == known.end() ? context_.contacts.wanted(hint_of(*claimed))
@@ -63,18 +64,30 @@ void Responder::on_newcomer(const metadata::Entry& entry, const Bytes& sealed) {
   for (auto& watch : watches_) {
     if (metadata::remoteness(watch.target, entry.sketch, entry.knows()) > watch.within) continue;
     if (watch.told.size() >= kMostTold) continue;
+    const Notice notice{watch.nonce, sealed};
+    const std::size_t bytes = encode(notice).size();
+    if (bytes > watch.left) continue;
     auto& told = watch.told[entry.node];
     if (told >= entry.version) continue;
     told = entry.version;
-    context_.correspondence.send(watch.to, Notice{watch.nonce, sealed});
+    watch.left -= bytes;
+    context_.correspondence.send(watch.to, notice);
   }
 }
 
-void Responder::remember(const Endpoint& from, const Question& question) {
+void Responder::remember(const Endpoint& from, const Question& question, std::size_t left) {
   const TimePoint now = context_.executor.now();
-  std::erase_if(watches_, [&](const Watch& w) { return w.until < now || (w.to == from && w.target == question.target); });
-  if (watches_.size() >= kMostWatches) return;
-  watches_.push_back({from, question.nonce, question.target, question.within_milli / 1000.0, now + kWatchTime, {}});
+  std::erase_if(watches_, [&](const Watch& w) { return w.until < now; });
+  auto known = std::find_if(watches_.begin(), watches_.end(),
+                            [&](const Watch& w) { return w.to == from && w.target == question.target; });
+  if (known == watches_.end()) {
+    if (watches_.size() >= kMostWatches) return;
+    known = watches_.insert(known, Watch{.to = from, .target = question.target, .told = {}});
+  }
+  known->nonce = question.nonce;
+  known->within = question.within_milli / 1000.0;
+  known->left = left;
+  known->until = now + kWatchTime;
 }
 
 void Responder::on_question(const Endpoint& from, const Question& question, std::size_t bytes) {
@@ -104,20 +117,20 @@ void Responder::on_question(const Endpoint& from, const Question& question, std:
     give(contact);
   }
   for (std::size_t i = kNearHints; i < Answer::kMaxHints; ++i) give(context_.contacts.any(random_));
-  const Bytes packed = encode(answer);
+  std::size_t sent = encode(answer).size();
   context_.correspondence.send(from, answer);
   if (question.description) {
-    const Bytes description = context_.own_description();
-    if (!description.empty() && description.size() <= kMaxDescriptionBytes &&
-        packed.size() + description.size() + kDescribedFrame <= allowance) {
-      ++counters_.descriptions;
-      context_.correspondence.send(from, Described{question.nonce, {}, description});
-    } else {
-      context_.correspondence.send(from, Described{question.nonce, {}, {}});
+    Described described{question.nonce, {}, context_.own_description()};
+    if (described.description.size() > kMaxDescriptionBytes ||
+        sent + described.description.size() + kDescribedFrame > allowance) {
+      described.description.clear();
     }
+    if (!described.description.empty()) ++counters_.descriptions;
+    sent += encode(described).size();
+    context_.correspondence.send(from, described);
   }
-  meet(question);
-  if (question.within_milli > 0) remember(from, question);
+  meet(from, question);
+  if (question.within_milli > 0) remember(from, question, allowance - std::min(allowance, sent));
 }
 
 void Responder::on_fetch(const Endpoint& from, const Fetch& fetch, std::size_t bytes) {

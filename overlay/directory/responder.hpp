@@ -14,8 +14,10 @@ namespace p2p::directory {
 /// Answers questions from the contacts, describes this node, and tells watchers of newcomers.
 ///
 /// Bounds: kQuestionsPerSecond in all and a part of them for one address, then silence; kMostWatches, of kWatchTime each;
-/// nothing that is sent is longer than kAmplification times what came. Answering costs no signature; an asker's entry is
-/// verified only if it would become a contact, or somebody watches for its like.
+/// nothing that is sent is longer than kAmplification times what came. Notices are paid for by the question that asked
+/// for them: what its answer left of its allowance is theirs, so that nobody can have a third told of thousands.
+/// Answering costs no signature; an asker's entry is verified only if it would become a contact, or somebody watches for
+/// its like, and counts only from the address that it names.
 /// Thread: the executor's.
 class Responder {
  public:
@@ -57,13 +59,14 @@ class Responder {
     Nonce nonce = 0;
     metadata::Target target;
     double within = 0;
-    TimePoint until;
+    std::size_t left = 0;  // bytes of notices that are paid for
+    TimePoint until = {};
     std::map<NodeId, std::uint64_t> told;  // versions
   };
   bool take(Bucket& bucket, double rate);
   bool admitted(const Endpoint& from);
-  void meet(const Question& question);
-  void remember(const Endpoint& from, const Question& question);
+  void meet(const Endpoint& from, const Question& question);
+  void remember(const Endpoint& from, const Question& question, std::size_t left);
 
   Context context_;
   Random random_;
