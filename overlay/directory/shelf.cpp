@@ -216,14 +216,18 @@ void Shelf::list_labels() {
 
 /// Entries whose bucket is no longer ours are left to expire: nobody can take a value out of a table.
 void Shelf::drop_unwanted() {
+  // First all that is wanted: that depends on what is held, which must not change meanwhile.
+  std::set<Place> keep;
+  for (const auto& slot : slots_) {
+    if (!slot.looked) continue;
+    for (const auto& [place, crowd] : wanted(slot)) keep.insert(place);
+  }
   std::erase_if(puts_, [&](const auto& p) {
-    if (p->place.kind == Place::Kind::label) return !metadata::belongs(*entry_, p->place);
     const auto slot = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& s) {
       return s.kind == p->place.kind && s.table == p->place.table;
     });
-    if (!slot->looked) return !metadata::belongs(*entry_, p->place);
-    const auto places = wanted(*slot);
-    return std::none_of(places.begin(), places.end(), [&](const auto& w) { return w.first == p->place; });
+    if (slot == slots_.end() || !slot->looked) return !metadata::belongs(*entry_, p->place);  // labels too
+    return !keep.contains(p->place);
   });
 }
 
