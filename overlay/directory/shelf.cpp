@@ -14,6 +14,8 @@ constexpr double kDeeper = 2;          // times the crowd, from which on a bucke
 constexpr unsigned kForget = 4;        // looks, after which a bucket above that was too full is tried again
 constexpr unsigned kMostMoves = 8;     // levels in one go
 constexpr double kStay = 1.5;          // who is listed stays until his lot is that far beyond the limit
+constexpr Duration kReadBack = std::chrono::seconds(60);  // after a put, to see whether it is there
+constexpr unsigned kMostReadBacks = 3;  // between two refreshes
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken
 
 std::uint64_t seed_of(const NodeId& id) {
@@ -94,6 +96,7 @@ void Shelf::publish(const metadata::Entry& entry) {
     } else if (moved) {
       slot.confirmed = false;
       list(i);
+      read_back(i, false);
     }
   }
   if (relabelled) list_labels();
@@ -117,7 +120,7 @@ void Shelf::arm() {
     // One table is looked at, and so read back; the others are put again where they are.
     const std::size_t turn = turn_++ % slots_.size();
     for (std::size_t i = 0; i < slots_.size(); ++i) {
-      slots_[i].moves = 0;
+      slots_[i].moves = slots_[i].read_backs = 0;
       if (i == turn || !slots_[i].looked) {
         look(i);
       } else {
@@ -125,8 +128,8 @@ void Shelf::arm() {
       }
     }
     list_labels();
-    for (auto& put : puts_) send(*put);
     drop_unwanted();
+    for (auto& put : puts_) send(*put);
   });
 }
 
@@ -171,8 +174,26 @@ void Shelf::looked(std::size_t number, const Bucket& bucket, bool ok) {
     return look(number);
   }
   slot.looked = true;
+  if (Put* put = held(place); put && !slot.confirmed && put->held) send(*put);  // its holders lost it
   list(number);
   drop_unwanted();
+  read_back(number, bucket.values >= kMostRead);
+}
+
+Shelf::Put* Shelf::held(const Place& place) {
+  const auto found = std::find_if(puts_.begin(), puts_.end(), [&](const auto& p) { return p->place == place; });
+  return found == puts_.end() ? nullptr : found->get();
+}
+
+/// Looks again soon, if it should be listed and was not seen, or if more was there than could be read: then the crowd was
+/// underestimated, as it is when many join at once and all find the bucket empty.
+void Shelf::read_back(std::size_t number, bool overfull) {
+  Slot& slot = slots_[number];
+  const Place place = metadata::place_of(entry_->sketch, slot.kind, slot.table, slot.depth);
+  if (!overfull && (slot.confirmed || !held(place))) return;
+  if (slot.read_backs >= kMostReadBacks) return;
+  ++slot.read_backs;
+  slot.timer = context_.executor.after(jittered(kReadBack), [this, number] { look(number); });
 }
 
 /// Its own bucket and those above, with the crowd of each.

@@ -34,8 +34,10 @@ double crowd_of(const Place& place, const std::vector<metadata::Entry>& entries)
 /// At all levels above the same lots decide, so every bucket up to the root holds a sample of what is below it, and a
 /// reader who guessed too deep finds it there. A class is listed likewise, if few of the sampled contacts know it.
 ///
+/// A minute after a put it reads back; what its holders have lost is put again.
+///
 /// Bounds: at most three tables with one level each and some above, and `label_listings` classes. One table is looked at
-/// per refresh.
+/// per refresh, and three more times where reading back says that something is amiss.
 /// Thread: the executor's.
 class Shelf {
  public:
@@ -76,8 +78,9 @@ class Shelf {
     unsigned moves = 0;       // since the last publication: bounds a chase
     unsigned looks = 0;
     bool came_down = false;   // the bucket above is too full; found out anew now and then
+    unsigned read_backs = 0;  // since the last refresh
     Duration retry{};
-    Executor::TimerHandle timer = {};  // of the next try, when the table could not be asked
+    Executor::TimerHandle timer = {};  // of the next look
   };
   struct Put {
     Place place;
@@ -90,6 +93,8 @@ class Shelf {
   void look(std::size_t slot);
   void looked(std::size_t slot, const Bucket& bucket, bool ok);
   void list(std::size_t slot);
+  Put* held(const Place& place);
+  void read_back(std::size_t slot, bool overfull);
   void list_labels();
   std::vector<std::pair<Place, double>> wanted(const Slot& slot) const;
   void put(const Place& place, double crowd);
