@@ -95,6 +95,7 @@ class DhtDirectory final : public Directory {
   }
 
   void publish(const metadata::Fingerprint& fingerprint) override {
+    if (experience_ == fingerprint) return;  // timers keep it fresh
     const bool first = !experience_;
     experience_ = fingerprint;
     const auto sketch = sketcher_.sketch(fingerprint);
