@@ -81,8 +81,8 @@ inline Entry example_entry() {
   return out;
 }
 
-/// The bucket of the example entry in table 1, three bits deep.
-inline Place example_place() { return place_of(example_entry().sketch, Place::Kind::joint, 1, 3); }
+/// The bucket of the example entry in table 1, six bits deep.
+inline Place example_place() { return place_of(example_entry().sketch, Place::Kind::joint, 1, 6); }
 
 inline Listing example_listing() { return {example_place(), seal(example_entry(), example_key())}; }
 
