@@ -50,6 +50,29 @@ void Walk::settle(const Known& known, bool good) {
   }
 }
 
+/// Nobody who gave this hint has been right yet, and one of his is being tried: that will tell.
+bool Walk::untried(const Known& known) const {
+  if (known.sources.empty()) return false;
+  return std::all_of(known.sources.begin(), known.sources.end(), [&](Brief source) {
+    const auto found =
+        std::find_if(credits_.begin(), credits_.end(), [&](const Credit& c) { return c.source == source; });
+    return found != credits_.end() && found->good == 0 && found->pending > 0;
+  });
+}
+
+void Walk::begin(const Known& known) {
+  ++pending_;
+  for (const auto source : known.sources) ++credit(source).pending;
+}
+
+void Walk::end(const Known& known) {
+  --pending_;
+  for (const auto source : known.sources) {
+    Credit& c = credit(source);
+    c.pending -= c.pending > 0 ? 1 : 0;  // who named it after it was asked did not wait for it
+  }
+}
+
 void Walk::shun(Brief node) {
   shunned_.push_back(node);
   std::erase_if(known_, [&](const Known& k) { return brief(k.hint) == node && k.state == State::heard; });
@@ -98,11 +121,11 @@ std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
 std::optional<Hint> Walk::next() {
   if (asked_ >= options_.questions) return std::nullopt;
   for (const Known* known : ranked(options_.settled)) {
-    if (known->state != State::heard) continue;
+    if (known->state != State::heard || untried(*known)) continue;
     Known* chosen = find(brief(known->hint));
     chosen->state = State::asked;
     ++asked_;
-    ++pending_;
+    begin(*chosen);
     return chosen->hint;
   }
   return std::nullopt;
@@ -117,7 +140,7 @@ bool Walk::settled() const {
 void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows) {
   Known* known = find(node);
   if (!known) return;
-  if (known->state == State::asked) --pending_;
+  if (known->state == State::asked) end(*known);
   const double claimed = metadata::remoteness(target_, sketch, knows);
   const bool as_said = claimed <= known->remoteness * 1.5 + 0.05;
   settle(*known, as_said);
@@ -133,7 +156,7 @@ void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassM
 void Walk::failed(Brief node) {
   Known* known = find(node);
   if (!known || known->state == State::failed) return;
-  if (known->state == State::asked) --pending_;
+  if (known->state == State::asked) end(*known);
   if (known->state != State::answered) settle(*known, false);
   known->state = State::failed;
 }

@@ -18,7 +18,8 @@ Brief brief(const metadata::NodeId& node);
 /// any input or output: the caller asks the nodes that next() names and tells what came.
 ///
 /// A hint is hearsay. It costs one question to find out that it was false, and then whoever gave it is believed less: the
-/// other hints that only such nodes gave fall behind. A node that turns out to be further than was said, is further; one
+/// other hints that only such nodes gave fall behind; of one whose hints have not been tried yet one is tried at a time. A
+/// node that turns out to be further than was said, is further; one
 /// that says that it is much nearer than others had said is taken at the others' word, so that nobody becomes a
 /// candidate by saying to each asker what he wants to hear.
 ///
@@ -64,14 +65,18 @@ class Walk {
   struct Credit {
     Brief source;
     double good = 0, bad = 0;
+    std::size_t pending = 0;  // hints of it that are being tried
   };
   Known* find(Brief node);
   double doubt(const Known& known) const;
   double standing(const Known& known) const { return known.remoteness + kDoubt * doubt(known); }
   void settle(const Known& known, bool good);
+  bool untried(const Known& known) const;
+  void begin(const Known& known);
+  void end(const Known& known);
   Credit& credit(Brief source);
   std::vector<const Known*> ranked(std::size_t count) const;
-  static constexpr double kDoubt = 0.5;  // what a hint of somebody who was always wrong falls back by
+  static constexpr double kDoubt = 1.0;  // what a hint of somebody who was always wrong falls back by
   static constexpr double kNearer = 0.3; // a node may be nearer by this share than was said
 
   metadata::Target target_;
