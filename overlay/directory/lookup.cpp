@@ -83,6 +83,7 @@ bool Lookup::on_value(std::size_t number, const Place& place, const overlay::Dht
     ++result_.refused;
     return true;
   }
+  get.found = true;
   if (entry->node != setting_.self) {
     setting_.on_met(*entry);
     // The bucket answers for its entries: if these lead nowhere, the rest of it falls behind.
@@ -95,7 +96,8 @@ bool Lookup::on_value(std::size_t number, const Place& place, const overlay::Dht
 void Lookup::on_read(std::size_t number, const Place& place) {
   if (!done_) return;
   gets_[number].done = true;
-  if (gets_[number].seen.empty() && gets_.size() < options_.gets) {
+  // Junk does not make it a bucket with somebody in it.
+  if (!gets_[number].found && gets_.size() < options_.gets) {
     if (place.depth > 0) {
       Place above = place;
       above.depth = static_cast<std::uint8_t>(above.depth - Place::kLevelBits);
@@ -187,6 +189,12 @@ void Lookup::on_portrait(Brief node, Result<Portrait> portrait) {
   known.fetched = true;
   --fetching_;
   if (!portrait) {
+    if (portrait.error().code == ErrorCode::timeout && known.entry && !known.again) {
+      // It answered, so it is there, and one of two datagrams was lost.
+      known.again = true;
+      known.fetched = false;
+      return pump();
+    }
     if (portrait.error().code != ErrorCode::timeout && portrait.error().code != ErrorCode::not_found) ++result_.refused;
     walk_.failed(node);
     return pump();

@@ -60,6 +60,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
  private:
   struct Get {
     bool done = false;
+    bool found = false;  // a valid entry
     std::size_t received = 0;
     std::set<metadata::Hash> seen;
   };
@@ -68,7 +69,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     std::optional<metadata::Fingerprint> fingerprint;
     Duration round_trip{};
     bool told = false;      // on_candidate
-    bool fetching = false, fetched = false;
+    bool fetching = false, fetched = false, again = false;
   };
   void read(const Place& place);
   void read_next();
