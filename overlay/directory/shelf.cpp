@@ -11,7 +11,6 @@ namespace {
 constexpr Duration kFirstRetry = 1s;   // after a put that failed; doubles
 constexpr Duration kLastRetry = 15s;
 constexpr double kDeeper = 2;          // times the crowd, from which on a bucket is left for a deeper one
-constexpr unsigned kForget = 4;        // looks, after which a bucket above that was too full is tried again
 constexpr unsigned kMostMoves = 8;     // levels in one go
 constexpr double kStay = 1.5;          // who is listed stays until his lot is that far beyond the limit
 constexpr Duration kReadBack = std::chrono::seconds(60);  // after a put, to see whether it is there
@@ -121,7 +120,7 @@ void Shelf::arm() {
     const std::size_t turn = turn_++ % slots_.size();
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       slots_[i].moves = slots_[i].read_backs = 0;
-      if (i == turn || !slots_[i].looked) {
+      if (i == turn || !slots_[i].looked || slots_[i].overfull) {
         look(i);
       } else {
         list(i);
@@ -159,21 +158,25 @@ void Shelf::looked(std::size_t number, const Bucket& bucket, bool ok) {
   for (const auto& entry : bucket.entries) {
     if (entry.node != context_.self) context_.on_met(entry);
   }
-  slot.crowd = crowd_of(place, all);
+  // From those that are listed: the estimate takes them for the lowest lots, and our own may be any.
+  slot.crowd = std::max(crowd_of(place, bucket.entries), static_cast<double>(all.size()));
   const bool chase = slot.moves < kMostMoves;
   if (slot.crowd > kDeeper * options_.crowd && slot.depth < Place::kMaxDepth && chase) {
     slot.depth = static_cast<std::uint8_t>(slot.depth + Place::kLevelBits);
     ++slot.moves;
-    slot.came_down = true;
+    slot.sent_down = true;
+    slot.above = slot.crowd;
     return look(number);
   }
-  if (++slot.looks % kForget == 0) slot.came_down = false;
-  if (all.size() <= 1 && slot.depth > 0 && !slot.came_down && chase) {
+  if (all.size() <= 1 && slot.depth > 0 && chase && !slot.sent_down) {
     slot.depth = static_cast<std::uint8_t>(slot.depth - Place::kLevelBits);
     ++slot.moves;
+    slot.above = 0;
     return look(number);
   }
   slot.looked = true;
+  slot.sent_down = false;
+  slot.overfull = static_cast<double>(all.size()) > 2 * options_.crowd;
   if (Put* put = held(place); put && !slot.confirmed && put->held) send(*put);  // its holders lost it
   list(number);
   drop_unwanted();
@@ -200,7 +203,8 @@ void Shelf::read_back(std::size_t number, bool overfull) {
 std::vector<std::pair<Place, double>> Shelf::wanted(const Slot& slot) const {
   std::vector<std::pair<Place, double>> out;
   double crowd = std::max(slot.crowd, 1.0);
-  for (int depth = slot.depth; depth >= 0; depth -= Place::kLevelBits, crowd *= 1 << Place::kLevelBits) {
+  for (int depth = slot.depth; depth >= 0; depth -= Place::kLevelBits) {
+    if (depth < slot.depth) crowd = std::max(crowd * (1 << Place::kLevelBits), slot.above);
     const Place place = metadata::place_of(entry_->sketch, slot.kind, slot.table, static_cast<std::uint8_t>(depth));
     const auto held = std::find_if(puts_.begin(), puts_.end(), [&](const auto& p) { return p->place == place; });
     const double limit = options_.crowd / crowd * (held != puts_.end() ? kStay : 1.0);

@@ -28,9 +28,9 @@ double crowd_of(const Place& place, const std::vector<metadata::Entry>& entries)
 ///
 /// For each table (two joint ones, the marginal one) a node has a level of depth. It looks at its bucket there before it
 /// lists itself, and now and then again:
-///   more than twice the crowd belong there  -> one level deeper
-///   nobody else is there                    -> one level up, unless it came down from there because it was too full
-///   else                                    -> listed, if its lot is among the lowest `crowd` of those that belong
+///   more than twice the crowd belong there    -> one level deeper
+///   nobody else is there                      -> one level up, unless it was sent down from there just now
+///   else                                      -> listed, if its lot is among the lowest `crowd` of those that belong
 /// At all levels above the same lots decide, so every bucket up to the root holds a sample of what is below it, and a
 /// reader who guessed too deep finds it there. A class is listed likewise, if few of the sampled contacts know it.
 ///
@@ -74,11 +74,12 @@ class Shelf {
     std::uint8_t depth = 0;
     bool looked = false;      // the depth has been found
     double crowd = 1;         // at that depth
+    double above = 0;         // one level up, as seen on the way down; 0: it was not
     bool confirmed = false;
     unsigned moves = 0;       // since the last publication: bounds a chase
-    unsigned looks = 0;
-    bool came_down = false;   // the bucket above is too full; found out anew now and then
     unsigned read_backs = 0;  // since the last refresh
+    bool sent_down = false;   // in this chase: from a level where too many belong, so somebody must be the first here
+    bool overfull = false;    // looked at in each refresh, until those whose lots are high have left
     Duration retry{};
     Executor::TimerHandle timer = {};  // of the next look
   };
