@@ -54,7 +54,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
 
   std::function<void()> on_over;  ///< called before it reports
 
-  static constexpr std::size_t kParallel = 3;
+  static constexpr std::size_t kParallel = 5;
   static constexpr std::size_t kMostValues = 16;
 
  private:
