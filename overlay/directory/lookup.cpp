@@ -8,6 +8,7 @@ namespace p2p::directory {
 namespace {
 
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken before a bucket is given up
+constexpr Duration kSecondBucket = 600ms;  // when nobody has answered by then; a cold get's first value takes 340 ms
 constexpr std::size_t kSpareFetches = 2;  // fingerprints fetched for each candidate wanted
 
 }  // namespace
@@ -34,7 +35,11 @@ void Lookup::start() {
   const bool near = !best.empty() && best[0]->remoteness <= setting_.near_enough;
   if (!near && !setting_.everybody_known) {
     read_next();
-    if (contacts.size() < kParallel) read_next();
+    // A second bucket at once would double what a node's first lookup costs, most of which is its gets.
+    second_ = setting_.executor.after(kSecondBucket, [weak] {
+      const auto self = weak.lock();
+      if (self && self->done_ && self->result_.answers == 0) self->read_next();
+    });
   }
   // Never from inside the call that asked.
   setting_.executor.post([weak] {
@@ -46,6 +51,7 @@ void Lookup::drop() {
   done_ = nullptr;
   on_over = nullptr;
   deadline_.reset();
+  second_.reset();
 }
 
 void Lookup::read_next() {
@@ -262,6 +268,7 @@ void Lookup::finish() {
   result_.datagram_bytes = setting_.correspondence.counters().bytes - bytes_before_;
   result_.took = setting_.executor.now() - started_;
   deadline_.reset();
+  second_.reset();
   const auto done = std::exchange(done_, nullptr);
   if (on_over) on_over();
   done(std::move(result_));

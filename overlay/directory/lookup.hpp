@@ -98,7 +98,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   std::size_t fetching_ = 0;
   std::uint64_t bytes_before_ = 0;
   LookupResult result_;
-  Executor::TimerHandle deadline_;
+  Executor::TimerHandle deadline_, second_;
 };
 
 }  // namespace p2p::directory
