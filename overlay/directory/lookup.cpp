@@ -138,7 +138,7 @@ void Lookup::ask(const Hint& hint) {
   // Who is near enough to be a candidate may as well describe itself at once.
   Known& known = known_[node];
   const double remoteness = metadata::remoteness(walk_.target(), hint.sketch, hint.knows);
-  if (remoteness <= setting_.near_enough && result_.fetches < options_.fetches && !known.fetching && !known.fetched) {
+  if (remoteness <= setting_.near_enough && may_fetch() && !known.fetching && !known.fetched) {
     known.fetching = true;
     ++fetching_;
     ++result_.fetches;
@@ -157,8 +157,9 @@ void Lookup::fetch_best() {
     const Brief node = brief(walked->hint);
     Known& known = known_[node];
     if (known.entry && skipped(known.entry->node)) continue;  // takes nobody's place
+    if (known.fetched && !known.fingerprint) continue;  // nor does one that shows nothing
     if (left-- == 0) break;
-    if (known.fetching || known.fetched || result_.fetches >= options_.fetches) continue;
+    if (known.fetching || known.fetched || !may_fetch()) continue;
     known.fetching = true;
     ++fetching_;
     ++result_.fetches;
@@ -194,6 +195,7 @@ void Lookup::on_portrait(Brief node, Result<Portrait> portrait) {
   known.fetching = false;
   known.fetched = true;
   --fetching_;
+  if ((!portrait || !portrait->fingerprint) && barren_ < options_.fetches) ++barren_;
   if (!portrait) {
     if (portrait.error().code == ErrorCode::timeout && known.entry && !known.again) {
       // It answered, so it is there, and one of two datagrams was lost.

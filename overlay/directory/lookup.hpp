@@ -78,6 +78,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   void pump();
   void ask(const Hint& hint);
   void fetch_best();
+  /// Fetches that bring nothing are made up for, at most once each: liars would use them up.
+  bool may_fetch() const { return result_.fetches < options_.fetches + barren_; }
   void on_answer(Brief node, Result<Heard> answer);
   void on_portrait(Brief node, Result<Portrait> portrait);
   void tell(Known& known);
@@ -95,7 +97,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   std::vector<Get> gets_;
   std::size_t next_place_ = 0;
   std::map<Brief, Known> known_;
-  std::size_t fetching_ = 0;
+  std::size_t fetching_ = 0, barren_ = 0;
   std::uint64_t bytes_before_ = 0;
   LookupResult result_;
   Executor::TimerHandle deadline_, second_;
