@@ -135,11 +135,11 @@ struct DirectoryContext {
   std::function<Endpoint()> endpoint;  ///< where peers link to this node; port 0: nowhere yet
 };
 struct DhtDirectoryOptions {
-  Duration refresh = std::chrono::minutes(15);  ///< of entries, which live 20 min; -20 % jitter
-  Duration exchange = std::chrono::seconds(20); ///< between two contacts' turns to be heard, while all is quiet
+  Duration refresh = std::chrono::minutes(18);  ///< of entries, which live 20 min; -10 % jitter
+  Duration exchange = std::chrono::seconds(45); ///< between two contacts' turns to be heard, while all is quiet
   RoleOptions contacts = {};        ///< whom it keeps in mind
   double crowd = 8;                 ///< entries that a bucket of the table should hold
-  std::size_t label_listings = 2;   ///< classes that a node is listed under, at the most
+  std::size_t label_listings = 1;   ///< classes that a node is listed under, at the most
   std::string node_name = {};       ///< shown in the readable twin
 };
 /// The directory on a DHT (README.md has the whole design): few signed entries per bucket as points of entry, and a

@@ -14,6 +14,7 @@ constexpr double kDeeper = 2;          // times the crowd, from which on a bucke
 constexpr unsigned kMostMoves = 8;     // levels in one go
 constexpr double kStay = 1.5;          // who is listed stays until his lot is that far beyond the limit
 constexpr Duration kReadBack = std::chrono::seconds(60);  // after a put, to see whether it is there
+constexpr std::size_t kRest = 2;        // refreshes for each in which a table is looked at
 constexpr unsigned kMostReadBacks = 3;  // between two refreshes
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken
 
@@ -75,7 +76,7 @@ Shelf::Shelf(Context context, const Options& options)
 }
 
 Duration Shelf::jittered(Duration time) {
-  return Duration(static_cast<std::int64_t>(static_cast<double>(time.count()) * (0.8 + 0.2 * jitter_.uniform())));
+  return Duration(static_cast<std::int64_t>(static_cast<double>(time.count()) * (0.9 + 0.1 * jitter_.uniform())));
 }
 
 void Shelf::publish(const metadata::Entry& entry) {
@@ -116,8 +117,8 @@ void Shelf::arm() {
   refresh_ = context_.executor.after(jittered(options_.refresh), [this] {
     arm();
     if (!entry_) return;
-    // One table is looked at, and so read back; the others are put again where they are.
-    const std::size_t turn = turn_++ % slots_.size();
+    // Now and then one table is looked at, and so read back; the others are put again where they are.
+    const std::size_t turn = turn_++ % (kRest * slots_.size());
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       slots_[i].moves = slots_[i].read_backs = 0;
       if (i == turn || !slots_[i].looked || slots_[i].overfull) {

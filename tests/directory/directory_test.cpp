@@ -17,7 +17,7 @@ TEST_CASE("Entries are refreshed in place: after three hours each holder keeps o
   net.simulation.run_for(std::chrono::hours(3));
   const Need need{near(experience(), 1), {}, By::joint};
   REQUIRE(net.lookup(7, need).has(net.id(3)));
-  CHECK(net.copies(experience()) == 5 * 8);
+  CHECK(net.copies(experience()) == 4 * 8);
 }
 
 TEST_CASE("A node that died, and one that withdrew, is in no bucket after twenty minutes and nobody's contact") {
@@ -51,7 +51,7 @@ TEST_CASE("A node that restarts replaces its entries instead of adding to them")
   Overlay net(12);
   net.publish(3, experience());
   net.simulation.run_for(5s);
-  REQUIRE(net.copies(experience()) == 5 * 8);
+  REQUIRE(net.copies(experience()) == 4 * 8);
   net.kill(3);
   net.start(3);
   net.simulation.run_for(5s);
@@ -145,7 +145,7 @@ TEST_CASE("A clock that is five minutes off does no harm") {
   net.simulation.host(3).set_clock_offset(minutes(off));
   net.publish(3, experience());
   net.simulation.run_for(30s);
-  CHECK(net.copies(experience()) == 5 * 8);
+  CHECK(net.copies(experience()) == 4 * 8);
   CHECK(net.lookup(7, {experience(), {}, By::joint}).has(net.id(3)));
 }
 
@@ -154,7 +154,7 @@ TEST_CASE("The readable twin lies under the node's text key, and stays there unt
   net.publish(3, experience());
   net.simulation.run_for(5s);
   const auto key = metadata::text_key(metadata::twin_name(net.id(3)));
-  net.simulation.table().text_expiry = minutes(16);
+  net.simulation.table().text_expiry = minutes(18);
   for (int i = 0; i < 4; ++i) {
     const auto text = net.simulation.text(key);
     REQUIRE(text);
