@@ -241,10 +241,12 @@ void Lookup::tell(Known& known) {
 
 void Lookup::consider_end() {
   if (!done_ || fetching_ > 0 || walk_.pending() > 0 || !walk_.settled()) return;
-  // What a bucket still brings is worth waiting for only as long as nobody near has been found.
+  // What a bucket still brings is worth waiting for only as long as nobody near has been found; a newcomer, who cannot
+  // tell what is near, takes whom the first bucket led to.
   const auto best = walk_.best(1);
   const bool reading = std::any_of(gets_.begin(), gets_.end(), [](const Get& g) { return !g.done; });
-  if (reading && (best.empty() || best[0]->remoteness > setting_.near_enough)) return;
+  const bool remote = setting_.near_enough > 0 && !best.empty() && best[0]->remoteness > setting_.near_enough;
+  if (reading && (best.empty() || remote)) return;
   finish();
 }
 

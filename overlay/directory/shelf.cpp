@@ -14,7 +14,7 @@ constexpr double kDeeper = 2;          // times the crowd, from which on a bucke
 constexpr unsigned kMostMoves = 8;     // levels in one go
 constexpr double kStay = 1.5;          // who is listed stays until his lot is that far beyond the limit
 constexpr Duration kReadBack = std::chrono::seconds(60);  // after a put, to see whether it is there
-constexpr std::size_t kRest = 2;        // refreshes for each in which a table is looked at
+constexpr std::size_t kRest = 4;        // refreshes for each in which a table is looked at
 constexpr unsigned kMostReadBacks = 3;  // between two refreshes
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken
 

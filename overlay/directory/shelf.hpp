@@ -37,7 +37,7 @@ double crowd_of(const Place& place, const std::vector<metadata::Entry>& entries)
 /// A minute after a put it reads back; what its holders have lost is put again.
 ///
 /// Bounds: at most three tables with one level each and some above, and `label_listings` classes. One table is
-/// looked at in every second refresh, and three more times where reading back says that something is amiss.
+/// looked at in every fourth refresh, and three more times where reading back says that something is amiss.
 /// Thread: the executor's.
 class Shelf {
  public:

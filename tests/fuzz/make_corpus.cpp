@@ -14,6 +14,7 @@
 #include "metadata/base/random.hpp"
 #include "metadata/codec.hpp"
 #include "metadata/record.hpp"
+#include "overlay/directory/messages.hpp"
 #include "overlay/directory/registry_messages.hpp"
 #include "overlay/messages.hpp"
 #include "tests/fuzz/models.hpp"
@@ -47,6 +48,17 @@ metadata::Fingerprint example_fingerprint() {
   return builder.build();
 }
 
+metadata::Entry example_entry() {
+  const auto fingerprint = example_fingerprint();
+  auto entry = metadata::entry_of(fingerprint, metadata::Sketcher({}, 8, 3).sketch(fingerprint));
+  entry.node = metadata::KeyPair::from_seed({7}).id();
+  entry.version = 1;
+  entry.endpoint = {"127.0.0.1", 4222};
+  entry.table_port = 4223;
+  entry.recall = {0, 11, 15, 0};
+  return entry;
+}
+
 void metadata_seeds() {
   metadata::Encoder encoder;
   encoder.array(4).map(1).text("key").integer(-3).binary(view("bytes")).real(2.5).array(2).nil().boolean(true);
@@ -74,14 +86,13 @@ void metadata_seeds() {
 
   const auto fingerprint = example_fingerprint();
   write("records", "fingerprint", metadata::encode(fingerprint));
-  metadata::Entry entry;
-  entry.task = metadata::tag(metadata::id(task));
-  entry.node = key.id();
-  entry.version = 1;
-  entry.endpoint = {"127.0.0.1", 4222};
-  entry.table_port = 4223;
-  entry.recall = {0, 12, 15, 0};
-  write("records", "entry", metadata::seal(entry, key));
+  const auto entry = example_entry();
+  const Bytes sealed = metadata::seal(entry, key);
+  write("records", "entry", sealed);
+  using Kind = metadata::Place::Kind;
+  write("records", "listing-joint", metadata::pack({metadata::place_of(entry.sketch, Kind::joint, 1, 9), sealed}));
+  write("records", "listing-marginal", metadata::pack({metadata::place_of(entry.sketch, Kind::marginal, 0, 3), sealed}));
+  write("records", "listing-label", metadata::pack({{Kind::label, 2, 0, 0}, sealed}));
   write("records", "description",
         metadata::seal(metadata::Description{metadata::id(task), key.id(), 1, fingerprint}, key));
   write("records", "endpoint", view(std::string_view("[::1]:4222")));
@@ -178,6 +189,23 @@ void registry_seeds() {
   }
 }
 
+void datagram_seeds() {
+  const auto key = metadata::KeyPair::from_seed({7});
+  const auto entry = example_entry();
+  const Bytes sealed = metadata::seal(entry, key);
+  const metadata::Target target{metadata::By::classes, entry.sketch, 6, false};
+  const auto hint = directory::hint_of(entry);
+  write("datagrams", "question", directory::encode(directory::Question{1, entry.task, target, true, 250, sealed, {1, 0xffffff}}));
+  write("datagrams", "question-filled", directory::encode(directory::Question{1, entry.task, {}, false, 0, {}}, 400));
+  write("datagrams", "answer", directory::encode(directory::Answer{1, sealed, {hint, hint}}));
+  write("datagrams", "answer-full",
+        directory::encode(directory::Answer{1, {}, std::vector(directory::Answer::kMaxHints, hint)}));
+  write("datagrams", "fetch", directory::encode(directory::Fetch{1, entry.task}, 100));
+  const Bytes description = metadata::seal(metadata::Description{{}, key.id(), 1, example_fingerprint()}, key);
+  write("datagrams", "described", directory::encode(directory::Described{1, sealed, description}));
+  write("datagrams", "notice", directory::encode(directory::Notice{1, sealed}));
+}
+
 void sample_seeds() {
   write("samples", "csv", view(std::string_view("a,b,label\n1,2.5,x\n,NaN,y\n3,-1e3,x\n")));
   write("samples", "csv-text", view(std::string_view("a,b,label\n1,u,x\n,\"say \"\"v\"\"\",y\n3,1,x\n")));
@@ -205,6 +233,7 @@ int main(int argc, char** argv) {
   drift_seeds();
   frame_seeds();
   registry_seeds();
+  datagram_seeds();
   sample_seeds();
   return 0;
 }
