@@ -269,6 +269,10 @@ class DhtDirectory final : public Directory {
     const double noise = need.experience.samples() > 0 ? 1 / std::sqrt(need.experience.samples()) : 0;
     const double usual = contacts_.usual_distance(target.by);
     const double total = nodes();
+    // Contacts that failed last are not asked: with nobody else, only the table can tell whether anybody is back.
+    const auto& contacts = contacts_.all();
+    const bool any_answers = std::any_of(contacts.begin(), contacts.end(),
+                                         [](const auto& known) { return known.second.failures == 0; });
     auto lookup = std::make_shared<Lookup>(
         Lookup::Setting{.executor = executor_,
                         .dht = dht_,
@@ -278,7 +282,7 @@ class DhtDirectory final : public Directory {
                         .self = key_.id(),
                         .places = places(target, need.classes),
                         .near_enough = std::isfinite(usual) ? kNear * usual + noise : 0,
-                        .everybody_known = contacts_.size() > 0 &&
+                        .everybody_known = any_answers &&
                                            static_cast<double>(contacts_.size() + 1) >= std::round(total),
                         .patience = patience(),
                         .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }},

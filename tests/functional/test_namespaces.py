@@ -164,8 +164,8 @@ class Namespaces(Case):
         wait_until(lambda: not self.endpoints(nodes[5]), "the node that is cut off finds nobody")
         wait_until(lambda: nodes[5].send("status")["samples"] > before + 100, "it goes on learning")
         ip(*port, "up")
-        self.wait_found(nodes[5], {ids[1]: address(1)}, "the node that was cut off finds the others again", 40)
-        self.wait_found(nodes[1], {ids[5]: address(5)}, "and is found", 40)
+        self.wait_found(nodes[5], {ids[1]: address(1)}, "the node that was cut off finds the others again", 10)
+        self.wait_found(nodes[1], {ids[5]: address(5)}, "and is found", 10)
         for node in nodes.values():
             self.assertEqual(node.terminate()[0], 0)
 
