@@ -46,7 +46,7 @@ struct TableOptions {
   Duration retry = 1s;           ///< a lost question is asked again after this, three times in all
   unsigned hops = 2;             ///< round trips to find the holders
   std::size_t values_per_key = 1024;   ///< on one holder
-  bool down = false;             ///< all operations fail, as before joining
+  bool down = false;             ///< all operations fail, as before joining, and datagrams are lost
 };
 
 struct HostOptions {

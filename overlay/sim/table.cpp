@@ -308,7 +308,7 @@ void HostTable::put_text(const DhtKey& key, std::uint64_t id, std::string text) 
 }
 
 void HostTable::send(const Endpoint& to, Bytes datagram) {
-  if (!run_.alive || left || datagram.size() > kMaxDatagramBytes) return;
+  if (!run_.alive || left || datagram.size() > kMaxDatagramBytes || run_.world.table.down) return;
   World& world = run_.world;
   const std::uint64_t bytes = kDatagramHeader + datagram.size();
   counters.sent_packets += 1;
