@@ -66,22 +66,27 @@ Error snapshot_error(const std::string& path, const Error& error) {
   return {error.code, std::move(text), error.text()};
 }
 
-/// A lookup's answer for a thread that waits; an empty one if the node goes away before it comes.
+/// An answer for a thread that waits; an empty one if the node goes away before it comes.
+template <typename T>
 class Answer {
  public:
   ~Answer() {
     if (!given_) promise_.set_value({});
   }
-  std::future<directory::LookupResult> future() { return promise_.get_future(); }
-  void give(directory::LookupResult result) {
+  std::future<T> future() { return promise_.get_future(); }
+  void give(T result) {
     given_ = true;
     promise_.set_value(std::move(result));
   }
 
  private:
-  std::promise<directory::LookupResult> promise_;
+  std::promise<T> promise_;
   bool given_ = false;
 };
+
+Error no_directory() {
+  return {ErrorCode::unavailable, "this node is isolated: it has no directory; run it without --isolated to join one", {}};
+}
 
 }  // namespace
 
@@ -295,13 +300,38 @@ std::vector<node::DriftReport> EdgeNode::drifts() const {
 
 directory::LookupResult EdgeNode::lookup() const {
   P2P_ASSERT(!state_->loop.on_loop_thread());  // it would wait for itself
-  auto answer = std::make_shared<Answer>();
+  auto answer = std::make_shared<Answer<directory::LookupResult>>();
   auto result = answer->future();
   static_cast<void>(state_->loop.call_and_wait(
       [&] { state_->node->lookup([answer](directory::LookupResult found) { answer->give(std::move(found)); }); }));
   answer.reset();
   const auto limit = state_->options.node.lookup.deadline + std::chrono::seconds(5);
   return result.wait_for(limit) == std::future_status::ready ? result.get() : directory::LookupResult{};
+}
+
+Result<directory::Standing> EdgeNode::standing() const {
+  return state_->loop.call_and_wait([&]() -> Result<directory::Standing> {
+    if (!state_->directory) return tl::unexpected(no_directory());
+    return state_->directory->standing();
+  });
+}
+
+Result<directory::Bucket> EdgeNode::read_bucket(const metadata::Place& place) const {
+  P2P_ASSERT(!state_->loop.on_loop_thread());  // it would wait for itself
+  constexpr auto kWithin = std::chrono::seconds(8);
+  auto answer = std::make_shared<Answer<directory::Bucket>>();
+  auto result = answer->future();
+  auto asked = state_->loop.call_and_wait([&]() -> Result<void> {
+    if (!state_->directory) return tl::unexpected(no_directory());
+    state_->directory->read(place, [answer](directory::Bucket bucket) { answer->give(std::move(bucket)); });
+    return {};
+  });
+  answer.reset();
+  if (!asked) return tl::unexpected(asked.error());
+  if (result.wait_for(kWithin) != std::future_status::ready) {
+    return fail(ErrorCode::timeout, "the table did not answer in time: see whether this node has joined (`p2p-learner status`)");
+  }
+  return result.get();
 }
 
 Result<void> EdgeNode::save() {

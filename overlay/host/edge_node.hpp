@@ -78,6 +78,9 @@ class EdgeNode {
   std::vector<node::DriftReport> drifts() const;
   /// Who is like me now? Waits for the answer.
   directory::LookupResult lookup() const;
+  /// How the directory stands, and who is listed in a bucket; `unavailable` for a node without one. Both wait.
+  Result<directory::Standing> standing() const;
+  Result<directory::Bucket> read_bucket(const metadata::Place& place) const;
   /// Writes a snapshot now; `full` or `io` leave the former one in place.
   Result<void> save();
 

@@ -1,6 +1,8 @@
 """Sixteen nodes joined through one seed: all publish, all find helpers, and the dead are soon no longer found."""
 
-from harness import Case, CENTRES, main, samples, wait_until
+import json
+
+from harness import Case, CENTRES, main, run, samples, wait_until
 
 NODES = 16
 KILLED = 5
@@ -11,6 +13,29 @@ class Many(Case):
 
     def lookup(self, node):
         return node.send("lookup")["candidates"]
+
+    def look_at(self, node, ids):
+        """What an operator sees of the directory, against what is there."""
+        seen = node.send("overlay_nodes")
+        self.assertGreaterEqual(len(seen["nodes"]), 5)
+        self.assertLessEqual({n["id"] for n in seen["nodes"]}, set(ids.values()) - {ids[node]})
+        buckets = node.send("overlay_keys")["buckets"]
+        self.assertGreaterEqual(len(buckets), 3)
+        for bucket in buckets:
+            self.assertEqual(len(bucket["key"]), 40)
+            if not bucket["listed"]:
+                continue
+            held = wait_until(lambda: self.ask(node, "get", bucket["bucket"]), "%s is read" % bucket["bucket"])
+            self.assertEqual(held["key"], bucket["key"])
+        status, _, error = run("overlay", "get", "joint/0/1/0", "--socket", node.ready()["control"])
+        self.assertEqual(status, 8, error)
+        self.assertIn("multiple of 3", error)
+
+    def ask(self, node, *words):
+        status, out, error = run("overlay", *words, "--json", "--socket", node.ready()["control"])
+        self.assertEqual(status, 0, error)
+        answer = json.loads(out)
+        return answer if any(e["id"] == node.ready()["id"] for e in answer["entries"]) else None
 
     def test_lookups_among_sixteen_nodes_return_five_and_only_living_ones_soon_after_five_are_killed(self):
         self.assertLessEqual({name for mix in MIXES for name in mix}, set(CENTRES))
@@ -34,6 +59,8 @@ class Many(Case):
             found = wait_until(lambda: (lambda c: c if len(c) >= 5 else None)(self.lookup(node)),
                                "%s finds five" % node.config)
             self.assertLessEqual({c["id"] for c in found}, set(ids.values()) - {ids[node]})
+
+        self.look_at(nodes[5], ids)
 
         # Not the seed alone, and not only its neighbours: every third one, the seed among them.
         victims = nodes[::3][:KILLED]

@@ -17,17 +17,31 @@ std::string answer_control(std::string_view request, const ControlHandlers& hand
   if (command == "peers") return to_line(handlers.peers());
   if (command == "lookup") return to_line(handlers.lookup());
   if (command == "history") return to_line(handlers.history());
+  const auto give = [&](const Result<Json>& answer) {
+    return answer ? to_line(*answer) : refuse(answer.error().message);
+  };
+  if (command == "overlay_nodes") return give(handlers.overlay_nodes());
+  if (command == "overlay_keys") return give(handlers.overlay_keys());
+  if (command == "overlay_get") {
+    if (!parsed.contains("bucket") || !parsed["bucket"].is_string()) {
+      return refuse("overlay_get needs a bucket, like {\"command\": \"overlay_get\", \"bucket\": \"joint/0/3/5\"}");
+    }
+    return give(handlers.overlay_get(parsed["bucket"].get<std::string>()));
+  }
   if (command == "start" || command == "stop") {
     (command == "start" ? handlers.start : handlers.stop)();
     return to_line(Json{{"ok", true}});
   }
   return refuse(
-      fmt::format("unknown command \"{}\"; there are status, peers, lookup, history, start, stop",
+      fmt::format("unknown command \"{}\"; there are status, peers, lookup, history, overlay_nodes, overlay_keys, "
+                  "overlay_get, start, stop",
                   command.substr(0, 64)));
 }
 
-Result<Json> ask_node(const std::string& socket_path, std::string_view command) {
-  const auto line = to_line(Json{{"command", command}});
+Result<Json> ask_node(const std::string& socket_path, std::string_view command, const Json& arguments) {
+  Json request = arguments;
+  request["command"] = command;
+  const auto line = to_line(request);
   auto answer = net::control_request(socket_path, line, std::chrono::seconds(10));
   if (!answer) return tl::unexpected(answer.error());
   Json parsed = Json::parse(*answer, nullptr, false);

@@ -1,5 +1,7 @@
 #include "tools/cli/runner.hpp"
 
+#include "tools/cli/overlay_json.hpp"
+
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -163,6 +165,17 @@ std::string Runner::answer(const std::string& line) {
     return Json{{"id", status["id"]}, {"overlay", status["overlay"]}, {"peers", status["peers"]}};
   };
   handlers.lookup = [this] { return to_json(node_->lookup(), task_); };
+  handlers.overlay_nodes = [this] {
+    return node_->standing().map([this](const auto& standing) { return nodes_json(standing, task_); });
+  };
+  handlers.overlay_keys = [this] {
+    return node_->standing().map([this](const auto& standing) { return keys_json(standing, task_); });
+  };
+  handlers.overlay_get = [this](std::string_view bucket) -> Result<Json> {
+    const auto place = parse_place(bucket, task_);
+    if (!place) return tl::unexpected(place.error());
+    return node_->read_bucket(*place).map([this](const auto& read) { return bucket_json(read, task_); });
+  };
   handlers.history = [this] {
     Json drifts = Json::array();
     for (const auto& report : node_->drifts()) drifts.push_back(to_json(report, task_));
