@@ -261,6 +261,16 @@ bool belongs(const Entry& entry, const Place& place) {
   return place_of(entry.sketch, place.kind, place.table, place.depth) == place;
 }
 
+Result<Entry> open_listed(ByteView bytes, const TaskTag& task, const Place& place) {
+  const auto listing = unpack_listing(bytes);
+  if (!listing) return tl::unexpected<Error>(listing.error());
+  auto entry = open_entry(listing->entry);
+  if (entry && (entry->task != task || listing->place != place || !belongs(*entry, place))) {
+    return fail(ErrorCode::untrusted, "the entry belongs under another key");
+  }
+  return entry;
+}
+
 Result<void> may_store(const StoreCheck& check) {
   // What costs nothing comes first; the signature, which does, last.
   auto listing = unpack_listing(check.bytes);

@@ -74,6 +74,9 @@ struct Listing {
 Bytes pack(const Listing& listing);
 /// Shape and bounds only: the entry is not opened, and the prefix is what the entry's sketch makes it.
 Result<Listing> unpack_listing(ByteView bytes);
+/// The entry of what was read from a bucket: a listing of this task and place, which its node signed and where it belongs;
+/// `untrusted` or `malformed` otherwise.
+Result<Entry> open_listed(ByteView bytes, const TaskTag& task, const Place& place);
 /// May a node with this entry be listed there?
 bool belongs(const Entry& entry, const Place& place);
 

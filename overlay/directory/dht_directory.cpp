@@ -31,11 +31,6 @@ constexpr double kBusy = 15;             // how many times as often contacts are
 constexpr Duration kSoon = 2s;           // to the next question while somebody is waiting to be met
 constexpr Duration kLeastPatience = 60ms, kMostPatience = 400ms;
 
-std::uint64_t seed_of(const NodeId& id) {
-  ByteReader reader(id.view());
-  return reader.get<std::uint64_t>();
-}
-
 /// Known to this node alone, and new at each start.
 std::uint64_t secret_of(const metadata::KeyPair& key, const Executor& executor) {
   ByteWriter text;
@@ -60,7 +55,7 @@ class DhtDirectory final : public Directory {
         options_(options),
         sketcher_(context.task),
         secret_(secret_of(context.key, context.executor)),
-        random_(seed_of(context.key.id())),
+        random_(brief(context.key.id())),
         contacts_({.roles = options.contacts, .secret = secret_}),
         correspondence_({.executor = executor_,
                          .dht = dht_,
@@ -218,7 +213,7 @@ class DhtDirectory final : public Directory {
     const bool reachable = !sealed().empty();
     if (reachable) {
       const auto text_place = metadata::text_key(metadata::twin_name(key_.id()));
-      dht_.put_text(text_place, std::max<std::uint64_t>(seed_of(key_.id()), 1),
+      dht_.put_text(text_place, std::max<std::uint64_t>(brief(key_.id()), 1),
                     metadata::twin_text(entry_, task_, options_.node_name));
     }
     twin_timer_ = executor_.after(reachable ? options_.refresh * 9 / 10 : 1s, [this] { put_twin(); });

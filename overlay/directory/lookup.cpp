@@ -83,9 +83,8 @@ bool Lookup::on_value(std::size_t number, const Place& place, const overlay::Dht
   const ByteView bytes(value.data.data(), std::min(value.data.size(), metadata::Listing::kMaxBytes + 1));
   if (!get.seen.insert(metadata::sha256(bytes)).second) return true;
   ++result_.values;
-  const auto listing = metadata::unpack_listing(value.data);
-  auto entry = listing ? metadata::open_entry(listing->entry) : tl::unexpected<Error>(listing.error());
-  if (!entry || entry->task != setting_.task || !metadata::belongs(*entry, place) || listing->place != place) {
+  const auto entry = metadata::open_listed(value.data, setting_.task, place);
+  if (!entry) {
     ++result_.refused;
     return true;
   }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "overlay/directory/walk.hpp"
+
 namespace p2p::directory {
 
 namespace {
@@ -18,10 +20,6 @@ constexpr std::size_t kRest = 4;        // refreshes for each in which a table i
 constexpr unsigned kMostReadBacks = 3;  // between two refreshes
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken
 
-std::uint64_t seed_of(const NodeId& id) {
-  ByteReader reader(id.view());
-  return reader.get<std::uint64_t>();
-}
 
 }  // namespace
 
@@ -50,13 +48,9 @@ void read_bucket(overlay::Dht& dht, const metadata::TaskTag& task, const Place& 
         if (alive.expired() || ++reading->received > kCopies * kMostRead) return false;
         const ByteView bytes(value.data.data(), std::min(value.data.size(), metadata::Listing::kMaxBytes + 1));
         if (!reading->seen.insert(metadata::sha256(bytes)).second) return true;
-        const auto listing = metadata::unpack_listing(value.data);
-        if (listing && listing->place == place) {
-          auto entry = metadata::open_entry(listing->entry);
-          if (entry && entry->task == task && metadata::belongs(*entry, place)) {
-            auto& known = reading->entries[entry->node];
-            if (known.version <= entry->version) known = std::move(*entry);
-          }
+        if (auto entry = metadata::open_listed(value.data, task, place)) {
+          auto& known = reading->entries[entry->node];
+          if (known.version <= entry->version) known = std::move(*entry);
         }
         return reading->seen.size() < kMostRead;
       },
@@ -70,7 +64,7 @@ void read_bucket(overlay::Dht& dht, const metadata::TaskTag& task, const Place& 
 }
 
 Shelf::Shelf(Context context, const Options& options)
-    : context_(std::move(context)), options_(options), jitter_(seed_of(context_.self)) {
+    : context_(std::move(context)), options_(options), jitter_(brief(context_.self)) {
   for (std::uint16_t table = 0; table < Place::kJointTables; ++table) slots_.push_back(Slot{.kind = Place::Kind::joint, .table = table});
   slots_.push_back(Slot{.kind = Place::Kind::marginal, .table = 0});
 }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "tools/cli/overlay_json.hpp"
+
 namespace p2p::tools {
 
 double to_ms(overlay::Duration duration) { return static_cast<double>(duration.count()) / 1000.0; }
@@ -98,23 +100,12 @@ Json to_json(const overlay::DhtStats& stats) {
 Json to_json(const directory::LookupResult& result, const metadata::Task& task) {
   Json candidates = Json::array();
   for (const auto& candidate : result.candidates) {
-    const auto& entry = candidate.entry;
-    Json recall = Json::object();
-    for (std::size_t c = 0; c < entry.recall.size() && c < task.classes.size(); ++c) {
-      if (entry.recall[c] != 0) recall[task.classes[c]] = entry.listed_recall(static_cast<std::int32_t>(c));
-    }
-    candidates.push_back(Json{
-        {"id", entry.node.hex()},
-        {"endpoint", entry.endpoint.text()},
-        {"distance", candidate.distance},
-        {"fingerprint", candidate.fingerprint.has_value()},
-        {"needed_recall", candidate.needed_recall},
-        {"samples", entry.samples},
-        {"accuracy", entry.accuracy / 255.0},
-        {"recall", recall},
-        {"published_ms", entry.version},
-        {"round_trip_ms", to_ms(candidate.round_trip)},
-    });
+    Json one = entry_json(candidate.entry, task);
+    one["distance"] = candidate.distance;
+    one["fingerprint"] = candidate.fingerprint.has_value();
+    one["needed_recall"] = candidate.needed_recall;
+    one["round_trip_ms"] = to_ms(candidate.round_trip);
+    candidates.push_back(std::move(one));
   }
   return Json{
       {"candidates", candidates},
