@@ -85,7 +85,7 @@ class Answer {
 };
 
 Error no_directory() {
-  return {ErrorCode::unavailable, "this node is isolated: it has no directory; run it without --isolated to join one", {}};
+  return {ErrorCode::unavailable, "this node is isolated: it has no directory; set node.isolated = false in its configuration to join one", {}};
 }
 
 }  // namespace
