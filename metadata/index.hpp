@@ -20,7 +20,7 @@ using DhtKey = std::array<std::uint8_t, 20>;
 /// What a fingerprint looks like in 98 bytes: random projections of its marginal and of its joint embedding, at eight
 /// bits each, so that distances between sketches estimate distances between fingerprints.
 ///
-/// What else 64 bytes could hold was measured on four real streams (tests/directory/bench_index): more coordinates of
+/// What else 64 bytes could hold was tried on four real streams (in a prototype; tests/directory/bench_index prints what signs alone do): more coordinates of
 /// fewer bits rank images a little better, and fail where fingerprints are crowded, as those of overlapping windows of
 /// one stream are: there they differ by less than a step. Signs alone (Charikar, STOC 2002) tell the angle only and are
 /// worst on all.
