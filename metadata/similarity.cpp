@@ -44,6 +44,18 @@ double joint_distance(const Fingerprint& a, const Fingerprint& b) {
   return std::sqrt(sum);
 }
 
+double same_distance(const Fingerprint& a, const Fingerprint& b) {
+  check_comparable(a, b);
+  const double na = a.samples(), nb = b.samples();
+  if (!(na > 0) || !(nb > 0)) return std::sqrt(2.0);
+  const Fingerprint& larger = na < nb ? b : a;
+  double norm = 0;
+  for (std::size_t c = 0; c < larger.classes; ++c) {
+    for (std::size_t d = 0; d < larger.dimensions; ++d) norm += value(larger, c, d) * value(larger, c, d);
+  }
+  return std::sqrt(std::min(2.0, (1 / na + 1 / nb) * std::max(0.0, 1 - norm)));
+}
+
 double marginal_distance(const Fingerprint& a, const Fingerprint& b) {
   check_comparable(a, b);
   std::vector<double> difference(a.dimensions, 0.0);

@@ -12,6 +12,11 @@ namespace p2p::metadata {
 /// Maximum mean discrepancy between joint distributions: |M - M'|_F. 0: the same; at most about sqrt(2).
 /// Both must have equal dimensions and classes.
 double joint_distance(const Fingerprint& a, const Fingerprint& b);
+/// What joint_distance() comes to between two samples of one and the same distribution, as a root mean square:
+/// E|M - M'|^2 = (1/n + 1/n') (E|phi|^2 - |M|^2), with |phi| = 1 and |M| that of the larger sample. Decayed counts
+/// stand in for n, which makes it an upper bound. sqrt(2) where either is empty.
+/// Reference: Gretton et al., "A Kernel Two-Sample Test", JMLR 2012, the variance of the biased statistic.
+double same_distance(const Fingerprint& a, const Fingerprint& b);
 /// The same between marginals: |sum_c M[:,c] - sum_c M'[:,c]|. Usable before labels arrive.
 double marginal_distance(const Fingerprint& a, const Fingerprint& b);
 /// Between the class-conditional means of class c; +infinity where either has not seen it.

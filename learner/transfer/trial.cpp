@@ -22,6 +22,12 @@ double Trial::log_martingale(std::size_t wins, std::size_t losses) {
          std::lgamma(w + l + 2);
 }
 
+double Trial::luck(std::size_t index) const {
+  const Tally& t = challengers_[index].tally;
+  if (t.wins <= t.losses) return 1;
+  return std::min(1.0, static_cast<double>(challengers_.size()) * std::exp(-log_martingale(t.wins, t.losses)));
+}
+
 double Trial::threshold() const {
   // Union bound: each of n challengers may spend alpha / n.
   return std::log(static_cast<double>(challengers_.size()) / options_.alpha);

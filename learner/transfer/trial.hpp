@@ -56,6 +56,9 @@ class Trial {
 
   /// log M(w, l) of the class comment.
   static double log_martingale(std::size_t wins, std::size_t losses);
+  /// An upper bound on the chance that any of the challengers would have come so far at any time, were none of them
+  /// better: min(1, n / M(w, l)) of challenger `index`, an anytime-valid p-value (Howard et al. 2020).
+  double luck(std::size_t index) const;
 
  private:
   struct Challenger {

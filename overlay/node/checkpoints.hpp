@@ -8,13 +8,15 @@
 #include <utility>
 
 #include "learner/model.hpp"
+#include "metadata/fingerprint.hpp"
 
 namespace p2p::node {
 
-/// A model as it was after `samples` samples.
+/// A model as it was after `samples` samples, and what it had lived through.
 struct Checkpoint {
   std::uint64_t samples = 0;
   std::shared_ptr<const learner::Model> model;
+  metadata::Fingerprint experience;
 };
 
 /// The two latest checkpoints of one model, `every` samples apart.
@@ -27,14 +29,14 @@ class Checkpoints {
   explicit Checkpoints(std::size_t every) : every_(every) {}
 
   /// Starts anew from a model that has just come into force.
-  void restart(const learner::Model& model, std::uint64_t samples) {
+  void restart(const learner::Model& model, const metadata::FingerprintBuilder& lived, std::uint64_t samples) {
     older_ = {};
-    newer_ = {samples, model.clone()};
+    newer_ = {samples, model.clone(), lived.build()};
   }
   /// After every sample; copies the model when it is time.
-  void after_sample(const learner::Model& model, std::uint64_t samples) {
+  void after_sample(const learner::Model& model, const metadata::FingerprintBuilder& lived, std::uint64_t samples) {
     if (samples < newer_.samples + every_) return;
-    older_ = std::exchange(newer_, {samples, model.clone()});
+    older_ = std::exchange(newer_, {samples, model.clone(), lived.build()});
   }
   /// The latest one that is not after `samples`; the oldest there is when all are.
   const Checkpoint& before(std::uint64_t samples) const {

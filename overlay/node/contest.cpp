@@ -30,6 +30,10 @@ bool knows(const Received& received, ClassIndex c) {
   return static_cast<std::size_t>(c) < count.size() && count[static_cast<std::size_t>(c)] >= kKnownCount;
 }
 
+std::string origin(const Received& received) {
+  return received.archived != 0 ? fmt::format("own concept {}", received.archived) : received.helper.peer.id.brief();
+}
+
 std::size_t count_last(const std::vector<bool>& bits, std::size_t last) {
   return static_cast<std::size_t>(std::count(bits.end() - static_cast<std::ptrdiff_t>(last), bits.end(), true));
 }
@@ -50,7 +54,8 @@ std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
   std::vector<std::size_t> sound;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const auto& received = parts[i];
-    const auto brief = received.helper.peer.id.brief();
+    const auto brief = origin(received);
+    const bool own = received.archived != 0;
     const auto classes = worth_taking(received, setup_.classes);
     auto merged = base->clone();
     if (auto done = merged->merge(received.part, {.classes = classes, .mode = MergeOptions::Mode::replace});
@@ -58,16 +63,18 @@ std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
       refusals.push_back({i, done.error()});
       continue;
     }
-    sound.push_back(i);
-    enter(setup_.classes.empty()
-              ? fmt::format("{}, all that it knows", brief)
-              : fmt::format("{}, class{} {}", brief, classes.size() == 1 ? "" : "es", fmt::join(classes, " ")),
-          i, std::move(merged));
-    if (!setup_.classes.empty()) continue;
+    if (!own) sound.push_back(i);
+    if (!own || !setup_.classes.empty()) {
+      enter(setup_.classes.empty()
+                ? fmt::format("{}, all that it knows", brief)
+                : fmt::format("{}, class{} {}", brief, classes.size() == 1 ? "" : "es", fmt::join(classes, " ")),
+            i, std::move(merged));
+    }
+    if (!setup_.classes.empty() && !own) continue;
     auto plain = learner::make_model(base->spec());
     P2P_ASSERT(plain.has_value());  // this spec has made a model before
     if (auto done = (*plain)->merge(received.part, {.classes = {}, .mode = MergeOptions::Mode::replace}); done) {
-      enter(fmt::format("{}, its model as it is", brief), i, std::move(*plain));
+      enter(fmt::format("{}, {}", brief, own ? "as it was" : "its model as it is"), i, std::move(*plain));
     }
   }
   if (sound.size() >= 2) {
@@ -88,7 +95,7 @@ std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
     add(second, alone, MergeOptions::Mode::replace);
     add(second, shared, MergeOptions::Mode::blend);
     if (whole) {
-      enter(fmt::format("{} and {} together", first.helper.peer.id.brief(), second.helper.peer.id.brief()),
+      enter(fmt::format("{} and {} together", origin(first), origin(second)),
             sound[0], std::move(both));
     }
   }

@@ -21,7 +21,8 @@ namespace p2p::node {
 /// what they had not seen, and one that wins is up to date at once. When the recorded samples do not decide, the
 /// contest goes on with fresh ones.
 ///
-/// Who enters: each part merged into the checkpoint; for whole models also each model as it came; with two parts
+/// Who enters: each part merged into the checkpoint; for whole models each model as it came, too; own archived ones as they
+/// were, and merged where only some classes are needed; with two parts
 /// both together, for one may know what the other does not. At most 2 * parts + 1.
 ///
 /// A challenger wins when learner::Trial's test passes at the end of the samples there are, and it has not been
@@ -64,6 +65,7 @@ class Contest {
   /// The winner after accept, else the best so far.
   std::size_t best() const;
   const learner::Trial::Tally& tally(std::size_t index) const { return trial_.tally(index); }
+  double luck(std::size_t index) const { return trial_.luck(index); }
   const std::string& label(std::size_t index) const { return trial_.label(index); }
   /// The part that this challenger is made of first.
   std::size_t part_of(std::size_t index) const { return entrants_[index].part; }

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "overlay/node/diagnosis.hpp"
+
 namespace p2p::node {
 namespace {
 
@@ -34,17 +36,6 @@ double gain(const Trial::Tally& tally) {
 }
 
 }  // namespace
-
-void Journal::put(const DriftReport& report) {
-  for (auto it = reports_.rbegin(); it != reports_.rend(); ++it) {
-    if (it->id == report.id) {
-      *it = report;
-      return;
-    }
-  }
-  if (reports_.size() == kMax) reports_.erase(reports_.begin());
-  reports_.push_back(report);
-}
 
 void Healing::tell(Event::Kind kind, std::string text) {
   P2P_ASSERT(story_.has_value());
@@ -127,27 +118,77 @@ void Healing::begin(const learner::DriftSignal& signal, const Story* superseded,
     story.before = superseded->before;
     story.follow_up = superseded->follow_up;
     story.tried = superseded->tried;
+    story.report.archived = ended.archived;
   }
   story_ = std::move(story);
   phase_ = Phase::learning;
-  tell(Event::Kind::drift_detected, fmt::format("drift {} ({}) in {}, about {} samples ago", story_->report.id,
-                                                learner::name(story_->report.cause),
-                                                classes_text(story_->report.classes), story_->report.since));
-  if (!context_.directory || !context_.exchange) {
-    story_->report.reason = "there is no overlay to ask; this node learns on alone";
-    return end();
+  const auto& past = context_.serving.checkpoints().before(story_->change_at);
+  if (past.model) {
+    const auto after = static_cast<std::size_t>(context_.serving.samples() - story_->change_at);
+    story_->report.kind =
+        diagnose(past.experience, context_.serving.recent_fingerprint(after), story_->report.cause).kind;
   }
-  ask();
+  archive_past();
+  tell(Event::Kind::drift_detected,
+       fmt::format("drift {} ({}, {}) in {}, about {} samples ago", story_->report.id,
+                   learner::name(story_->report.cause), name(story_->report.kind),
+                   classes_text(story_->report.classes), story_->report.since));
+  if (!recall()) ask();
+}
+
+metadata::Need Healing::need() const {
+  const auto since = static_cast<std::size_t>(context_.serving.samples() - story_->change_at);
+  return {.experience = context_.serving.recent_fingerprint(std::max(since, context_.options.query_samples)),
+          .classes = story_->report.classes};
+}
+
+void Healing::archive_past() {
+  auto& story = *story_;
+  if (story.report.cause == DriftCause::new_class || story.follow_up) return;  // what was known before still holds
+  const auto& past = context_.serving.checkpoints().before(story.change_at);
+  if (past.model && past.samples >= concept_began_ + kWorthKeeping) {
+    story.report.archived = context_.library.archive(past.model->partition({}, context_.options.part_precision),
+                                                     past.experience, context_.serving.samples());
+  }
+  concept_began_ = story.change_at;
+}
+
+std::vector<Received> Healing::own_concepts(std::size_t most) const {
+  std::vector<Received> out;
+  const auto need = this->need();
+  for (const auto& near : context_.library.near(need, most + 1)) {
+    if (near.archived->id == story_->report.archived || out.size() == most) continue;
+    Received own;
+    own.helper.fingerprint = near.archived->fingerprint;
+    own.helper.distance = near.distance;
+    own.helper.accuracy = needed_accuracy(need, near.archived->fingerprint);
+    own.part = near.archived->part;
+    own.archived = near.archived->id;
+    out.push_back(std::move(own));
+  }
+  return out;
+}
+
+bool Healing::recall() {
+  auto own = own_concepts(kOwnTried);
+  if (own.empty()) return false;
+  story_->recall_until = context_.serving.samples() + context_.options.recall_patience;
+  try_parts(std::move(own));
+  return true;
 }
 
 void Healing::ask() {
   auto& story = *story_;
+  story.recall_until.reset();
   story.retry_at.reset();
+  phase_ = Phase::learning;
+  if (!context_.directory || !context_.exchange) {
+    story.report.reason = "there is no overlay to ask; this node learns on alone";
+    return end();
+  }
   ++story.report.attempts;
-  const auto since = static_cast<std::size_t>(context_.serving.samples() - story.change_at);
   Quest::Request request;
-  request.need.experience = context_.serving.recent_fingerprint(std::max(since, context_.options.query_samples));
-  request.need.classes = story.report.classes;
+  request.need = need();
   request.own_accuracy = needed_accuracy(request.need, request.need.experience);
   request.skip = [this](const metadata::NodeId& peer) { return shunned(peer); };
 
@@ -210,6 +251,7 @@ void Healing::on_found(Quest::Findings findings) {
   report.pull = findings.pull;
   report.parts += findings.parts.size();
   report.blocks += findings.blocks;
+  for (auto& own : own_concepts(1)) findings.parts.push_back(std::move(own));
   if (findings.parts.empty()) return try_again_or_end(findings.nothing);
   try_parts(std::move(findings.parts));
 }
@@ -243,12 +285,12 @@ void Healing::try_parts(std::vector<Received> parts) {
   story.parts = std::move(parts);
   phase_ = Phase::trying;
   for (const auto& refusal : contest_->enter(story.parts)) {
-    refuse(story.parts[refusal.part].helper.peer.id, refusal.error);
+    if (story.parts[refusal.part].archived == 0) refuse(story.parts[refusal.part].helper.peer.id, refusal.error);
   }
   if (contest_->empty()) {
     contest_.reset();
     story.parts.clear();
-    return try_again_or_end("no part that came in was sound");
+    return story.recall_until ? ask() : try_again_or_end("no part that came in was sound");
   }
   work();
 }
@@ -280,14 +322,26 @@ void Healing::on_sample(learner::Features x, ClassIndex label, ClassIndex predic
 
 void Healing::judge() {
   const auto verdict = contest_->verdict();
+  const bool accepted = verdict == Trial::Verdict::accept;
+  if (story_->recall_until && !accepted) {
+    if (!contest_->caught_up()) return;
+    const auto& ahead = contest_->tally(contest_->best());
+    const bool hopeful = ahead.wins > ahead.losses + kAhead && context_.serving.samples() < *story_->recall_until;
+    if (verdict == Trial::Verdict::undecided && hopeful) return;
+    contest_.reset();
+    story_->parts.clear();
+    return ask();
+  }
   if (verdict == Trial::Verdict::undecided) return;
   const auto index = contest_->best();
   auto& report = story_->report;
   report.tally = contest_->tally(index);
+  report.luck = contest_->luck(index);
   report.trial = context_.executor.now() - story_->trial_began;
-  report.helper = story_->parts[contest_->part_of(index)].helper.peer.id.brief();
-  report.helper_distance = story_->parts[contest_->part_of(index)].helper.distance;
-  const bool accepted = verdict == Trial::Verdict::accept;
+  const auto& best = story_->parts[contest_->part_of(index)];
+  report.own_concept = best.archived;
+  report.helper = best.archived != 0 ? "" : best.helper.peer.id.brief();
+  report.helper_distance = best.helper.distance;
   tell(Event::Kind::trial_done, fmt::format("drift {}: {} {}: {}", report.id, contest_->label(index),
                                             accepted ? "won" : "did not win", tally_text(report.tally)));
   accepted ? merge(index) : rejected();
@@ -299,16 +353,23 @@ void Healing::merge(std::size_t winner) {
   auto& serving = context_.serving;
   const auto correct = contest_->correct(winner);
   const auto label = contest_->label(winner);
-  story.helper = story.parts[contest_->part_of(winner)].helper.peer;
+  const auto& part = story.parts[contest_->part_of(winner)];
+  story.helper.reset();
+  if (part.archived == 0) {
+    story.helper = part.helper.peer;
+  } else {
+    context_.library.used(part.archived, serving.samples());
+  }
+  if (report.cause != DriftCause::new_class) {
+    serving.forget_before(story.change_at, report.classes, correct);
+  }
   watch_ =
       std::make_unique<Watch>(serving.replace(contest_->take(winner)),
                               Watch::Options{.samples = std::max<std::size_t>(1, context_.options.watch_samples),
                                              .alpha = context_.options.watch_alpha});
   contest_.reset();
   story.parts.clear();
-  if (report.cause != DriftCause::new_class) {
-    serving.forget_before(story.change_at, report.classes, correct);
-  }
+  story.recall_until.reset();
   phase_ = Phase::watching;
   ++counters_.accepted;
   report.accepted = true;
@@ -324,6 +385,7 @@ void Healing::rejected() {
   auto& story = *story_;
   const auto worth = gain(story.report.tally);
   for (const auto& part : story.parts) {
+    if (part.archived != 0) continue;
     story.tried.push_back(part.helper.peer.id);
     context_.exchange->feedback(part.helper.peer, context_.task, std::min(0.0, worth));
   }
@@ -345,7 +407,9 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
     report.reason = fmt::format("merged, and undone: the former model was {}", tally_text(report.watch));
   }
   watch_.reset();
-  context_.exchange->feedback(story.helper, context_.task, back ? -gain(report.watch) : gain(report.tally));
+  if (story.helper) {
+    context_.exchange->feedback(*story.helper, context_.task, back ? -gain(report.watch) : gain(report.tally));
+  }
   if (back) tell(Event::Kind::rolled_back, fmt::format("drift {}: {}", report.id, report.reason));
   const auto watched = report.watch;
   const auto before = story.before;

@@ -10,23 +10,14 @@
 #include <vector>
 
 #include "overlay/node/contest.hpp"
+#include "overlay/node/journal.hpp"
+#include "overlay/node/library.hpp"
 #include "overlay/node/node.hpp"
 #include "overlay/node/quest.hpp"
 #include "overlay/node/serving.hpp"
 #include "overlay/node/watch.hpp"
 
 namespace p2p::node {
-
-/// Finished and running reports, oldest first; the oldest go.
-class Journal {
- public:
-  static constexpr std::size_t kMax = 256;
-  void put(const DriftReport& report);  ///< new, or in place of the one with its id
-  const std::vector<DriftReport>& reports() const { return reports_; }
-
- private:
-  std::vector<DriftReport> reports_;
-};
 
 /// Heals one drift at a time; the state machine drawn above node::Phase.
 ///
@@ -37,6 +28,12 @@ class Journal {
 ///   - a merge is being watched: the watch ends on what it has seen (kept or rolled back), then the new one begins.
 /// And one alarm is its own: when a watch ends and the accuracy is still far below what it was before the change, the
 /// story is told once more, for all classes. The monitor cannot say so: its reference began with the merge.
+///
+/// The own past comes first. The model that served until a confirmed change is archived, and the nearest archived concepts are
+/// tried on the samples since the change before anybody is asked. Where one is ahead of the serving model without
+/// having won, the others wait for up to `recall_patience` fresh samples; then, or at once where none is ahead, the
+/// overlay is asked, and the best own concept enters the contest with what comes. A change of mix alone asks nobody at
+/// first: the node knows these classes.
 ///
 /// Invariants: at most one Quest, one Contest and one Watch at a time; the serving model changes only where a
 /// contest was won or a watch lost; every story ends with a report that says why.
@@ -52,6 +49,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
     overlay::Exchange* exchange = nullptr;    ///< null: no overlay
     metadata::TaskId task;
     Serving& serving;
+    Library& library;
     const NodeOptions& options;
     std::function<void(Event::Kind, std::string, const DriftReport&)> tell;
     std::function<void()> on_settled;  ///< a story has ended, or a merge come into force: publish soon
@@ -85,11 +83,16 @@ class Healing : public std::enable_shared_from_this<Healing> {
     std::vector<metadata::NodeId> tried;        ///< rejected by this story's trials
     std::vector<Received> parts;                ///< of the running trial
     overlay::TimePoint trial_began;
-    overlay::Exchange::Peer helper;             ///< whose part is in force
+    std::optional<std::uint64_t> recall_until;  ///< the running trial is of own concepts alone, until so many samples
+    std::optional<overlay::Exchange::Peer> helper;  ///< whose part is in force; none: an own concept
   };
 
   void begin(const learner::DriftSignal& signal, const Story* superseded, bool follow_up = false);
   bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
+  metadata::Need need() const;
+  void archive_past();
+  std::vector<Received> own_concepts(std::size_t most) const;
+  bool recall();                     // false: there is no past
   void ask();
   void on_stage(Quest::Stage stage, const Quest::Findings& findings);
   void on_found(Quest::Findings findings);
@@ -109,6 +112,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   Journal journal_;
   Counters counters_;
   std::uint64_t next_id_ = 1;
+  std::uint64_t concept_began_ = 0;  // samples seen when what is being served now began
   Phase phase_ = Phase::learning;
   std::optional<Story> story_;
   std::shared_ptr<Quest> quest_;
@@ -118,6 +122,9 @@ class Healing : public std::enable_shared_from_this<Healing> {
   static constexpr std::size_t kMaxDistrusted = 1024;
   static constexpr std::size_t kSlice = 16;  // samples replayed per turn of the executor
   static constexpr std::size_t kAttempts = 2;
+  static constexpr std::size_t kOwnTried = 4;          // archived concepts tried before others are asked
+  static constexpr std::size_t kAhead = 2;             // wins over losses of an own concept that is worth waiting for
+  static constexpr std::uint64_t kWorthKeeping = 150;  // samples that a concept must have been served for
 };
 
 }  // namespace p2p::node

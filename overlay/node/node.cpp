@@ -87,12 +87,13 @@ std::string_view name(Event::Kind kind) {
 class Node::State {
  public:
   State(const metadata::Task& task, const NodeOptions& options, Context context)
-      : task_(task), options_(options), context_(std::move(context)) {}
+      : task_(task), options_(options), context_(std::move(context)), library_(options.library) {}
 
   Result<void> open() {
     const bool connected = context_.directory && context_.transport;
+    const bool trials = connected || options_.library.bytes > 0;
     auto serving = Serving::make(task_, {.window = options_.window,
-                                         .checkpoint_every = connected ? options_.checkpoint_every : 0,
+                                         .checkpoint_every = trials ? options_.checkpoint_every : 0,
                                          .fingerprint_half_life = options_.fingerprint_half_life,
                                          .drift = options_.drift});
     if (!serving) return tl::unexpected(serving.error());
@@ -129,6 +130,7 @@ class Node::State {
                          .exchange = connected ? exchange_.get() : nullptr,
                          .task = task_id_,
                          .serving = *serving_,
+                         .library = library_,
                          .options = options_,
                          .tell = [this](Event::Kind kind, std::string text,
                                         const DriftReport& report) { tell(kind, std::move(text), report); },
@@ -175,6 +177,8 @@ class Node::State {
             .bytes_pulled = counters.bytes_pulled,
             .model_bytes = serving_->model().bytes(),
             .distrusted = healing_->distrusted(),
+            .concepts = library_.all().size(),
+            .library_bytes = library_.bytes(),
             .published = publisher_->published()};
   }
 
@@ -199,6 +203,7 @@ class Node::State {
     learner::Snapshot snapshot;
     snapshot.sections.push_back({"node", writer.take()});
     serving_->save(snapshot);
+    snapshot.sections.push_back({"library", library_.encode()});
     return learner::encode(snapshot);
   }
 
@@ -230,7 +235,12 @@ class Node::State {
                       "directory of its own",
                       to_hex(task).substr(0, 16), to_hex(task_id_.view()).substr(0, 16)));
     }
+    Library library(options_.library);
+    if (const Bytes* saved = snapshot->find("library")) {  // older ones have none
+      if (auto done = library.decode(*saved, task_.embedding_dimensions, serving_->spec().classes); !done) return done;
+    }
     if (auto done = serving_->load(*snapshot); !done) return done;
+    library_ = std::move(library);
     healing_->drop();
     healing_->counters() = counters;
     publisher_->hurry();
@@ -248,6 +258,7 @@ class Node::State {
 
   const metadata::Task& task() const { return task_; }
   const Healing& healing() const { return *healing_; }
+  const Library& library() const { return library_; }
   metadata::Fingerprint fingerprint() const { return serving_->fingerprint(); }
   const overlay::Exchange* exchange() const { return exchange_.get(); }
 
@@ -264,6 +275,7 @@ class Node::State {
   const NodeOptions options_;
   Context context_;
   metadata::TaskId task_id_;
+  Library library_;
   std::unique_ptr<Serving> serving_;
   std::unique_ptr<Showcase> showcase_;
   std::unique_ptr<overlay::Exchange> exchange_;
@@ -289,6 +301,7 @@ Result<Outcome> Node::process(std::span<const float> raw, std::optional<learner:
 Result<learner::ClassIndex> Node::predict(std::span<const float> raw) const { return state_->predict(raw); }
 NodeStatus Node::status() const { return state_->status(); }
 const metadata::Task& Node::task() const { return state_->task(); }
+const Library& Node::library() const { return state_->library(); }
 const std::vector<DriftReport>& Node::drifts() const { return state_->healing().journal().reports(); }
 metadata::Fingerprint Node::fingerprint() const { return state_->fingerprint(); }
 void Node::lookup(std::function<void(directory::LookupResult)> done) { state_->lookup(std::move(done)); }

@@ -16,6 +16,8 @@
 #include "overlay/directory/directory.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/executor.hpp"
+#include "overlay/node/diagnosis.hpp"
+#include "overlay/node/library.hpp"
 
 namespace p2p::node {
 
@@ -45,9 +47,13 @@ struct DriftReport {
   std::uint64_t detected_at = 0;       ///< samples seen when the detector fired
   std::uint64_t since = 0;             ///< samples thought to come after the change, then
   learner::DriftCause cause{};
+  DriftKind kind{};                    ///< what the fingerprints before and after say of it
   std::vector<learner::ClassIndex> classes;   ///< responsible; empty: all
   std::uint64_t part_of = 0;           ///< id of the running story that this drift was left to; 0: has its own
   bool finished = false;               ///< nothing more will change here
+
+  std::uint32_t archived = 0;          ///< number under which the former concept was archived; 0: it was not
+  std::uint32_t own_concept = 0;       ///< number of the archived concept that came back; 0: none
 
   std::size_t attempts = 0;            ///< journeys through the overlay
   std::size_t gets = 0, candidates = 0;
@@ -60,6 +66,7 @@ struct DriftReport {
   bool rolled_back = false;
   std::string reason;                  ///< one sentence: why accepted, rejected, or why there was nothing to try
   learner::Trial::Tally tally;
+  double luck = 1;                     ///< chance that a useless challenger would have come so far: learner::Trial::luck()
   std::uint64_t merged_at = 0;         ///< samples seen when the part was in force
   learner::Trial::Tally watch;         ///< of the former model against the merged one
 
@@ -105,6 +112,9 @@ struct NodeOptions {
   double new_class_alpha = 0.3;
   /// Of the blocks that this node gives away: at 8 bits a part is a quarter and loses nothing that can be measured.
   learner::Precision part_precision = learner::Precision::bits8;
+  /// Past concepts that are kept (Library); 0 bytes: none.
+  Library::Options library;
+  std::size_t recall_patience = 30;  ///< fresh samples that an own past concept is tried on before others are asked
   directory::LookupOptions lookup;
   overlay::ExchangeLimits limits;
 };
@@ -123,6 +133,8 @@ struct NodeStatus {
   std::uint64_t bytes_pulled = 0;
   std::size_t model_bytes = 0;
   std::size_t distrusted = 0;      ///< peers that are not asked at present
+  std::size_t concepts = 0;        ///< archived
+  std::size_t library_bytes = 0;
   bool published = false;
 };
 
@@ -131,7 +143,7 @@ struct NodeStatus {
 /// Invariants: the serving model is changed only by its own training, by an accepted trial, and by a roll-back;
 /// no peer's bytes reach it before the trial's verdict. A node without peers is an isolated learner.
 /// Thread: the executor's.
-/// Bounds: beside the serving model, two checkpoints, and either 2 * pull_from + 1 challengers or one shadow.
+/// Bounds: beside the serving model, two checkpoints, the library, and either 2 * pull_from + 3 challengers or one shadow.
 class Node {
  public:
   struct Context {
@@ -156,6 +168,8 @@ class Node {
   const metadata::Task& task() const;
   /// Finished and running stories, oldest first; at most the latest 256.
   const std::vector<DriftReport>& drifts() const;
+  /// Its past concepts.
+  const Library& library() const;
   /// What the node would publish now.
   metadata::Fingerprint fingerprint() const;
   /// Asks the directory by hand, for the operator.

@@ -30,6 +30,7 @@ struct Received {
   Helper helper;
   learner::Part part;
   std::uint64_t bytes = 0;  ///< content that travelled for it
+  std::uint32_t archived = 0;  ///< its number in this node's own Library; 0: it came from the peer
 };
 
 /// Mean recall of `fingerprint` over the needed classes (all that the need has seen, when none is named), weighed

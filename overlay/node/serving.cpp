@@ -95,7 +95,7 @@ Serving::Serving(const metadata::Task& task, const Options& options, std::unique
       basis_(learner::FourierBasis::shared(embedding(task))),
       scaled_(model_->spec().features),
       phi_(task.embedding_dimensions) {
-  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, 0);
+  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, fingerprint_, 0);
 }
 
 Result<learner::Features> Serving::scale(std::span<const float> raw) const {
@@ -118,7 +118,7 @@ Serving::Step Serving::learn(learner::Features x, learner::ClassIndex label) {
   basis_->map(x, phi_);
   fingerprint_.add(phi_, label, correct);
   step.signal = monitor_.update(label, correct);
-  if (options_.checkpoint_every > 0) checkpoints_.after_sample(*model_, samples_);
+  if (options_.checkpoint_every > 0) checkpoints_.after_sample(*model_, fingerprint_, samples_);
   return step;
 }
 
@@ -127,7 +127,7 @@ std::unique_ptr<learner::Model> Serving::replace(std::unique_ptr<learner::Model>
   auto former = std::exchange(model_, std::move(next));
   ++generation_;
   monitor_.model_replaced();
-  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, samples_);
+  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, fingerprint_, samples_);
   return former;
 }
 
@@ -245,7 +245,7 @@ Result<void> Serving::load(const learner::Snapshot& snapshot) {
   samples_ = samples;
   ++generation_;
   window_.clear();
-  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, samples_);
+  if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, fingerprint_, samples_);
   // Under other options than those it was saved with it begins anew.
   monitor_ = monitor ? std::move(*monitor) : learner::DriftMonitor(options);
   return {};

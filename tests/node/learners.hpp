@@ -40,6 +40,26 @@ inline std::unique_ptr<learner::Model> trained(const metadata::Task& task, Strea
   return model;
 }
 
+/// What `samples` of a stream look like, none decayed; `accuracy`: of whoever learned from them.
+inline metadata::Fingerprint experience(const metadata::Task& task, Stream& stream, int samples,
+                                        double accuracy = 0.9) {
+  const learner::FourierBasis basis({.seed = task.seed,
+                                     .features = task.scaled_features(),
+                                     .dimensions = task.embedding_dimensions,
+                                     .bandwidth = task.bandwidth});
+  metadata::FingerprintBuilder builder({.dimensions = task.embedding_dimensions, .classes = kClasses, .half_life = 0});
+  std::vector<float> phi(task.embedding_dimensions);
+  double right = 0;
+  for (int i = 0; i < samples; ++i) {
+    const auto sample = scaled(task, stream);
+    basis.map(sample.x, phi);
+    right += accuracy;
+    builder.add(phi, sample.label, right >= 1);
+    if (right >= 1) right -= 1;
+  }
+  return builder.build();
+}
+
 /// What a peer with this model would have sent; `knows`: the classes that its fingerprint lists.
 inline node::Received received(const learner::Model& model, std::span<const learner::ClassIndex> classes,
                                std::uint8_t peer, const Mix& knows = kAll) {

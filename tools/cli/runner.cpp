@@ -118,6 +118,7 @@ ExitCode Runner::start() {
     auto twin_options = options;
     twin_options.name += " (twin)";
     twin_options.isolated = true;
+    twin_options.node.library.bytes = 0;
     twin_options.dht_port = twin_options.link_port = 0;
     twin_options.seeds.clear();
     twin_options.registry.reset();
