@@ -122,18 +122,28 @@ void Healing::begin(const learner::DriftSignal& signal, const Story* superseded,
   }
   story_ = std::move(story);
   phase_ = Phase::learning;
-  const auto& past = context_.serving.checkpoints().before(story_->change_at);
-  if (past.model) {
-    const auto after = static_cast<std::size_t>(context_.serving.samples() - story_->change_at);
-    story_->report.kind =
-        diagnose(past.experience, context_.serving.recent_fingerprint(after), story_->report.cause).kind;
-  }
+  diagnose_change();
   archive_past();
   tell(Event::Kind::drift_detected,
        fmt::format("drift {} ({}, {}) in {}, about {} samples ago", story_->report.id,
                    learner::name(story_->report.cause), name(story_->report.kind),
                    classes_text(story_->report.classes), story_->report.since));
+  if (story_->report.kind == DriftKind::changed_mix) {
+    return wait("the mix of well-known classes changed, which asks for nothing new");
+  }
   if (!recall()) ask();
+}
+
+void Healing::diagnose_change() {
+  auto& report = story_->report;
+  const auto& past = context_.serving.checkpoints().before(story_->change_at);
+  if (!past.model) return;
+  const auto after = static_cast<std::size_t>(context_.serving.samples() - story_->change_at);
+  auto diagnosis = diagnose(past.experience, context_.serving.recent_fingerprint(after), report.cause);
+  report.kind = diagnosis.kind;
+  // The errors named classes; what they have in common may be more than that.
+  if (diagnosis.kind == DriftKind::changed_inputs) report.classes.clear();
+  if (diagnosis.kind == DriftKind::grown_classes && report.classes.empty()) report.classes = diagnosis.classes;
 }
 
 metadata::Need Healing::need() const {
@@ -316,7 +326,7 @@ void Healing::on_sample(learner::Features x, ClassIndex label, ClassIndex predic
     watch_->step(x, label, predicted);
     judge_watch(watch_->verdict());
   } else if (phase_ == Phase::learning && story_->retry_at && context_.serving.samples() >= *story_->retry_at) {
-    ask();
+    look_again();
   }
 }
 
@@ -425,18 +435,31 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
 void Healing::try_again_or_end(std::string reason) {
   auto& story = *story_;
   phase_ = Phase::learning;
-  if (story.report.attempts < kAttempts) {
-    story.retry_at = context_.serving.samples() + context_.options.retry_after;
-    story.report.reason = std::move(reason) + "; will ask once more";
-    journal_.put(story.report);
-    return;
-  }
+  if (story.report.attempts < kAttempts) return wait(std::move(reason));
   story.report.reason = std::move(reason) + "; this node learns on alone";
   if (story.report.tally.samples > 0) {
     ++counters_.rejected;
     tell(Event::Kind::rejected, fmt::format("drift {}: {}", story.report.id, story.report.reason));
   }
   end();
+}
+
+void Healing::wait(std::string reason) {
+  auto& story = *story_;
+  story.retry_at = context_.serving.samples() + context_.options.retry_after;
+  story.report.reason = std::move(reason) + "; will look again";
+  journal_.put(story.report);
+}
+
+void Healing::look_again() {
+  auto& story = *story_;
+  story.retry_at.reset();
+  const double now = context_.serving.accuracy_of_latest(context_.options.query_samples);
+  if (now >= story.before - context_.options.drift.permitted_loss / 2) {
+    story.report.reason += "; by then this node had learned it by itself";
+    return end();
+  }
+  if (!recall()) ask();
 }
 
 void Healing::end() {

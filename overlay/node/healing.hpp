@@ -90,6 +90,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void begin(const learner::DriftSignal& signal, const Story* superseded, bool follow_up = false);
   bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
   metadata::Need need() const;
+  void diagnose_change();
   void archive_past();
   std::vector<Received> own_concepts(std::size_t most) const;
   bool recall();                     // false: there is no past
@@ -103,6 +104,8 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void rejected();
   void judge_watch(Watch::Verdict verdict, bool signalled = false);  // signalled: a new alarm has come anyway
   void try_again_or_end(std::string reason);
+  void wait(std::string reason);     // in `learning`, until look_again()
+  void look_again();
   void end();
   void refuse(const metadata::NodeId& peer, const Error& error);
   bool shunned(const metadata::NodeId& peer) const;

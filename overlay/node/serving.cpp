@@ -174,6 +174,14 @@ double Serving::accuracy_before(std::uint64_t samples) const {
   return static_cast<double>(right) / static_cast<double>(count);
 }
 
+double Serving::accuracy_of_latest(std::size_t count) const {
+  const std::size_t size = window_.size();
+  const std::size_t first = size - std::min(count, size);
+  std::size_t right = 0;
+  for (std::size_t i = first; i < size; ++i) right += window_.at(i).predicted == window_.at(i).label;
+  return size > first ? static_cast<double>(right) / static_cast<double>(size - first) : 0;
+}
+
 void Serving::forget_before(std::uint64_t since, std::span<const learner::ClassIndex> classes,
                             const std::vector<bool>& correct) {
   fingerprint_.clear();

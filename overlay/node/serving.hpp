@@ -76,6 +76,9 @@ class Serving {
   /// nothing of it.
   double accuracy_before(std::uint64_t samples) const;
 
+  /// Over the latest `count` samples, as far as the window reaches.
+  double accuracy_of_latest(std::size_t count) const;
+
   /// Forgets what the fingerprint holds of the time before `since` samples were seen: of `classes`, or of all if
   /// empty. Rebuilt from the window. `correct`: of its latest samples, oldest first, whether the model in force
   /// now had them right; for those before, what was recorded counts.

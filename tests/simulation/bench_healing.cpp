@@ -18,6 +18,7 @@ struct Workload {
   const char* name;
   Concept before, after;
   Mix mix_before, mix_after;
+  bool recurring = false;  ///< the concept before came back after 1000 samples of another one; nobody else knows it
 };
 
 double median(std::vector<double> values) {
@@ -46,6 +47,7 @@ int main(int argc, char** argv) {
       {"concept: all inputs rotated", {}, rotated(5), kAll, kAll},
       {"concept: two labels swapped", {}, relabelled({0, 2, 1, 3, 4, 5}), kAll, kAll},
       {"nobody can help: a rotation of one's own", {}, rotated(77), kAll, kAll},
+      {"recurring: labels turn and turn back", relabelled({1, 2, 3, 4, 5, 0}), {}, kAll, kAll, true},
   };
   std::printf("%-42s %8s %8s %7s %7s %7s %7s %6s %6s %8s\n", "drift", "node", "twin", "ratio", "excess", "twin's",
               "merged", "back", "delay", "after");
@@ -56,30 +58,33 @@ int main(int argc, char** argv) {
     for (int seed = 1; seed <= seeds; ++seed) {
       Village village(static_cast<std::uint64_t>(seed), kPlaces, options);
       // Place 0 drifts. Of the others half live in the concept that it comes to, half in another one.
-      village[0].stream().set(workload.before, workload.mix_before);
+      const std::size_t earlier = workload.recurring ? 2 * kBefore : 0;
+      const std::size_t change = earlier + kBefore;
+      village[0].stream().set(earlier ? workload.after : workload.before, workload.mix_before);
+      if (earlier) village[0].at_sample(earlier, [&] { village[0].stream().set(workload.before, workload.mix_before); });
       for (std::size_t i = 1; i < kPlaces; ++i) {
         if (i % 2) {
-          if (workload.after.rotation != 77) village[i].stream().set(workload.after, kAll);
+          if (workload.after.rotation != 77 && !workload.recurring) village[i].stream().set(workload.after, kAll);
         } else {
           village[i].stream().set(rotated(100 + i), kAll);
         }
       }
-      village[0].at_sample(kBefore, [&] { village[0].stream().set(workload.after, workload.mix_after); });
+      village[0].at_sample(change, [&] { village[0].stream().set(workload.after, workload.mix_after); });
       village.start(std::chrono::milliseconds(interval_ms));
-      village.run_to(0, kBefore + kAfter);
+      village.run_to(0, change + kAfter);
       auto& place = village[0];
-      const double node = static_cast<double>(samples_to_recover(place.record(), kBefore));
-      const double twin = static_cast<double>(samples_to_recover(place.twin_record(), kBefore));
+      const double node = static_cast<double>(samples_to_recover(place.record(), change));
+      const double twin = static_cast<double>(samples_to_recover(place.twin_record(), change));
       node_samples.push_back(node);
       twin_samples.push_back(twin);
       ratios.push_back(std::max(twin, 20.0) / std::max(node, 20.0));
       const auto excess = [&](const Record& record) {  // M4 over the first 400 samples, in samples
-        return (accuracy(record, kBefore - 200, kBefore) - accuracy(record, kBefore, kBefore + 400)) * 400;
+        return (accuracy(record, change - 200, change) - accuracy(record, change, change + 400)) * 400;
       };
       node_excess.push_back(excess(place.record()));
       twin_excess.push_back(excess(place.twin_record()));
-      gaps.push_back(accuracy(place.record(), kBefore + 400, kBefore + kAfter) -
-                     accuracy(place.twin_record(), kBefore + 400, kBefore + kAfter));
+      gaps.push_back(accuracy(place.record(), change + 400, change + kAfter) -
+                     accuracy(place.twin_record(), change + 400, change + kAfter));
       for (const auto& report : place.node().drifts()) {
         if (std::getenv("P2P_VERBOSE")) {
           std::printf("  seed %d drift %llu %s at %llu since %llu part of %llu: %s\n", seed,
@@ -88,11 +93,11 @@ int main(int argc, char** argv) {
                       static_cast<unsigned long long>(report.since),
                       static_cast<unsigned long long>(report.part_of), report.reason.c_str());
         }
-        if (report.detected_at < kBefore) continue;
+        if (report.detected_at < change) continue;
         if (report.id == place.node().drifts().front().id || delays.size() < node_samples.size()) {
-          delays.push_back(static_cast<double>(report.detected_at) - kBefore);
+          delays.push_back(static_cast<double>(report.detected_at) - static_cast<double>(change));
         }
-        if (report.accepted) merge_delay.push_back(static_cast<double>(report.merged_at) - kBefore);
+        if (report.accepted) merge_delay.push_back(static_cast<double>(report.merged_at) - static_cast<double>(change));
         merged += report.accepted;
         back += report.rolled_back;
       }
