@@ -201,6 +201,7 @@ void Healing::ask() {
   request.need = need();
   request.own_accuracy = needed_accuracy(request.need, request.need.experience);
   request.skip = [this](const metadata::NodeId& peer) { return shunned(peer); };
+  request.trust = [this](const metadata::NodeId& peer) { return trust_.worth(peer); };
 
   const auto& options = context_.options;
   Quest::Options quest{.lookup = options.lookup,
@@ -397,7 +398,7 @@ void Healing::rejected() {
   for (const auto& part : story.parts) {
     if (part.archived != 0) continue;
     story.tried.push_back(part.helper.peer.id);
-    context_.exchange->feedback(part.helper.peer, context_.task, std::min(0.0, worth));
+    value(part.helper.peer, std::min(0.0, worth));
   }
   contest_.reset();
   story.parts.clear();
@@ -418,7 +419,7 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   }
   watch_.reset();
   if (story.helper) {
-    context_.exchange->feedback(*story.helper, context_.task, back ? -gain(report.watch) : gain(report.tally));
+    value(*story.helper, back ? -gain(report.watch) : gain(report.tally));
   }
   if (back) tell(Event::Kind::rolled_back, fmt::format("drift {}: {}", report.id, report.reason));
   const auto watched = report.watch;
@@ -430,6 +431,11 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   if (again && now < before - context_.options.drift.permitted_loss) {
     begin({learner::DriftLevel::drift, DriftCause::overall_error, {}, watched.samples}, nullptr, true);
   }
+}
+
+void Healing::value(const overlay::Exchange::Peer& peer, double worth) {
+  trust_.record(peer.id, worth, context_.executor.now());
+  context_.exchange->feedback(peer, context_.task, worth);
 }
 
 void Healing::try_again_or_end(std::string reason) {
@@ -473,24 +479,14 @@ void Healing::end() {
 
 void Healing::refuse(const metadata::NodeId& peer, const Error& error) {
   const auto now = context_.executor.now();
-  std::erase_if(distrusted_, [now](const auto& entry) { return entry.second <= now; });
-  if (distrusted_.size() < kMaxDistrusted || distrusted_.contains(peer)) {
-    distrusted_.insert_or_assign(peer, now + context_.options.distrust_for);
-  }
+  trust_.bar(peer, now + context_.options.distrust_for, now);
   tell(Event::Kind::peer_refused, fmt::format("drift {}: {} is not asked again for a while: {}", story_->report.id,
                                               peer.brief(), error.text()));
 }
 
 bool Healing::shunned(const metadata::NodeId& peer) const {
-  const auto it = distrusted_.find(peer);
-  if (it != distrusted_.end() && it->second > context_.executor.now()) return true;
+  if (trust_.barred(peer, context_.executor.now())) return true;
   return std::find(story_->tried.begin(), story_->tried.end(), peer) != story_->tried.end();
-}
-
-std::size_t Healing::distrusted() const {
-  const auto now = context_.executor.now();
-  return static_cast<std::size_t>(std::count_if(distrusted_.begin(), distrusted_.end(),
-                                                [now](const auto& entry) { return entry.second > now; }));
 }
 
 void Healing::drop() {

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +14,7 @@
 #include "overlay/node/node.hpp"
 #include "overlay/node/quest.hpp"
 #include "overlay/node/serving.hpp"
+#include "overlay/node/trust.hpp"
 #include "overlay/node/watch.hpp"
 
 namespace p2p::node {
@@ -66,7 +66,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   const Journal& journal() const { return journal_; }
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
-  std::size_t distrusted() const;
+  std::size_t distrusted() const { return trust_.barred(context_.executor.now()); }
   /// Drops the running story: the model that it was about is gone.
   void drop();
   /// The same, and nothing is told any more.
@@ -107,6 +107,8 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void wait(std::string reason);     // in `learning`, until look_again()
   void look_again();
   void end();
+  /// What a peer's part was worth: kept in mind, and told to it.
+  void value(const overlay::Exchange::Peer& peer, double worth);
   void refuse(const metadata::NodeId& peer, const Error& error);
   bool shunned(const metadata::NodeId& peer) const;
   void tell(Event::Kind kind, std::string text);
@@ -121,8 +123,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   std::shared_ptr<Quest> quest_;
   std::unique_ptr<Contest> contest_;
   std::unique_ptr<Watch> watch_;
-  std::map<metadata::NodeId, overlay::TimePoint> distrusted_;  // until when; at most kMaxDistrusted
-  static constexpr std::size_t kMaxDistrusted = 1024;
+  Trust trust_;
   static constexpr std::size_t kSlice = 16;  // samples replayed per turn of the executor
   static constexpr std::size_t kAttempts = 2;
   static constexpr std::size_t kOwnTried = 4;          // archived concepts tried before others are asked

@@ -40,6 +40,11 @@ double needed_accuracy(const metadata::Need& need, const metadata::Fingerprint& 
   return weight > 0 ? sum / weight : 0;
 }
 
+bool Helper::better_than(const Helper& other) const {
+  const double ours = accuracy + trust - distance, theirs = other.accuracy + other.trust - other.distance;
+  return ours != theirs ? ours > theirs : peer.id < other.peer.id;
+}
+
 Quest::Quest(const Context& context, const Options& options, Request request, Observer observer)
     : context_(context), options_(options), request_(std::move(request)), observer_(std::move(observer)) {}
 
@@ -126,7 +131,8 @@ void Quest::consider(const overlay::Exchange::Peer& peer, metadata::Fingerprint 
                                 {ErrorCode::malformed, "the peer's fingerprint is not of this task's shape", {}});
   }
   ++findings_.described;
-  Helper helper{peer, std::move(fingerprint), 0, 0};
+  Helper helper{.peer = peer, .fingerprint = std::move(fingerprint)};
+  if (request_.trust) helper.trust = request_.trust(peer.id);
   helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
   helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);
   if (helper.distance < kUnseen && helper.accuracy > request_.own_accuracy) helpers_.push_back(std::move(helper));
@@ -135,13 +141,7 @@ void Quest::consider(const overlay::Exchange::Peer& peer, metadata::Fingerprint 
 void Quest::ask_late() { rank(); }
 
 void Quest::rank() {
-  // Nearness says whether what the helper knows is about the same thing, accuracy how well it knows it. Both are of
-  // order one, and a sum lets a much better neighbour pass a slightly nearer one. Equal ones by id: deterministic.
-  std::sort(helpers_.begin(), helpers_.end(), [](const Helper& a, const Helper& b) {
-    const double left = a.distance - a.accuracy, right = b.distance - b.accuracy;
-    if (left != right) return left < right;
-    return a.peer.id < b.peer.id;
-  });
+  std::sort(helpers_.begin(), helpers_.end(), [](const Helper& a, const Helper& b) { return a.better_than(b); });
   const auto now = context_.executor.now();
   findings_.ask = now - stage_began_;
   if (helpers_.empty()) {
@@ -202,11 +202,8 @@ void Quest::finish(std::string nothing) {
   timer_.reset();
   findings_.nothing = std::move(nothing);
   // The order of arrival depends on the network; the ranking does not.
-  std::sort(findings_.parts.begin(), findings_.parts.end(), [](const Received& a, const Received& b) {
-    const double left = a.helper.distance - a.helper.accuracy, right = b.helper.distance - b.helper.accuracy;
-    if (left != right) return left < right;
-    return a.helper.peer.id < b.helper.peer.id;
-  });
+  std::sort(findings_.parts.begin(), findings_.parts.end(),
+            [](const Received& a, const Received& b) { return a.helper.better_than(b.helper); });
   const auto on_done = std::move(observer_.on_done);
   observer_ = {};
   on_done(std::move(findings_));

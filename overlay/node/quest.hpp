@@ -23,6 +23,11 @@ struct Helper {
   metadata::Fingerprint fingerprint;
   double distance = 0;  ///< metadata::need_distance
   double accuracy = 0;  ///< its own, over the needed classes, as it claims
+  double trust = 0;     ///< what earlier pulls from this key were worth here (Trust)
+  /// Best first. Nearness says whether what the helper knows is about the same thing, accuracy how well it claims to
+  /// know it, trust whether its claims were worth something. All are of order one, and a sum lets a much better
+  /// neighbour pass a slightly nearer one. Equal ones by id: deterministic.
+  bool better_than(const Helper& other) const;
 };
 
 /// A part that arrived, not yet looked into.
@@ -68,6 +73,7 @@ class Quest : public std::enable_shared_from_this<Quest> {
     metadata::Need need;
     double own_accuracy = 0;  ///< on the needed classes: who claims no more cannot help
     std::function<bool(const metadata::NodeId&)> skip;
+    std::function<double(const metadata::NodeId&)> trust = {};  ///< -1 .. 1; may be empty
   };
   struct Findings {
     std::vector<Received> parts;

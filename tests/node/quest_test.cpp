@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "overlay/node/trust.hpp"
 #include "overlay/sim/simulation.hpp"
 #include "tests/node/learners.hpp"
 #include "tests/node/silent_directory.hpp"
@@ -41,16 +42,7 @@ metadata::Fingerprint experience(const metadata::Task& task, const Concept& what
                                  std::uint64_t place) {
   Stream stream(kWorld, place);
   stream.set(what, kAll);
-  metadata::FingerprintBuilder builder({.dimensions = 32, .classes = kClasses, .half_life = 0});
-  const auto basis = learner::FourierBasis::shared(
-      {.seed = task.seed, .features = kFeatures, .dimensions = 32, .bandwidth = task.bandwidth});
-  std::vector<float> phi(32);
-  for (int i = 0; i < 300; ++i) {
-    const auto sample = scaled(task, stream);
-    basis->map(sample.x, phi);
-    builder.add(phi, sample.label, static_cast<float>(i % 100) < claimed * 100);
-  }
-  return builder.build();
+  return testing::experience(task, stream, 300, claimed);
 }
 
 /// A peer with a description and one block per class.
@@ -98,6 +90,7 @@ struct Scene {
   overlay::Exchange exchange{asker.executor(), asker.transport(), {}, {}};
   std::vector<std::unique_ptr<Peer>> peers;
   std::vector<metadata::NodeId> refused;
+  node::Trust trust;
   std::optional<Quest::Findings> findings;
   int reports = 0;
   std::shared_ptr<Quest> quest;
@@ -119,6 +112,7 @@ struct Scene {
     request.need = {experience(task, rotated(5), 0.2f, 3), {}};
     request.own_accuracy = 0.2;
     request.skip = std::move(skip);
+    request.trust = [this](const metadata::NodeId& peer) { return trust.worth(peer); };
     quest = std::make_shared<Quest>(
         Quest::Context{asker.executor(), listing, exchange, id, kClasses}, options, std::move(request),
         Quest::Observer{
@@ -160,6 +154,21 @@ TEST_CASE("The nearest peers that know more are pulled from, best first") {
   CHECK(far.offered + weak.offered == 1);
   CHECK(scene.findings->gets == 7);
   CHECK(scene.findings->described == 3);
+}
+
+TEST_CASE("Of equal helpers the one whose parts were worth something here is pulled from first") {
+  for (const std::size_t favoured : {0, 1}) {
+    Scene scene;
+    scene.options.pull_from = 1;
+    scene.add(rotated(5), 0.9f);
+    scene.add(rotated(5), 0.9f);
+    scene.trust.record(scene.peers[favoured]->host.id(), 0.5, {});
+    scene.trust.record(scene.peers[1 - favoured]->host.id(), -0.5, {});
+    scene.start();
+    scene.run();
+    REQUIRE(scene.findings->parts.size() == 1);
+    CHECK(scene.findings->parts[0].helper.peer.id == scene.peers[favoured]->host.id());
+  }
 }
 
 TEST_CASE("A peer that claims no more than the asker has already is not pulled from") {
