@@ -78,6 +78,8 @@ std::string_view name(DriftCause cause) {
       return "class_error";
     case DriftCause::overall_error:
       return "overall_error";
+    case DriftCause::known_concept:
+      return "known_concept";
   }
   return "unknown";
 }

@@ -16,6 +16,7 @@ enum class DriftCause {
   new_class,      ///< a label that the reference window does not have
   class_error,    ///< Cartel's threshold test on one or more classes
   overall_error,  ///< one of the tests on all samples
+  known_concept,  ///< a model of an earlier concept does better; said by whoever keeps such models, not by the monitor
 };
 std::string_view name(DriftCause cause);
 

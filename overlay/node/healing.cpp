@@ -46,7 +46,7 @@ void Healing::tell(Event::Kind kind, std::string text) {
 void Healing::on_signal(const learner::DriftSignal& signal) {
   if (signal.level != learner::DriftLevel::drift) return;
   if (phase_ == Phase::watching) judge_watch(watch_->by_count(), true);
-  if (!story_) return begin(signal, nullptr);
+  if (!story_) return begin(signal, {});
   if (!story_->retry_at && covers(story_->report, signal)) {
     ++counters_.drifts;
     DriftReport report;
@@ -66,7 +66,13 @@ void Healing::on_signal(const learner::DriftSignal& signal) {
   }
   const Story former = std::move(*story_);
   story_.reset();
-  begin(signal, &former);
+  begin(signal, {.superseded = &former});
+}
+
+void Healing::on_known_concept(const Standby::Report& report) {
+  // A story that runs tries the past by itself, and a watch has the former model beside it.
+  if (story_) return;
+  begin({learner::DriftLevel::drift, DriftCause::known_concept, {}, report.since}, {.expected = report.archived});
 }
 
 bool Healing::covers(const DriftReport& running, const learner::DriftSignal& signal) const {
@@ -77,7 +83,8 @@ bool Healing::covers(const DriftReport& running, const learner::DriftSignal& sig
   });
 }
 
-void Healing::begin(const learner::DriftSignal& signal, const Story* superseded, bool follow_up) {
+void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
+  const auto* superseded = origin.superseded;
   ++counters_.drifts;
   Story story;
   story.report.id = next_id_++;
@@ -90,7 +97,8 @@ void Healing::begin(const learner::DriftSignal& signal, const Story* superseded,
   story.change_at =
       story.report.detected_at - std::min<std::uint64_t>(story.report.since, story.report.detected_at);
   story.before = context_.serving.accuracy_before(story.change_at);
-  story.follow_up = follow_up;
+  story.follow_up = origin.follow_up;
+  story.expected = origin.expected;
   if (signal.cause == DriftCause::class_error) {
     // The alarm names the class that rang first. Where its concept changed, others often suffer from the same change
     // (two labels that were swapped); a merge of one alone would make the others' errors the new normal.
@@ -166,8 +174,9 @@ void Healing::archive_past() {
 std::vector<Received> Healing::own_concepts(std::size_t most) const {
   std::vector<Received> out;
   const auto need = this->need();
-  for (const auto& near : context_.library.near(need, most + 1)) {
-    if (near.archived->id == story_->report.archived || out.size() == most) continue;
+  for (const auto& near : context_.library.near(need, context_.library.all().size())) {
+    const auto id = near.archived->id;
+    if (id == story_->report.archived || (story_->expected != 0 ? id != story_->expected : out.size() == most)) continue;
     Received own;
     own.helper.fingerprint = near.archived->fingerprint;
     own.helper.distance = near.distance;
@@ -192,6 +201,10 @@ void Healing::ask() {
   story.recall_until.reset();
   story.retry_at.reset();
   phase_ = Phase::learning;
+  if (story.report.cause == DriftCause::known_concept) {
+    story.report.reason = "a past concept seemed to be back, but its model did not win its trial";
+    return end();
+  }
   if (!context_.directory || !context_.exchange) {
     story.report.reason = "there is no overlay to ask; this node learns on alone";
     return end();
@@ -429,7 +442,7 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   const double now = static_cast<double>(back ? watched.challenger_correct : watched.champion_correct) /
                      static_cast<double>(std::max<std::size_t>(1, watched.samples));
   if (again && now < before - context_.options.drift.permitted_loss) {
-    begin({learner::DriftLevel::drift, DriftCause::overall_error, {}, watched.samples}, nullptr, true);
+    begin({learner::DriftLevel::drift, DriftCause::overall_error, {}, watched.samples}, {.follow_up = true});
   }
 }
 

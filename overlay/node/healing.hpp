@@ -59,6 +59,8 @@ class Healing : public std::enable_shared_from_this<Healing> {
   /// After the serving model has learned a sample, and before on_signal() for it.
   void on_sample(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);
   void on_signal(const learner::DriftSignal& signal);
+  /// An archived concept does better than the serving model.
+  void on_known_concept(const Standby::Report& report);
 
   Phase phase() const { return phase_; }
   /// A story runs whose concept the node does not master yet: not the time to publish.
@@ -83,11 +85,17 @@ class Healing : public std::enable_shared_from_this<Healing> {
     std::vector<metadata::NodeId> tried;        ///< rejected by this story's trials
     std::vector<Received> parts;                ///< of the running trial
     overlay::TimePoint trial_began;
+    std::uint32_t expected = 0;                 ///< the archived concept that caused it; 0: something else did
     std::optional<std::uint64_t> recall_until;  ///< the running trial is of own concepts alone, until so many samples
     std::optional<overlay::Exchange::Peer> helper;  ///< whose part is in force; none: an own concept
   };
 
-  void begin(const learner::DriftSignal& signal, const Story* superseded, bool follow_up = false);
+  struct Origin {
+    const Story* superseded = nullptr;
+    bool follow_up = false;
+    std::uint32_t expected = 0;
+  };
+  void begin(const learner::DriftSignal& signal, const Origin& origin);
   bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
   metadata::Need need() const;
   void diagnose_change();

@@ -98,6 +98,7 @@ class Node::State {
                                          .drift = options_.drift});
     if (!serving) return tl::unexpected(serving.error());
     serving_ = std::move(*serving);
+    standby_ = std::make_unique<Standby>(options_.standby, library_, serving_->spec());
     task_id_ = metadata::id(task_);
     if (context_.transport) {
       showcase_ = std::make_unique<Showcase>(context_.executor, *serving_, task_id_, context_.key,
@@ -154,6 +155,7 @@ class Node::State {
     const auto step = serving_->learn(*x, *label);
     healing_->on_sample(*x, *label, step.predicted);
     healing_->on_signal(step.signal);
+    if (const auto known = standby_->on_sample(*x, *label, step.predicted)) healing_->on_known_concept(*known);
     publisher_->on_sample();
     return Outcome{step.predicted, true};
   }
@@ -277,6 +279,7 @@ class Node::State {
   metadata::TaskId task_id_;
   Library library_;
   std::unique_ptr<Serving> serving_;
+  std::unique_ptr<Standby> standby_;
   std::unique_ptr<Showcase> showcase_;
   std::unique_ptr<overlay::Exchange> exchange_;
   std::unique_ptr<Publisher> publisher_;

@@ -18,6 +18,7 @@
 #include "overlay/executor.hpp"
 #include "overlay/node/diagnosis.hpp"
 #include "overlay/node/library.hpp"
+#include "overlay/node/standby.hpp"
 
 namespace p2p::node {
 
@@ -114,6 +115,7 @@ struct NodeOptions {
   learner::Precision part_precision = learner::Precision::bits8;
   /// Past concepts that are kept (Library); 0 bytes: none.
   Library::Options library;
+  Standby::Options standby;          ///< past concepts that are asked along with the serving model
   std::size_t recall_patience = 30;  ///< fresh samples that an own past concept is tried on before others are asked
   directory::LookupOptions lookup;
   overlay::ExchangeLimits limits;

@@ -137,6 +137,28 @@ TEST_CASE("A restored node goes on as the one that was saved") {
   }
 }
 
+TEST_CASE("A node without peers goes back to a concept of its own, also after a restart") {
+  Alone alone;
+  auto saved = alone.make();
+  Stream stream(kWorld, 1);
+  const auto first = relabelled({1, 2, 3, 4, 5, 0});
+  stream.set(first, kAll);
+  feed(*saved, stream, 1000);
+  stream.set({}, kAll);
+  feed(*saved, stream, 1000);
+  REQUIRE(saved->status().concepts >= 1);
+  auto restored = alone.make();
+  REQUIRE(restored->restore(saved->snapshot()).has_value());
+  REQUIRE(restored->status().concepts == saved->status().concepts);
+  REQUIRE(restored->status().library_bytes == saved->status().library_bytes);
+  stream.set(first, kAll);
+  feed(*restored, stream, 60);
+  REQUIRE_FALSE(restored->drifts().empty());
+  CHECK(restored->drifts().back().cause == learner::DriftCause::known_concept);
+  CHECK(restored->drifts().back().own_concept != 0);
+  CHECK(restored->status().accepted == 1);
+}
+
 TEST_CASE(
     "A snapshot of another task, a damaged one and one of a newer version are told apart and change nothing") {
   Alone alone;

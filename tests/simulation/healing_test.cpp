@@ -199,3 +199,28 @@ TEST_CASE("The same seed gives the same events, another one does not") {
                     [](const std::string& line) { return line.find("merged") != std::string::npos; }));
   CHECK(run(seed + 1000, &other) != hash);
 }
+
+TEST_CASE("A concept that comes back is taken from the own past: within thirty samples, and not a byte is pulled") {
+  const auto seed = seed_or(9);
+  INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
+  Village village(seed, 2);  // the other one knows a third concept
+  const auto first = relabelled({1, 2, 3, 4, 5, 0});
+  auto& place = village[0];
+  place.stream().set(first, kAll);
+  village[1].stream().set(rotated(5), kAll);
+  place.at_sample(1500, [&] { place.stream().set({}, kAll); });
+  place.at_sample(2500, [&] { place.stream().set(first, kAll); });
+  village.start(std::chrono::milliseconds(50));
+  village.run_to(0, 2500);
+  const auto bytes = place.node().status().bytes_pulled;
+  REQUIRE(place.node().status().concepts >= 1);
+  village.run_to(0, 2900);
+  const auto& report = merged(place, 2500);
+  CHECK(report.own_concept != 0);
+  CHECK(report.helper.empty());
+  CHECK(report.merged_at <= 2530);
+  CHECK(report.luck < 0.1);
+  CHECK(place.node().status().bytes_pulled == bytes);
+  CHECK(samples_to_recover(place.record(), 2500) <= 20);
+  CHECK(samples_to_recover(place.twin_record(), 2500) >= 100);
+}
