@@ -169,6 +169,10 @@ ClassMask Entry::knows() const {
   return mask;
 }
 
+bool known_well(const Fingerprint& fingerprint, std::size_t c) {
+  return fingerprint.count[c] >= Entry::kKnownSamples && fingerprint.accuracy[c] >= Entry::kKnownRecall;
+}
+
 Entry entry_of(const Fingerprint& fingerprint, const Sketch& sketch) {
   Entry out;
   out.sketch = sketch;

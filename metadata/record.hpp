@@ -54,6 +54,8 @@ struct Entry {
   static constexpr double kKnownRecall = 0.5;   ///< from here on a class counts as known well
   static constexpr double kKnownSamples = 20;   ///< and from so many samples on as known at all
 };
+/// Is class c one that an entry lists as known well?
+bool known_well(const Fingerprint& fingerprint, std::size_t c);
 /// The entry of a node with this experience: all but task, node, version and addresses.
 Entry entry_of(const Fingerprint& fingerprint, const Sketch& sketch);
 /// Signed and packed; fits kMaxBytes.

@@ -66,6 +66,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   /// A story runs whose concept the node does not master yet: not the time to publish.
   bool unsettled() const { return story_.has_value() && phase_ != Phase::watching; }
   const Journal& journal() const { return journal_; }
+  const Trust& trust() const { return trust_; }
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
   std::size_t distrusted() const { return trust_.barred(context_.executor.now()); }

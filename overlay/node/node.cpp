@@ -7,6 +7,7 @@
 #include "learner/snapshot.hpp"
 #include "overlay/node/healing.hpp"
 #include "overlay/node/publisher.hpp"
+#include "overlay/node/scout.hpp"
 #include "overlay/node/serving.hpp"
 #include "overlay/node/showcase.hpp"
 
@@ -29,6 +30,9 @@ Result<void> check(const NodeOptions& options) {
   if (!(options.trial.alpha > 0 && options.trial.alpha < 1)) return wrong("trial.alpha must be in (0, 1)");
   if (!(options.new_class_alpha > 0 && options.new_class_alpha < 1))
     return wrong("new_class_alpha must be in (0, 1)");
+  if (options.scout.neighbours > 32 || options.scout.interval < std::chrono::seconds(1)) {
+    return wrong("scout.neighbours must be at most 32, scout.interval at least a second");
+  }
   if (options.trial.maximum_samples < 1 || options.trial.minimum_samples > options.trial.maximum_samples) {
     return wrong("trial.minimum_samples must not be over trial.maximum_samples");
   }
@@ -80,6 +84,8 @@ std::string_view name(Event::Kind kind) {
       return "published";
     case Event::Kind::peer_refused:
       return "peer_refused";
+    case Event::Kind::fetched_ahead:
+      return "fetched_ahead";
   }
   return "unknown";
 }
@@ -136,6 +142,20 @@ class Node::State {
                          .tell = [this](Event::Kind kind, std::string text,
                                         const DriftReport& report) { tell(kind, std::move(text), report); },
                          .on_settled = [this] { publisher_->hurry(); }});
+    if (connected && options_.scout.neighbours > 0) {
+      scout_ = std::make_shared<Scout>(
+          Scout::Context{.executor = context_.executor,
+                         .directory = *context_.directory,
+                         .exchange = *exchange_,
+                         .task = task_id_,
+                         .serving = *serving_,
+                         .library = library_,
+                         .trust = healing_->trust(),
+                         .unsettled = [this] { return healing_->unsettled(); },
+                         .on_fetched = [this](std::string text) { tell(Event::Kind::fetched_ahead, std::move(text), {}); }},
+          options_.scout);
+      scout_->start();
+    }
     return {};
   }
 
@@ -254,6 +274,7 @@ class Node::State {
     stopped_ = true;
     context_.on_event = nullptr;
     if (healing_) healing_->stop();
+    if (scout_) scout_->stop();
     if (publisher_) publisher_->stop();
     if (exchange_) exchange_->shutdown();
   }
@@ -284,6 +305,7 @@ class Node::State {
   std::unique_ptr<overlay::Exchange> exchange_;
   std::unique_ptr<Publisher> publisher_;
   std::shared_ptr<Healing> healing_;
+  std::shared_ptr<Scout> scout_;  // null: off
   bool telling_ = false;
   bool stopped_ = false;
 };

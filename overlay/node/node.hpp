@@ -79,7 +79,7 @@ struct DriftReport {
 struct Event {
   enum class Kind {
     drift_detected, lookup_done, part_pulled, trial_done, merged, rejected, rolled_back, settled,
-    published, peer_refused,
+    published, peer_refused, fetched_ahead,
   };
   Kind kind{};
   std::uint64_t samples = 0;
@@ -87,6 +87,14 @@ struct Event {
   DriftReport drift;  ///< of the drift that it belongs to; id 0: none
 };
 std::string_view name(Event::Kind kind);
+
+/// What fetching ahead of a drift may cost (Scout).
+struct ScoutOptions {
+  std::size_t neighbours = 0;    ///< that are looked at; 0: off
+  Duration interval = std::chrono::seconds(60);
+  std::size_t renew = 10;        ///< intervals until the nearest are looked up anew
+  std::uint64_t bytes_per_hour = 1u << 20;
+};
 
 struct NodeOptions {
   std::size_t window = 200;              ///< samples kept for trials and metrics
@@ -116,6 +124,7 @@ struct NodeOptions {
   /// Past concepts that are kept (Library); 0 bytes: none.
   Library::Options library;
   Standby::Options standby;          ///< past concepts that are asked along with the serving model
+  ScoutOptions scout;                ///< fetching ahead of a drift; off
   std::size_t recall_patience = 30;  ///< fresh samples that an own past concept is tried on before others are asked
   directory::LookupOptions lookup;
   overlay::ExchangeLimits limits;

@@ -9,11 +9,6 @@
 namespace p2p::node {
 namespace {
 
-/// Is class c one that peers are told of? The entry's own rule.
-bool listed(const metadata::Fingerprint& fingerprint, std::size_t c) {
-  return fingerprint.count[c] >= metadata::Entry::kKnownSamples && fingerprint.accuracy[c] >= metadata::Entry::kKnownRecall;
-}
-
 }  // namespace
 
 void Publisher::on_sample() {
@@ -37,7 +32,7 @@ bool Publisher::worth_it(const metadata::Fingerprint& now) const {
   if (due_ || !published_) return true;
   if (std::abs(now.overall_accuracy() - published_->overall_accuracy()) > options_.change) return true;
   for (std::size_t c = 0; c < now.classes; ++c) {
-    if (listed(now, c) != listed(*published_, c)) return true;
+    if (metadata::known_well(now, c) != metadata::known_well(*published_, c)) return true;
   }
   return metadata::joint_distance(now, *published_) > options_.change;
 }

@@ -224,3 +224,44 @@ TEST_CASE("A concept that comes back is taken from the own past: within thirty s
   CHECK(samples_to_recover(place.record(), 2500) <= 20);
   CHECK(samples_to_recover(place.twin_record(), 2500) >= 100);
 }
+
+TEST_CASE("What a neighbour has met is fetched before it comes here, and nothing is fetched where scouting is off") {
+  const auto seed = seed_or(10);
+  INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
+  const auto turned = relabelled({1, 2, 3, 4, 5, 0});
+  for (const std::size_t neighbours : {3, 0}) {
+    CAPTURE(neighbours);
+    node::NodeOptions options;
+    options.scout = {.neighbours = neighbours, .interval = std::chrono::seconds(10)};
+    Village village(seed, 4, options);
+    village[1].at_sample(1500, [&] { village[1].stream().set(turned, kAll); });
+    village[0].at_sample(3000, [&] { village[0].stream().set(turned, kAll); });
+    village.start(std::chrono::milliseconds(100));
+    village.run_to(0, 3000);
+    auto& place = village[0];
+    CHECK(place.count(Event::Kind::fetched_ahead) == (neighbours > 0 ? 1 : 0));
+    CHECK(place.node().library().all().size() == (neighbours > 0 ? 1 : 0));
+    const auto pulled = place.node().status().bytes_pulled;
+    village.run_to(0, 3300);
+    const auto& report = merged(place, 3000);
+    if (neighbours > 0) {
+      CHECK(report.own_concept != 0);
+      CHECK(report.merged_at <= 3030);
+      CHECK(place.node().status().bytes_pulled == pulled);
+    } else {
+      CHECK(report.own_concept == 0);
+    }
+  }
+}
+
+TEST_CASE("A scout whose budget is spent fetches nothing") {
+  const auto seed = seed_or(11);
+  INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
+  node::NodeOptions options;
+  options.scout = {.neighbours = 3, .interval = std::chrono::seconds(10), .bytes_per_hour = 0};
+  Village village(seed, 4, options);
+  village[1].at_sample(1500, [&] { village[1].stream().set(relabelled({1, 2, 3, 4, 5, 0}), kAll); });
+  village.start(std::chrono::milliseconds(100));
+  village.run_to(0, 3000);
+  CHECK(village[0].count(Event::Kind::fetched_ahead) == 0);
+}

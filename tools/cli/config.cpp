@@ -14,6 +14,7 @@ namespace p2p::tools {
 namespace {
 
 constexpr std::uint64_t kMany = 1'000'000;
+constexpr std::uint64_t kMaxLibraryBytes = std::uint64_t{1} << 32;
 constexpr std::size_t kMaxConfigBytes = 1u << 20;
 
 using Milliseconds = std::chrono::milliseconds;
@@ -93,6 +94,13 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
   table.get("publish_after", out.publish_after, 1, kMany);
   read_milliseconds(table, "publish_interval_ms", out.publish_interval);
   table.get("publish_change", out.publish_change, 0, 2);
+  table.get("library_bytes", out.library.bytes, 0, kMaxLibraryBytes);
+  table.get("library_concepts", out.library.concepts, 0, 4096);
+  table.get("standby_models", out.standby.models, 0, 64);
+  table.get("recall_patience", out.recall_patience, 0, kMany);
+  table.get("scout_neighbours", out.scout.neighbours, 0, 32);
+  read_milliseconds(table, "scout_interval_ms", out.scout.interval);
+  table.get("scout_bytes_per_hour", out.scout.bytes_per_hour, 0, kMaxLibraryBytes);
   table.get("lookup_want", out.lookup.want, 1, 64);
   read_milliseconds(table, "lookup_deadline_ms", out.lookup.deadline);
   table.get("trial_alpha", out.trial.alpha, 1e-6, 0.5);
