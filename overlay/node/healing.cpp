@@ -218,6 +218,7 @@ void Healing::ask() {
 
   const auto& options = context_.options;
   Quest::Options quest{.lookup = options.lookup,
+                       .ranking = options.ranking,
                        .ask = options.ask,
                        .pull_from = options.pull_from,
                        .ask_deadline = options.ask_deadline,
@@ -345,7 +346,7 @@ void Healing::on_sample(learner::Features x, ClassIndex label, ClassIndex predic
 }
 
 void Healing::judge() {
-  const auto verdict = contest_->verdict();
+  const auto verdict = context_.options.untried ? Trial::Verdict::accept : contest_->verdict();
   const bool accepted = verdict == Trial::Verdict::accept;
   if (story_->recall_until && !accepted) {
     if (!contest_->caught_up()) return;
@@ -357,7 +358,7 @@ void Healing::judge() {
     return ask();
   }
   if (verdict == Trial::Verdict::undecided) return;
-  const auto index = contest_->best();
+  const auto index = context_.options.untried ? 0 : contest_->best();
   auto& report = story_->report;
   report.tally = contest_->tally(index);
   report.luck = contest_->luck(index);

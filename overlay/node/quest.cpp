@@ -132,6 +132,12 @@ void Quest::consider(const overlay::Exchange::Peer& peer, metadata::Fingerprint 
   }
   ++findings_.described;
   Helper helper{.peer = peer, .fingerprint = std::move(fingerprint)};
+  if (options_.ranking != Ranking::gain) {
+    const auto& mine = request_.need.experience;
+    if (options_.ranking == Ranking::priors) helper.distance = metadata::prior_divergence(mine, helper.fingerprint);
+    if (options_.ranking == Ranking::marginal) helper.distance = metadata::marginal_distance(mine, helper.fingerprint);
+    return helpers_.push_back(std::move(helper));
+  }
   if (request_.trust) helper.trust = request_.trust(peer.id);
   helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
   helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);

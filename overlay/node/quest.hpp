@@ -12,10 +12,9 @@
 #include "overlay/directory/directory.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/executor.hpp"
+#include "overlay/node/node.hpp"
 
 namespace p2p::node {
-
-using overlay::Duration;
 
 /// A peer that described itself and may be able to help.
 struct Helper {
@@ -63,6 +62,7 @@ class Quest : public std::enable_shared_from_this<Quest> {
   };
   struct Options {
     directory::LookupOptions lookup;
+    Ranking ranking = Ranking::gain;
     std::size_t ask = 4;
     std::size_t pull_from = 2;
     Duration ask_deadline{};    ///< whoever has not answered by then is left out

@@ -52,9 +52,9 @@ std::size_t samples_to_recover(const Record& record, std::size_t change, double 
   return record.size() - change;
 }
 
-Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world,
-             const node::NodeOptions& options, sim::HostOptions host)
-    : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), stream_(world, world * 1000 + host_.index()) {
+Site::Site(sim::Simulation& sim, const metadata::Task& task, Next next, const node::NodeOptions& options,
+           sim::HostOptions host, bool with_twin)
+    : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), next_(std::move(next)) {
   directory_ = directory::make_dht_directory({.executor = host_.executor(),
                                             .dht = host_.dht(),
                                             .task = task_,
@@ -72,6 +72,7 @@ Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t wor
                                 }});
   P2P_ASSERT(made.has_value());
   node_ = std::move(*made);
+  if (!with_twin) return;
   auto alone = options;
   alone.library.bytes = 0;  // isolated learning as it is published: no memory of past models either
   auto twin = node::Node::make(task_, alone,
@@ -84,39 +85,51 @@ Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t wor
   twin_ = std::move(*twin);
 }
 
-Place::~Place() = default;
+Site::~Site() = default;
 
-std::size_t Place::count(node::Event::Kind kind) const {
+Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world,
+             const node::NodeOptions& options, sim::HostOptions host)
+    : Site(sim, task,
+           [this] {
+             const auto sample = stream_.next();
+             return Shown{sample.x, sample.label};
+           },
+           options, std::move(host)),
+      stream_(world, world * 1000 + this->host().index()) {}
+
+std::size_t Site::count(node::Event::Kind kind) const {
   return static_cast<std::size_t>(std::count_if(events_.begin(), events_.end(),
                                                 [kind](const node::Event& event) { return event.kind == kind; }));
 }
 
-void Place::start(const std::vector<std::string>& seeds, overlay::Duration interval) {
+void Site::start(const std::vector<std::string>& seeds, overlay::Duration interval) {
   host_.dht().join(seeds);
   interval_ = interval;
   tick();
 }
 
-void Place::tick() {
+void Site::tick() {
   timer_ = host_.executor().after(interval_, [this] {
     feed();
     tick();
   });
 }
 
-void Place::feed() {
+void Site::feed() {
   for (const auto& [sample, change] : changes_) {
     if (sample == record_.size()) change();
   }
-  const auto sample = stream_.next();
+  const auto sample = next_();
   const auto outcome = node_->process(sample.x, sample.label);
-  const auto twin = twin_->process(sample.x, sample.label);
-  P2P_ASSERT(outcome.has_value() && twin.has_value());
+  P2P_ASSERT(outcome.has_value());
   record_.push_back(outcome->predicted == sample.label);
+  if (!twin_) return;
+  const auto twin = twin_->process(sample.x, sample.label);
+  P2P_ASSERT(twin.has_value());
   twin_record_.push_back(twin->predicted == sample.label);
 }
 
-void Place::crash(sim::Crash how) {
+void Site::crash(sim::Crash how) {
   timer_.reset();
   node_->shutdown();
   host_.crash(how);
@@ -151,6 +164,13 @@ Liar::Liar(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world
   }
   fingerprint_ = builder.build();
 }
+
+Liar::Liar(sim::Simulation& sim, const metadata::Task& task, std::unique_ptr<learner::Model> model,
+           metadata::Fingerprint fingerprint)
+    : host_(sim.add_host({.name = "liar" + std::to_string(sim.hosts())})),
+      task_(task),
+      model_(std::move(model)),
+      fingerprint_(std::move(fingerprint)) {}
 
 Liar::~Liar() = default;
 

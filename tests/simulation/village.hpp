@@ -32,17 +32,23 @@ double accuracy(const Record& record, std::size_t from, std::size_t to);
 /// it was over the 200 samples before, and stays there for 3 batches; record.size() - change when it never does.
 std::size_t samples_to_recover(const Record& record, std::size_t change, double delta = 0.05);
 
-/// One place: a host, a node on it, an isolated twin that sees the same samples, and their stream.
-class Place {
+/// One place: a host, a node on it, and an isolated twin that sees the same samples.
+class Site {
  public:
-  Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, const node::NodeOptions& options,
-        sim::HostOptions host = {});
-  ~Place();
+  struct Shown {
+    std::span<const float> x;  ///< valid until the next one
+    std::int32_t label = 0;
+  };
+  using Next = std::function<Shown()>;
+  /// Without a twin, where nobody looks at it, a place costs half.
+  Site(sim::Simulation& sim, const metadata::Task& task, Next next, const node::NodeOptions& options,
+       sim::HostOptions host = {}, bool with_twin = true);
+  virtual ~Site();
+  Site(const Site&) = delete;
 
   sim::Host& host() { return host_; }
   node::Node& node() { return *node_; }
   node::Node& twin() { return *twin_; }
-  Stream& stream() { return stream_; }
   const std::vector<node::Event>& events() const { return events_; }
   std::size_t count(node::Event::Kind kind) const;
   const Record& record() const { return record_; }
@@ -64,7 +70,7 @@ class Place {
   sim::Simulation& sim_;
   sim::Host& host_;
   const metadata::Task& task_;
-  Stream stream_;
+  Next next_;
   std::unique_ptr<directory::Directory> directory_;
   std::unique_ptr<node::Node> node_, twin_;
   std::vector<node::Event> events_;
@@ -72,6 +78,17 @@ class Place {
   std::vector<std::pair<std::size_t, std::function<void()>>> changes_;
   overlay::Duration interval_{};
   overlay::Executor::TimerHandle timer_;
+};
+
+/// A place in the synthetic world.
+class Place final : public Site {
+ public:
+  Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, const node::NodeOptions& options,
+        sim::HostOptions host = {});
+  Stream& stream() { return stream_; }
+
+ private:
+  Stream stream_;
 };
 
 /// A peer that is not what it says: its description is that of an honest node of the concept it pretends to know, and
@@ -86,6 +103,9 @@ class Liar {
     std::function<void(overlay::SharedBlock&)> damage = {};  ///< done to each block that it sends; may be empty
   };
   Liar(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, Options options);
+  /// The same of any world: what it has, and what it says.
+  Liar(sim::Simulation& sim, const metadata::Task& task, std::unique_ptr<learner::Model> model,
+       metadata::Fingerprint fingerprint);
   ~Liar();
   void start(const std::vector<std::string>& seeds);
   std::uint64_t served() const { return exchange_->served(); }
