@@ -44,7 +44,7 @@ ThresholdTest::Options overall_test(const DriftMonitor::Options& o) {
 }
 
 /// Everything that the state's meaning depends on; the number of classes first.
-std::array<double, 11> numbers_of(const DriftMonitor::Options& o) {
+std::array<double, 12> numbers_of(const DriftMonitor::Options& o) {
   return {static_cast<double>(o.classes),
           static_cast<double>(o.batch),
           static_cast<double>(o.reference_batches),
@@ -55,7 +55,8 @@ std::array<double, 11> numbers_of(const DriftMonitor::Options& o) {
           o.class_chance,
           static_cast<double>(o.cooldown),
           o.adwin_delta,
-          static_cast<double>(o.warmup)};
+          static_cast<double>(o.warmup),
+          o.run_length};
 }
 
 NewClasses::Options new_classes(const DriftMonitor::Options& o) {
@@ -94,6 +95,7 @@ struct DriftMonitor::State {
       : options(o),
         adwin({o.adwin_delta, std::max(o.adwin_delta, std::min(0.5, 25 * o.adwin_delta)), 8, 5}),
         overall(overall_test(o)),
+        rise({.run_length = o.run_length, .warning_length = std::min(1e4, o.run_length)}),
         per_class(o.classes, ThresholdTest(class_test(o))),
         fresh(new_classes(o)),
         recent(kRecent) {}
@@ -230,13 +232,13 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   const DriftLevel overall =
       std::max({s.adwin.update(error), s.rise.update(error), s.overall.update(error)});
   const DriftLevel by_class = s.per_class[c].update(error);
-  if (s.samples <= s.options.warmup || s.cooling()) return {};
-
+  if (s.samples <= s.options.warmup) return {};
   if (s.fresh.due()) {
     std::vector<ClassIndex> classes;
     const std::size_t since = s.fresh.collect(classes);
     return s.report(DriftCause::new_class, std::move(classes), since);
   }
+  if (s.cooling()) return {};
   if (overall == DriftLevel::drift) {
     const std::size_t since = s.since_rise(kNoClass);
     auto classes = s.responsible(since);

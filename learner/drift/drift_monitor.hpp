@@ -37,8 +37,9 @@ struct DriftSignal {
 /// most drifts that are not abrupt, early enough to fetch something. It changes nothing here.
 ///
 /// What makes a class new is said in NewClasses; a class that went away and comes back is new
-/// again. One change is reported once: after a report the tests of the error start anew, and in the
-/// cooldown only a new class is remembered (and reported when it ends).
+/// again, and so is one that was hardly known and becomes frequent. One change is reported once:
+/// after a report the tests of the error start anew, and in the cooldown only new classes are
+/// reported.
 ///
 /// Reference: Daga et al., "Cartel", SoCC 2019 (threshold test over a window of batches with a
 /// permitted loss L); those of Adwin and ShiryaevRoberts.
@@ -58,6 +59,7 @@ class DriftMonitor {
     double class_chance = 0.002;          ///< of calling a class new that is only rare
     std::size_t cooldown = 70;            ///< samples after a drift in which no other is reported
     double adwin_delta = 0.002;
+    double run_length = 2e4;  ///< samples to a false alarm of Shiryaev-Roberts, on average and at least
     std::size_t warmup = 200;  ///< samples in which everything is new
   };
   explicit DriftMonitor(const Options& options);

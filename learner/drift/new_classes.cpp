@@ -11,6 +11,10 @@ namespace {
 /// A class that was here is new again when it was away so many times its usual distance (e^-12 by
 /// chance).
 constexpr double kAbsence = 12;
+/// Appearances from which on a model had a chance to learn a class.
+constexpr std::uint64_t kHardlyKnown = 20;
+/// And how likely a dense run of such a class may be, to be reported with another that is sure.
+constexpr double kWithOthers = 0.05;
 /// Distances that the mean covers at most; then it fades.
 constexpr std::uint32_t kGaps = 50;
 
@@ -61,6 +65,7 @@ bool NewClasses::appeared(Presence& p) {
     p.known = false;
     p.first = labels_;
     p.run = 0;
+    p.grown = false;
     p.absence = gap;
   }
   if (p.known) {
@@ -68,7 +73,7 @@ bool NewClasses::appeared(Presence& p) {
       p.gaps = std::min(p.gaps + 1, kGaps);
       p.distance += (gap - p.distance) / p.gaps;
     }
-    return false;
+    return became_frequent(p, gap);
   }
   const bool returned = p.count > p.run + 1;
   if (!returned || gap > 1) ++p.run;
@@ -80,6 +85,28 @@ bool NewClasses::appeared(Presence& p) {
     settle(p, time);
   }
   return fresh;
+}
+
+double NewClasses::chance_of_run(const Presence& p) const {
+  const double time = static_cast<double>(labels_ - p.first + 1);
+  return std::min(1.0, std::pow(time / p.absence, p.run - 1) / std::tgamma(p.run));
+}
+
+bool NewClasses::became_frequent(Presence& p, double gap) {
+  constexpr double kDense = 4;  // times as near as usual
+  if (labels_ <= options_.warmup || p.grown || p.count < 2 || p.count - p.run >= kHardlyKnown) return false;
+  const double usual = static_cast<double>(labels_) / static_cast<double>(std::max<std::uint64_t>(1, p.count - p.run - 1));
+  if (p.run == 0 || gap * kDense > usual) {
+    p.first = labels_;
+    p.run = 1;
+    p.absence = usual;
+    return false;
+  }
+  if (gap > 1) ++p.run;
+  if (p.run <= options_.minimum_count || chance_of_run(p) >= options_.chance) return false;
+  p.grown = true;
+  p.run = 0;
+  return true;
 }
 
 bool NewClasses::nearly(ClassIndex label) const {
@@ -95,11 +122,15 @@ std::size_t NewClasses::collect(std::vector<ClassIndex>& classes) {
     Presence& p = presence_[k];
     // A class that came with the same change need not wait for a report of its own.
     const double time = static_cast<double>(labels_ - p.first + 1);
-    const bool with = nearly(static_cast<ClassIndex>(k)) && time < p.absence / 4;
+    bool with = nearly(static_cast<ClassIndex>(k)) && time < p.absence / 4;
+    if (p.known && !p.grown && !p.due && p.run >= 2 && labels_ > options_.warmup) {
+      with = p.grown = chance_of_run(p) < kWithOthers;
+    }
     if (!p.due && !with) continue;
     classes.push_back(static_cast<ClassIndex>(k));
     earliest = std::min(earliest, p.first);
-    if (with) settle(p, time);
+    if (with && !p.grown) settle(p, time);
+    if (p.grown) p.run = 0;
     p.due = false;
     p.known = true;
   }
@@ -110,7 +141,7 @@ void NewClasses::encode(ByteWriter& out) const {
   out.put(labels_);
   out.put(static_cast<std::uint32_t>(presence_.size()));
   for (const Presence& p : presence_) {
-    out.put(static_cast<std::uint8_t>(p.known | p.due << 1));
+    out.put(static_cast<std::uint8_t>(p.known | p.due << 1 | p.grown << 2));
     out.put(p.count);
     out.put(p.last);
     out.put(p.distance);
@@ -132,9 +163,10 @@ Result<void> NewClasses::decode(ByteReader& in) {
   for (std::uint32_t k = 0; state.ok() && k < classes; ++k) {
     Presence& p = presence_[k];
     const auto flags = in.get<std::uint8_t>();
-    state.check(flags < 4);
+    state.check(flags < 8);
     p.known = flags & 1;
     p.due = flags & 2;
+    p.grown = flags & 4;
     p.count = state.count(labels_);
     p.last = state.count(labels_);
     p.distance = state.number(0, most);

@@ -16,6 +16,10 @@ namespace p2p::learner {
 /// (absence + time))^run. Of a class that was seen before, only the beginnings of runs count for
 /// that.
 ///
+/// A class that was met fewer than kHardlyKnown times is as good as new when it becomes frequent: it is reported, once, when more
+/// than `minimum_count` runs of it come so densely that its usual rate until then would do so with a chance below
+/// `chance` (Poisson: (time / usual distance)^(run - 1) / (run - 1)!).
+///
 /// Bounds: 56 bytes a class. Cost: O(1) a label, O(classes) a report.
 class NewClasses {
  public:
@@ -60,12 +64,17 @@ class NewClasses {
     std::uint32_t gaps = 0;   ///< distances that were averaged
     bool known = false;
     bool due = false;  ///< new, and not collected
+    bool grown = false;  ///< was hardly known, became frequent, and has been reported
 
     /// The usual distance, with room for having been estimated from few.
     double at_most() const;
   };
   /// True when the class is new and has been seen often enough.
   bool appeared(Presence& p);
+  /// The same for a class that was hardly known.
+  bool became_frequent(Presence& p, double gap);
+  /// Of a dense run of a hardly known class: would its usual rate do so?
+  double chance_of_run(const Presence& p) const;
   /// Begins its usual distance anew: `run` appearances in so many labels.
   static void settle(Presence& p, double time);
 

@@ -139,12 +139,21 @@ std::size_t Contest::best() const {
   return *best;
 }
 
+bool Contest::futile() const {
+  if (!caught_up() || champion_correct_.size() < kFutile) return false;
+  for (std::size_t i = 0; i < entrants_.size(); ++i) {
+    if (trial_.tally(i).wins > trial_.tally(i).losses) return false;
+  }
+  return true;
+}
+
 Trial::Verdict Contest::verdict() const {
   using Verdict = Trial::Verdict;
   if (entrants_.empty()) return Verdict::reject;
   const auto verdict = trial_.verdict();
   if (verdict == Verdict::reject) return verdict;
   if (!caught_up()) return Verdict::undecided;
+  if (futile()) return Verdict::reject;
   if (verdict == Verdict::accept && holds_up(best())) return verdict;
   return champion_correct_.size() >= setup_.trial.maximum_samples ? Verdict::reject : Verdict::undecided;
 }

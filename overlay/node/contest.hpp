@@ -62,6 +62,9 @@ class Contest {
   /// Of what has been worked through; accept only when caught up.
   learner::Trial::Verdict verdict() const;
 
+  /// Nobody is ahead of the serving model, after kFutile judged samples: what is worth taking would be by then.
+  bool futile() const;
+
   /// The winner after accept, else the best so far.
   std::size_t best() const;
   const learner::Trial::Tally& tally(std::size_t index) const { return trial_.tally(index); }
@@ -74,6 +77,7 @@ class Contest {
   std::unique_ptr<learner::Model> take(std::size_t index) { return trial_.take(index); }
 
   static constexpr std::size_t kRecent = 30;
+  static constexpr std::size_t kFutile = 40;
 
  private:
   struct Entrant {

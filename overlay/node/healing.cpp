@@ -409,13 +409,18 @@ void Healing::merge(std::size_t winner) {
 void Healing::rejected() {
   auto& story = *story_;
   const auto worth = gain(story.report.tally);
+  const bool futile = contest_->futile();
+  bool asked_others = false;
   for (const auto& part : story.parts) {
     if (part.archived != 0) continue;
+    asked_others = true;
     story.tried.push_back(part.helper.peer.id);
     value(part.helper.peer, std::min(0.0, worth));
   }
   contest_.reset();
   story.parts.clear();
+  // Those were no help at all, so somebody else may be: others are asked now, not when more samples have come.
+  if (futile && asked_others && story.report.attempts < kQuickAttempts) return ask();
   try_again_or_end(fmt::format("nothing that came in did better: {}", tally_text(story.report.tally)));
 }
 

@@ -134,7 +134,8 @@ class Healing : public std::enable_shared_from_this<Healing> {
   std::unique_ptr<Watch> watch_;
   Trust trust_;
   static constexpr std::size_t kSlice = 16;  // samples replayed per turn of the executor
-  static constexpr std::size_t kAttempts = 2;
+  static constexpr std::size_t kAttempts = 2;       // with a rest between them
+  static constexpr std::size_t kQuickAttempts = 4;  // one after the other, while all that comes is of no use at all
   static constexpr std::size_t kOwnTried = 4;          // archived concepts tried before others are asked
   static constexpr std::size_t kAhead = 2;             // wins over losses of an own concept that is worth waiting for
   static constexpr std::uint64_t kWorthKeeping = 150;  // samples that a concept must have been served for

@@ -134,16 +134,38 @@ TEST_CASE("Two classes that come together are reported together") {
   CHECK(stream.drifts(500) == 0);
 }
 
-TEST_CASE("A class that is due in the cooldown is reported when it ends, not lost") {
+TEST_CASE("A class that is new in the cooldown is reported at once") {
   Stream stream(3, {0.5, 0.5, 0, 0}, 0.1);
   REQUIRE(stream.drifts(1000) == 0);
   for (int i = 0; i < 3; ++i) stream.monitor.update(2, false);
   for (int i = 0; i < 10; ++i) REQUIRE(stream.step().level != DriftLevel::drift);
-  for (int i = 0; i < 3; ++i) CHECK(stream.monitor.update(3, false).level != DriftLevel::drift);
-  const auto [signal, n] = stream.first(100);
-  CHECK(n > 40);
-  CHECK(n <= 60);
+  for (int i = 0; i < 2; ++i) CHECK(stream.monitor.update(3, false).level != DriftLevel::drift);
+  const auto signal = stream.monitor.update(3, false);
+  CHECK(signal.level == DriftLevel::drift);
   CHECK(signal.classes == std::vector<ClassIndex>{3});
+  CHECK(stream.drifts(200) == 0);
+}
+
+TEST_CASE("A class that was hardly known and becomes frequent is reported once, within forty samples") {
+  int told = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Stream stream(seed, {0.5, 0.49, 0.01, 0}, 0.1);
+    REQUIRE(stream.drifts(1200) <= 1);
+    stream.mix = {0.4, 0.4, 0.2, 0};
+    const auto [signal, n] = stream.first(40);
+    told += n > 0 && signal.cause == DriftCause::new_class && signal.classes == std::vector<ClassIndex>{2};
+    CHECK(stream.drifts(500) == 0);
+  }
+  CHECK(told >= 32);
+}
+
+TEST_CASE("A class that is rare and stays so is not called frequent more than once in 20 streams of 3000 samples") {
+  int told = 0;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    Stream stream(seed, {0.5, 0.495, 0.005, 0}, 0.1);
+    told += stream.drifts(3000) > 0;
+  }
+  CHECK(told <= 5);
 }
 
 TEST_CASE("A change of the input is signalled for all classes within 50 samples") {

@@ -20,7 +20,7 @@ namespace {
 constexpr double kBatch = 20, kFewExcess = 5;  // samples: ratios of less than these say nothing
 constexpr const char* kUsage =
     "usage: bench_adaptation DATA [set=NAME,...] [drift=NAME,...] [seeds=20] [first=1] [family=rff] [interval_ms=50]\n"
-    "                        [without=INGREDIENT] [scout=0] [jobs=1] [--json] [--verbose]\n"
+    "                        [without=INGREDIENT] [scout=0] [run_length=N] [trial_alpha=A] [new_class_alpha=A] [jobs=1] [--json] [--verbose]\n"
     "sets: fashion, mnist, and folders of DATA with stream.csv.gz; default fashion,mnist,pendigits,letter,covtype20k\n"
     "ingredients: trial, shadow, library, standby, and of the ranking: joint (then priors as in Cartel), labels (then the\n"
     "marginal), ranking (then at random)\n";
@@ -85,6 +85,9 @@ std::optional<Args> parse(int argc, char** argv) {
     else if (key == "first") args.first = number;
     else if (key == "jobs" && number > 0) args.jobs = number;
     else if (key == "interval_ms" && number > 0) args.interval_ms = static_cast<long>(number);
+    else if (key == "run_length" && number > 9) args.options.drift.run_length = static_cast<double>(number);
+    else if (key == "new_class_alpha") args.options.new_class_alpha = std::atof(value.c_str());
+    else if (key == "trial_alpha") args.options.trial.alpha = std::atof(value.c_str());
     else if (key == "scout") args.options.scout = {.neighbours = number, .interval = std::chrono::seconds(5)};
     else if (key == "drift") {
       args.drifts.clear();
