@@ -138,8 +138,14 @@ class DhtDirectory final : public Directory {
   }
   void unwatch(std::uint64_t number) override { watches_.erase(number); }
 
-  void read(const Place& place, std::function<void(Bucket)> done) override {
-    read_bucket(dht_, tag_, place, alive_, [done = std::move(done)](Bucket bucket, bool) { done(std::move(bucket)); });
+  void read(const Place& place, std::function<void(Result<Bucket>)> done) override {
+    read_bucket(dht_, tag_, place, alive_, [done = std::move(done)](Bucket bucket, bool ok) {
+      // What came before the table fell silent is worth showing; nothing at all would pass for an empty bucket.
+      if (ok || bucket.values > 0) return done(std::move(bucket));
+      done(fail(ErrorCode::unavailable,
+                "the table could not be asked: no other node of it answers; see whether this node has joined "
+                "(`p2p-learner peers`)"));
+    });
   }
 
   Standing standing() const override {

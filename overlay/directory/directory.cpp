@@ -15,12 +15,8 @@ class NoDirectory final : public Directory {
   }
   std::uint64_t watch(const metadata::Need&, double, std::function<void(const Candidate&)>) override { return 0; }
   void unwatch(std::uint64_t) override {}
-  void read(const Place& place, std::function<void(Bucket)> done) override {
-    executor_.post([place, done = std::move(done)] {
-      Bucket nothing;
-      nothing.place = place;
-      done(std::move(nothing));
-    });
+  void read(const Place&, std::function<void(Result<Bucket>)> done) override {
+    executor_.post([done = std::move(done)] { done(fail(ErrorCode::unavailable, "this node has no directory, and so no buckets")); });
   }
   Standing standing() const override { return {}; }
 

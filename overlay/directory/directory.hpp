@@ -112,8 +112,9 @@ class Directory {
   virtual std::uint64_t watch(const metadata::Need& need, double within,
                               std::function<void(const Candidate&)> on_candidate) = 0;
   virtual void unwatch(std::uint64_t number) = 0;
-  /// For people: reads one bucket. Exactly one call of `done`; an empty bucket where there are none.
-  virtual void read(const Place& place, std::function<void(Bucket)> done) = 0;
+  /// For people: reads one bucket. Exactly one call of `done`; `unavailable` where the table could not be asked, or where
+  /// there is none.
+  virtual void read(const Place& place, std::function<void(Result<Bucket>)> done) = 0;
   virtual Standing standing() const = 0;
 };
 

@@ -104,14 +104,10 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     if (link_ && request != 0) ask(registry::Unwatch{request}, [](Result<Message>, std::size_t) {});
   }
 
-  void read(const Place& place, std::function<void(Bucket)> done) {
-    executor_.post([weak = weak_from_this(), place, done = std::move(done)] {
-      const auto self = weak.lock();
-      if (!self) return;
-      Bucket bucket;
-      bucket.place = place;
-      bucket.key = metadata::place_key(metadata::tag(self->shape_.task), place);
-      done(std::move(bucket));
+  void read(const Place&, std::function<void(Result<Bucket>)> done) {
+    executor_.post([weak = weak_from_this(), done = std::move(done)] {
+      if (weak.expired()) return;
+      done(fail(ErrorCode::unavailable, "this node asks a registry, which has no buckets; `p2p-learner lookup` asks it"));
     });
   }
 
@@ -635,7 +631,7 @@ class RegistryDirectory final : public Directory {
     return client_->watch(need, within, std::move(on_candidate));
   }
   void unwatch(std::uint64_t number) override { client_->unwatch(number); }
-  void read(const Place& place, std::function<void(Bucket)> done) override { client_->read(place, std::move(done)); }
+  void read(const Place& place, std::function<void(Result<Bucket>)> done) override { client_->read(place, std::move(done)); }
   Standing standing() const override { return client_->standing(); }
 
  private:

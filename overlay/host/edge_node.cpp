@@ -66,12 +66,13 @@ Error snapshot_error(const std::string& path, const Error& error) {
   return {error.code, std::move(text), error.text()};
 }
 
-/// An answer for a thread that waits; an empty one if the node goes away before it comes.
+/// An answer for a thread that waits; `unless` if the node goes away before it comes.
 template <typename T>
 class Answer {
  public:
+  explicit Answer(T unless = {}) : unless_(std::move(unless)) {}
   ~Answer() {
-    if (!given_) promise_.set_value({});
+    if (!given_) promise_.set_value(std::move(unless_));
   }
   std::future<T> future() { return promise_.get_future(); }
   void give(T result) {
@@ -80,6 +81,7 @@ class Answer {
   }
 
  private:
+  T unless_;
   std::promise<T> promise_;
   bool given_ = false;
 };
@@ -319,11 +321,12 @@ Result<directory::Standing> EdgeNode::standing() const {
 Result<directory::Bucket> EdgeNode::read_bucket(const metadata::Place& place) const {
   P2P_ASSERT(!state_->loop.on_loop_thread());  // it would wait for itself
   constexpr auto kWithin = std::chrono::seconds(8);
-  auto answer = std::make_shared<Answer<directory::Bucket>>();
+  auto answer = std::make_shared<Answer<Result<directory::Bucket>>>(
+      fail(ErrorCode::unavailable, "the node is ending and could not read the bucket any more"));
   auto result = answer->future();
   auto asked = state_->loop.call_and_wait([&]() -> Result<void> {
     if (!state_->directory) return tl::unexpected(no_directory());
-    state_->directory->read(place, [answer](directory::Bucket bucket) { answer->give(std::move(bucket)); });
+    state_->directory->read(place, [answer](Result<directory::Bucket> bucket) { answer->give(std::move(bucket)); });
     return {};
   });
   answer.reset();
@@ -332,6 +335,35 @@ Result<directory::Bucket> EdgeNode::read_bucket(const metadata::Place& place) co
     return fail(ErrorCode::timeout, "the table did not answer in time: see whether this node has joined (`p2p-learner status`)");
   }
   return result.get();
+}
+
+Result<metadata::Fingerprint> EdgeNode::fingerprint() const {
+  return state_->loop.call_and_wait([&] { return state_->node->fingerprint(); });
+}
+
+Result<void> EdgeNode::lookup(const metadata::Need& need, directory::LookupOptions how,
+                              std::function<void(directory::LookupResult)> done) const {
+  return state_->loop.call_and_wait([&]() -> Result<void> {
+    if (!state_->directory) return tl::unexpected(no_directory());
+    state_->directory->lookup(need, how, std::move(done));
+    return {};
+  });
+}
+
+Result<std::uint64_t> EdgeNode::watch(const metadata::Need& need, double within,
+                                      std::function<void(const directory::Candidate&)> on_candidate) const {
+  return state_->loop.call_and_wait([&]() -> Result<std::uint64_t> {
+    if (!state_->directory) return tl::unexpected(no_directory());
+    const auto number = state_->directory->watch(need, within, std::move(on_candidate));
+    if (number == 0) return fail(ErrorCode::limit_exceeded, "this node holds as many watches as it can; end one first");
+    return number;
+  });
+}
+
+void EdgeNode::unwatch(std::uint64_t number) const {
+  static_cast<void>(state_->loop.call_and_wait([&] {
+    if (state_->directory) state_->directory->unwatch(number);
+  }));
 }
 
 Result<void> EdgeNode::save() {

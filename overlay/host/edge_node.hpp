@@ -78,9 +78,20 @@ class EdgeNode {
   std::vector<node::DriftReport> drifts() const;
   /// Who is like me now? Waits for the answer.
   directory::LookupResult lookup() const;
-  /// How the directory stands, and who is listed in a bucket; `unavailable` for a node without one. Both wait.
+  /// What it has lived through, as it would publish it now.
+  Result<metadata::Fingerprint> fingerprint() const;
+  /// How the directory stands, and who is listed in a bucket; `unavailable` for a node without one, or whose table is
+  /// silent. Both wait.
   Result<directory::Standing> standing() const;
   Result<directory::Bucket> read_bucket(const metadata::Place& place) const;
+  /// The directory's lookup() and watch() for any need: they return at once, and what they are given is called on the
+  /// node's thread, where it must not block; `done` not at all if the node ends before. A need must have the task's
+  /// dimensions and classes. `unavailable` for a node without a directory, `limit_exceeded` for one watch too many.
+  Result<void> lookup(const metadata::Need& need, directory::LookupOptions how,
+                      std::function<void(directory::LookupResult)> done) const;
+  Result<std::uint64_t> watch(const metadata::Need& need, double within,
+                              std::function<void(const directory::Candidate&)> on_candidate) const;
+  void unwatch(std::uint64_t number) const;
   /// Writes a snapshot now; `full` or `io` leave the former one in place.
   Result<void> save();
 

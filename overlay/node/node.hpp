@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "learner/drift/drift_monitor.hpp"
+#include "learner/fourier_basis.hpp"
 #include "learner/model.hpp"
 #include "learner/transfer/trial.hpp"
 #include "metadata/task.hpp"
@@ -26,6 +27,8 @@ using overlay::Duration;
 
 /// The model's spec that a task stands for.
 learner::ModelSpec model_spec(const metadata::Task& task);
+/// The basis in which the fingerprints of a task are embedded.
+learner::FourierBasis::Options embedding_options(const metadata::Task& task);
 
 /// Where the node is in healing a drift.
 ///

@@ -7,13 +7,6 @@
 namespace p2p::node {
 namespace {
 
-learner::FourierBasis::Options embedding(const metadata::Task& task) {
-  return {.seed = task.seed,
-          .features = task.scaled_features(),
-          .dimensions = task.embedding_dimensions,
-          .bandwidth = task.bandwidth};
-}
-
 learner::DriftMonitor::Options monitor_options(const metadata::Task& task,
                                                learner::DriftMonitor::Options options) {
   options.classes = static_cast<std::uint32_t>(task.classes.size());
@@ -75,6 +68,13 @@ learner::ModelSpec model_spec(const metadata::Task& task) {
           .params = task.params};
 }
 
+learner::FourierBasis::Options embedding_options(const metadata::Task& task) {
+  return {.seed = task.seed,
+          .features = task.scaled_features(),
+          .dimensions = task.embedding_dimensions,
+          .bandwidth = task.bandwidth};
+}
+
 Result<std::unique_ptr<Serving>> Serving::make(const metadata::Task& task, const Options& options) {
   auto model = learner::make_model(model_spec(task));
   if (!model) return tl::unexpected(model.error());
@@ -92,7 +92,7 @@ Serving::Serving(const metadata::Task& task, const Options& options, std::unique
                     .half_life = options.fingerprint_half_life}),
       monitor_(monitor_options(task, options.drift)),
       checkpoints_(options.checkpoint_every),
-      basis_(learner::FourierBasis::shared(embedding(task))),
+      basis_(learner::FourierBasis::shared(embedding_options(task))),
       scaled_(model_->spec().features),
       phi_(task.embedding_dimensions) {
   if (options_.checkpoint_every > 0) checkpoints_.restart(*model_, fingerprint_, 0);

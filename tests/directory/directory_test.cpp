@@ -38,8 +38,9 @@ TEST_CASE("A node that died, and one that withdrew, is in no bucket after twenty
   CHECK(net.acquainted_with(net.id(3)) == 0);
   std::size_t listed = 0;
   for (const auto& place : net.places(fingerprint)) {
-    net.directories[7]->read(place, [&](const Bucket& bucket) {
-      for (const auto& entry : bucket.entries) listed += entry.node == net.id(3) ? 1 : 0;
+    net.directories[7]->read(place, [&](const Result<Bucket>& bucket) {
+      REQUIRE(bucket);
+      for (const auto& entry : bucket->entries) listed += entry.node == net.id(3) ? 1 : 0;
     });
   }
   net.simulation.run_for(5s);
@@ -104,8 +105,9 @@ TEST_CASE("A changed fingerprint moves its entries, and its new neighbours know 
   std::size_t stale = 0;
   for (const auto& place : net.places(near(kind(0), 4))) {
     if (metadata::belongs(metadata::entry_of(*net.shown[4], net.sketcher.sketch(*net.shown[4])), place)) continue;
-    net.directories[7]->read(place, [&](const Bucket& bucket) {
-      for (const auto& entry : bucket.entries) stale += entry.node == net.id(4) ? 1 : 0;
+    net.directories[7]->read(place, [&](const Result<Bucket>& bucket) {
+      REQUIRE(bucket);
+      for (const auto& entry : bucket->entries) stale += entry.node == net.id(4) ? 1 : 0;
     });
   }
   net.simulation.run_for(5s);

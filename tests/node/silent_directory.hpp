@@ -18,8 +18,8 @@ class SilentDirectory : public directory::Directory {
     return 0;
   }
   void unwatch(std::uint64_t) override {}
-  void read(const metadata::Place&, std::function<void(directory::Bucket)> done) override {
-    executor_.post([done = std::move(done)] { done({}); });
+  void read(const metadata::Place&, std::function<void(Result<directory::Bucket>)> done) override {
+    executor_.post([done = std::move(done)] { done(directory::Bucket{}); });
   }
   directory::Standing standing() const override { return {}; }
 

@@ -209,8 +209,12 @@ TEST_CASE("error codes become exit statuses by where they arose", "[tools]") {
        {ErrorCode::not_found, ErrorCode::timeout, ErrorCode::closed, ErrorCode::unavailable}) {
     CHECK(code(error, Context::control) == 8);
   }
+  for (const auto error : {ErrorCode::timeout, ErrorCode::unavailable}) CHECK(code(error, Context::answer) == 9);
+  CHECK(code(ErrorCode::invalid_argument, Context::answer) == 2);
+  CHECK(code(ErrorCode::closed, Context::answer) == 8);
+  CHECK(code(ErrorCode::limit_exceeded, Context::answer) == 1);
   CHECK(code(ErrorCode::io, Context::run) == 1);
-  for (const char* status : {"0", "1", "2", "3", "4", "5", "6", "7", "8", "130"}) {
+  for (const char* status : {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "130"}) {
     CHECK_THAT(exit_code_table(), Contains(std::string(" ") + status + "  "));
   }
 }
@@ -220,19 +224,30 @@ TEST_CASE("whatever comes over the control socket gets one line back", "[tools]"
   ControlHandlers handlers;
   handlers.status = [] { return Json{{"s", "a\nb"}}; };
   handlers.peers = handlers.lookup = handlers.history = [] { return Json::object(); };
+  std::string forwarded;
+  handlers.overlay = [&](std::string_view command, const Json&) -> Result<Json> {
+    forwarded += std::string(command) + " ";
+    return fail(ErrorCode::timeout, "too late", "the table");
+  };
   handlers.start = [&] { ++started; };
   handlers.stop = [&] { ++stopped; };
   for (const char* request : {"", "x", "[]", "{}", "{\"command\":3}", "{\"command\":\"no\"}",
                               "\xff", "{\"command\":\"status\"}", "{\"command\":\"start\"}",
-                              "{\"command\":\"stop\"}", "{\"command\":\"history\"}"}) {
+                              "{\"command\":\"stop\"}", "{\"command\":\"history\"}", "{\"command\":\"task\"}",
+                              "{\"command\":\"overlay_get\"}"}) {
     const auto answer = answer_control(request, handlers);
     CHECK(answer.find('\n') == std::string::npos);
     CHECK(Json::parse(answer, nullptr, false).is_object());
   }
   CHECK(started == 1);
   CHECK(stopped == 1);
+  CHECK(forwarded == "task overlay_get ");
   CHECK_THAT(answer_control("{\"command\":\"dance\"}", handlers),
              Contains("error") && Contains("dance"));
+  const auto refused = Json::parse(answer_control("{\"command\":\"overlay_keys\"}", handlers));
+  CHECK(refused["error"] == "too late (the table)");
+  CHECK(refused["code"] == "timeout");
+  CHECK(Json::parse(answer_control("{}", handlers))["code"] == "invalid_argument");
 }
 
 TEST_CASE("bytes that are no UTF-8 never break a line", "[tools]") {

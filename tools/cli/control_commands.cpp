@@ -148,7 +148,7 @@ void add(CLI::App& app, Action& action, const char* name, const char* descriptio
   command->callback([&action, target, name, show] {
     action = [target, name, show] {
       const auto answer = ask_node(target->path(), name);
-      if (!answer) return report_error(answer.error(), Context::control, target->json);
+      if (!answer) return report_error(answer.error().error, answer.error().context, target->json);
       const auto text = target->json ? to_line(*answer) + "\n" : show(*answer);
       std::fputs(text.c_str(), stdout);
       return ExitCode::ok;

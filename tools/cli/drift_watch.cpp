@@ -7,6 +7,7 @@
 
 #include "learner/drift/drift_monitor.hpp"
 #include "learner/fourier_basis.hpp"
+#include "overlay/node/node.hpp"
 
 namespace p2p::tools {
 
@@ -104,10 +105,7 @@ Result<std::unique_ptr<DriftWatch>> make_drift_watch(const std::string& name,
   if (input == Input::labels) params["classes"] = static_cast<double>(task.classes.size());
   if (input == Input::embedding) {
     params["dimensions"] = task.embedding_dimensions;
-    basis = learner::FourierBasis::shared({.seed = task.seed,
-                                           .features = task.scaled_features(),
-                                           .dimensions = task.embedding_dimensions,
-                                           .bandwidth = task.bandwidth});
+    basis = learner::FourierBasis::shared(node::embedding_options(task));
   }
   auto detector = learner::make_detector(name, params);
   if (!detector) return tl::unexpected(detector.error());

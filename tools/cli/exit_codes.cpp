@@ -29,6 +29,19 @@ ExitCode exit_code(const Error& error, Context context) {
         default:
           return ExitCode::failed;
       }
+    case Context::answer:
+      switch (error.code) {
+        case ErrorCode::invalid_argument:
+        case ErrorCode::malformed:
+          return ExitCode::usage;
+        case ErrorCode::unavailable:
+        case ErrorCode::timeout:
+          return ExitCode::no_overlay;
+        case ErrorCode::closed:
+          return ExitCode::no_node;
+        default:
+          return ExitCode::failed;
+      }
     case Context::run:
       return ExitCode::failed;
   }
@@ -46,6 +59,7 @@ std::string exit_code_table() {
          "    6  the saved state is torn, or from a newer version\n"
          "    7  the disk is full\n"
          "    8  no node is running there, or it does not answer\n"
+         "    9  the node answers, but its overlay does not, or it is isolated\n"
          "  130  interrupted; evaluate has printed what it measured, others had nothing to end in order\n";
 }
 

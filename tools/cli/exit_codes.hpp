@@ -17,11 +17,13 @@ enum class ExitCode : int {
   snapshot = 6,  ///< the saved state is torn, or from a newer version
   disk_full = 7,
   no_node = 8,       ///< no node is running there, or it does not answer
+  no_overlay = 9,    ///< the node answers, but its overlay does not, or it has none
   interrupted = 130  ///< by a signal: evaluate, or before there was anything to end in order
 };
 
-/// Where an error arose; together with its code it decides the exit status.
-enum class Context { config, data, key, start, run, control };
+/// Where an error arose; together with its code it decides the exit status. `control`: on the way to a running node;
+/// `answer`: the node itself said so.
+enum class Context { config, data, key, start, run, control, answer };
 
 ExitCode exit_code(const Error& error, Context context);
 

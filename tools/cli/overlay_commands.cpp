@@ -88,7 +88,7 @@ void add(CLI::App& parent, Action& action, const char* name, const char* command
       Json arguments = Json::object();
       if (takes_bucket) arguments["bucket"] = target->bucket;
       const auto answer = ask_node(target->path(), command, arguments);
-      if (!answer) return report_error(answer.error(), Context::control, target->json);
+      if (!answer) return report_error(answer.error().error, answer.error().context, target->json);
       const auto text = target->json ? to_line(*answer) + "\n" : show(*answer);
       std::fputs(text.c_str(), stdout);
       return ExitCode::ok;

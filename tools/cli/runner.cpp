@@ -1,7 +1,5 @@
 #include "tools/cli/runner.hpp"
 
-#include "tools/cli/overlay_json.hpp"
-
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,13 +18,14 @@
 #include "overlay/net/loop.hpp"
 #include "overlay/net/opendht.hpp"
 #include "tools/cli/control_protocol.hpp"
+#include "tools/cli/overlay_json.hpp"
 #include "tools/cli/status_json.hpp"
 
 namespace p2p::tools {
 
 namespace {
 using Clock = std::chrono::steady_clock;
-constexpr auto kLookAtSnapshots = std::chrono::seconds(2);
+constexpr auto kLookAround = std::chrono::seconds(2);
 }  // namespace
 
 WakeUp::WakeUp() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { P2P_ASSERT(fd_ >= 0); }
@@ -56,7 +55,7 @@ ExitCode Runner::run() {
   if (const auto code = start(); code != ExitCode::ok) return code;
   while (!stop_asked_) {
     drain_events();
-    watch_snapshots(false);
+    look_around(false);
     if (start_asked_ && !started_) {
       started_ = true;
       pace_from_ = Clock::now();
@@ -113,6 +112,7 @@ ExitCode Runner::start() {
   auto node = host::EdgeNode::start(options);
   if (!node) return give_up(node.error(), Context::start);
   node_ = std::move(*node);
+  desk_.emplace(*node_, task_);
 
   if (config_.twin) {
     auto twin_options = options;
@@ -149,7 +149,8 @@ Result<void> Runner::start_control() {
         *control_loop_, path,
         [this](const std::string& line, const net::ControlServer::Reply& reply) {
           reply(answer(line));
-        });
+        },
+        {.line_bytes = std::max(net::ControlOptions{}.line_bytes, longest_need(task_))});
     if (!server) return tl::unexpected(server.error());
     control_server_ = std::move(*server);
     return {};
@@ -166,17 +167,7 @@ std::string Runner::answer(const std::string& line) {
     return Json{{"id", status["id"]}, {"overlay", status["overlay"]}, {"peers", status["peers"]}};
   };
   handlers.lookup = [this] { return to_json(node_->lookup(), task_); };
-  handlers.overlay_nodes = [this] {
-    return node_->standing().map([this](const auto& standing) { return nodes_json(standing, task_); });
-  };
-  handlers.overlay_keys = [this] {
-    return node_->standing().map([this](const auto& standing) { return keys_json(standing, task_); });
-  };
-  handlers.overlay_get = [this](std::string_view bucket) -> Result<Json> {
-    const auto place = parse_place(bucket, task_);
-    if (!place) return tl::unexpected(place.error());
-    return node_->read_bucket(*place).map([this](const auto& read) { return bucket_json(read, task_); });
-  };
+  handlers.overlay = [this](std::string_view command, const Json& request) { return desk_->answer(command, request); };
   handlers.history = [this] {
     Json drifts = Json::array();
     for (const auto& report : node_->drifts()) drifts.push_back(to_json(report, task_));
@@ -252,7 +243,7 @@ void Runner::wait(bool busy) {
   pollfd fds[3] = {{wake_.fd(), POLLIN, 0}, {signals_, POLLIN, 0}, {-1, POLLIN, 0}};
   const bool reading = started_ && !feeder_done_;
   if (reading && source_waits_) fds[2].fd = source_->wait_fd();
-  int timeout = static_cast<int>(std::chrono::milliseconds(kLookAtSnapshots).count());
+  int timeout = static_cast<int>(std::chrono::milliseconds(kLookAround).count());
   if (busy) {
     timeout = 0;
   } else if (reading && !source_waits_ && config_.source.rate > 0) {
@@ -290,10 +281,11 @@ void Runner::drain_events() {
     log(LogLevel::warning, fmt::format("{} events were dropped: the output is not read", dropped));
 }
 
-void Runner::watch_snapshots(bool now) {
+void Runner::look_around(bool now) {
   const auto time = Clock::now();
   if (!now && time < next_look_) return;
-  next_look_ = time + kLookAtSnapshots;
+  next_look_ = time + kLookAround;
+  desk_->drop_forgotten(time);
   auto error = node_->status().last_snapshot_error;
   if (twin_ && error.empty()) error = twin_->status().last_snapshot_error;
   if (error == snapshot_error_) return;

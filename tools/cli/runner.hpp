@@ -14,6 +14,7 @@
 #include "overlay/host/edge_node.hpp"
 #include "tools/cli/config.hpp"
 #include "tools/cli/exit_codes.hpp"
+#include "tools/cli/overlay_desk.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/data/row_coder.hpp"
 #include "tools/data/sample_source.hpp"
@@ -76,7 +77,7 @@ class Runner {
   void announce();
   void wait(bool busy);
   void drain_events();
-  void watch_snapshots(bool now);
+  void look_around(bool now);
   void stop_with(const Error& error, Context context);
   void finish();
   std::string answer(const std::string& line);
@@ -131,6 +132,7 @@ class Runner {
 
   // Last, so that they end first: their threads use what is above.
   std::unique_ptr<host::EdgeNode> node_, twin_;
+  std::optional<OverlayDesk> desk_;
   std::unique_ptr<net::Loop> control_loop_;
   std::unique_ptr<net::ControlServer> control_server_;
 };
