@@ -153,7 +153,7 @@ Result<Json> OverlayDesk::lookup(const Json& request) {
 Result<Json> OverlayDesk::watch(const Json& request) {
   auto need = need_of(request);
   if (!need) return tl::unexpected(need.error());
-  const auto within = bounded(request, "within", 0, 1000, 1000);
+  const auto within = bounded(request, "within", 0.001, 1000, 1000);
   if (!within) return tl::unexpected(within.error());
   auto mailbox = std::make_shared<Mailbox>();
   const auto number =

@@ -84,7 +84,10 @@ Json keys_json(const directory::Standing& standing, const metadata::Task& task) 
 
 Json bucket_json(const directory::Bucket& bucket, const metadata::Task& task) {
   Json entries = Json::array();
-  for (const auto& entry : bucket.entries) entries.push_back(entry_json(entry, task));
+  for (const auto& entry : bucket.entries) {
+    entries.push_back(entry_json(entry, task));
+    entries.back()["prefixes"] = prefixes_json(entry.sketch);
+  }
   return Json{{"bucket", place_text(bucket.place, task)},
               {"key", to_hex(bucket.key)},
               {"depth", bucket.place.depth},
@@ -97,7 +100,10 @@ Json bucket_json(const directory::Bucket& bucket, const metadata::Task& task) {
 Json candidate_json(const directory::Candidate& candidate, const metadata::Need& need, const metadata::Task& task) {
   Json out = entry_json(candidate.entry, task);
   const bool exact = candidate.fingerprint && need.experience.samples() > 0;
-  out["distance"] = exact ? metadata::plain_distance(need, *candidate.fingerprint) : candidate.distance;
+  const bool compared = need.experience.samples() > 0;
+  out["distance"] = exact      ? Json(metadata::plain_distance(need, *candidate.fingerprint))
+                    : compared ? Json(candidate.distance)
+                               : Json(nullptr);
   out["exact"] = exact;
   out["needed_recall"] = candidate.needed_recall;
   out["round_trip_ms"] = ms(candidate.round_trip);

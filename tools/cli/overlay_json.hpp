@@ -21,7 +21,8 @@ Json keys_json(const directory::Standing& standing, const metadata::Task& task);
 Json bucket_json(const directory::Bucket& bucket, const metadata::Task& task);
 /// What an entry says of its node.
 Json entry_json(const metadata::Entry& entry, const metadata::Task& task);
-/// An entry with its distance to what was asked: `exact` where the node's fingerprint has come, else estimated.
+/// An entry with its distance to what was asked: `exact` where the node's fingerprint has come, else estimated; null where only
+/// classes were asked for.
 Json candidate_json(const directory::Candidate& candidate, const metadata::Need& need, const metadata::Task& task);
 /// What a lookup cost.
 Json cost_json(const directory::LookupResult& result);

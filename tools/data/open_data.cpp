@@ -200,6 +200,7 @@ Result<DataFile> open_data(const DataOptions& options) {
     case DataFormat::csv:
       source = open_csv({.path = path,
                          .label = options.label,
+                         .unlabelled = options.unlabelled,
                          .text = true,
                          .ignore = options.ignore,
                          .header = options.header});

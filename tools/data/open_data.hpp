@@ -19,6 +19,7 @@ struct DataOptions {
   std::string label = {};   ///< CSV, ARFF: the label's column; empty: the last one
   std::vector<std::string> ignore = {};  ///< CSV, ARFF: columns that are passed over
   bool header = true;                    ///< CSV: the first line names the columns
+  bool unlabelled = false;               ///< CSV: no column is a label
   std::uint32_t features = 0;            ///< libsvm: how many; 0: the largest index of the file
   bool test_set = false;  ///< of a folder: the test set (t10k-...) instead of the training set
 };
