@@ -151,7 +151,7 @@ std::vector<std::string> map_findings(const OverlayMap& map) {
     out.push_back("Nobody is listed in this table.");
   } else {
     const auto hot = std::count_if(map.buckets.begin(), map.buckets.end(), [](const auto& b) { return b.listed > kHotBucket; });
-    out.push_back(fmt::format("Fullest bucket: {}/{}/{} lists {}, and about {:.0f} nodes belong there; {} of {} buckets are hot.", map.table,
+    out.push_back(fmt::format("Fullest bucket: {}/{}/{} lists {}, and about {:.0f} nodes belong there; hot buckets: {} of {}.", map.table,
                               fullest->depth, fullest->prefix, fullest->listed, fullest->crowd, hot, map.buckets.size()));
   }
   if (!map.seen.empty()) {

@@ -11,10 +11,10 @@ namespace p2p::tools {
 
 namespace {
 
-constexpr double kWidth = 960, kHeight = 640, kCentre = 320;
-constexpr double kDisk = 150, kRingFrom = 166, kRingTo = 306;  // radii: contacts within, buckets around
+constexpr double kWidth = 1000, kHeight = 640, kCentre = 320;
+constexpr double kDisk = 146, kRingFrom = 172, kRingTo = 306;  // radii: contacts within, buckets around
 constexpr double kPanel = 660;
-constexpr std::size_t kMostLabels = 16;
+constexpr std::size_t kMostLabels = 16, kSectors = 128;
 
 constexpr const char* kStyle =
     "<style>svg{background:#fff;font:12px sans-serif}text{fill:#333}.title{font-size:15px}.disk{fill:#f6f6f6;stroke:#ccc}"
@@ -62,12 +62,21 @@ std::string buckets(const OverlayMap& map) {
                        markup_escaped(fmt::format("{}/{}/{}: {} listed, about {:.0f} nodes belong here", map.table, bucket.depth,
                                                   bucket.prefix, bucket.listed, bucket.crowd)));
   }
-  // Every node that was seen, on the rim of the contacts' disk: where many lie, buckets fill.
-  for (const double position : map.seen) {
-    const auto p = at(position, (kDisk + kRingFrom) / 2);
-    out += fmt::format("<rect class=\"seen\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"3\" height=\"3\"/>", p.x - 1.5, p.y - 1.5);
+  return out;
+}
+
+/// How many of the nodes seen lie where, on the rim of the contacts' disk: where many lie, buckets fill.
+std::string seen(const OverlayMap& map) {
+  const auto counts = sector_counts(map, kSectors);
+  const auto most = std::max<std::size_t>(*std::max_element(counts.begin(), counts.end()), 1);
+  std::string out;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] == 0) continue;
+    const double length = (kRingFrom - kDisk - 4) * static_cast<double>(counts[i]) / static_cast<double>(most);
+    out += fmt::format("<path class=\"seen\" d=\"{}\"><title>{} nodes seen here</title></path>\n",
+                       arc(static_cast<double>(i) / kSectors, 1.0 / kSectors, kDisk + 1, kDisk + 2 + length), counts[i]);
   }
-  return out + "\n";
+  return out;
 }
 
 std::string contacts(const OverlayMap& map) {
@@ -96,8 +105,8 @@ std::string contacts(const OverlayMap& map) {
 
 std::string legend(double y) {
   std::string out;
-  for (const auto& [css, text] : {std::pair{"few", "a bucket that lists up to 8; outside: deeper ones"}, {"full", "up to 16"}, {"hot", "more: hot"},
-                                  {"none", "nobody"}, {"seen", "a node that was seen listed"}}) {
+  for (const auto& [css, text] : {std::pair{"few", "a bucket that lists up to 8; deeper outside"}, {"full", "up to 16"}, {"hot", "more: hot"},
+                                  {"none", "nobody"}, {"seen", "how many nodes were seen there"}}) {
     out += fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{:.0f}\" width=\"16\" height=\"12\"/><text x=\"{}\" y=\"{:.0f}\">{}</text>\n", css, kPanel,
                        y - 10, kPanel + 24, y, text);
     y += 18;
@@ -174,7 +183,7 @@ std::string map_svg(const OverlayMap& map) {
       markup_escaped(fmt::format("Table {} of the directory, seen from {}", map.table, map.node)), kStyle);
   out += fmt::format("<text class=\"title\" x=\"{}\" y=\"36\">{}</text>\n", kPanel,
                      markup_escaped(fmt::format("{} seen from {}", map.table, map.node)));
-  out += buckets(map) + contacts(map);
+  out += buckets(map) + seen(map) + contacts(map);
   double y = 62;
   out += sentences(map, y);
   out += legend(y + 14);
