@@ -112,10 +112,13 @@ class Node:
 
     def send(self, command):
         """One command of the control socket's own protocol."""
+        return self.send_request({"command": command})
+
+    def send_request(self, request):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(10 * SCALE)
             link.connect(self.ready()["control"])
-            link.sendall(json.dumps({"command": command}).encode() + b"\n")
+            link.sendall(json.dumps(request).encode() + b"\n")
             return json.loads(link.makefile().readline())
 
     def wait_exit(self, timeout=20.0):

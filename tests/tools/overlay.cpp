@@ -21,7 +21,7 @@ using metadata::Place;
 
 metadata::Task task_of(std::size_t classes, std::uint32_t columns = 2) {
   metadata::Task task;
-  task.name = "t";
+  task.name = "small";
   task.features = {{.name = "x", .count = columns, .minimum = 0, .maximum = 10}};
   for (std::size_t c = 0; c < classes; ++c) task.classes.push_back(fmt::format("c{}", c));
   task.family = "perceptron";
