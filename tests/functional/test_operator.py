@@ -188,6 +188,21 @@ class Operator(Case):
             with self.subTest(request):
                 self.assertEqual(first.send_request(request)["code"], code)
 
+    def test_a_class_that_shares_its_bucket_is_told_with_which(self):
+        names = ["c%02d" % i for i in range(70)]
+        data = self.write("many.csv", "a,b,class\n" + "".join("%d,%d,%s\n" % (i % 7, i % 5, name) for i, name in enumerate(names)))
+        self.assertEqual(run("task", "--data", data, "--out", self.path("task.toml"))[0], 0)
+        first = self.start("first", source="kind = \"none\"")
+        second = self.start("second", node="seeds = [\"%s\"]" % first.ready()["dht"], source="kind = \"none\"")
+        for node in (first, second):
+            wait_until(lambda: node.ask("peers")["overlay"]["good_nodes"] > 0, "the two have joined")
+        folded = self.look(second, "get", "label/c67")
+        self.assertEqual((folded["bucket"], folded["classes"], folded["entries"]), ("label/c03", ["c03", "c67"], []))
+        _, out, _ = run("overlay", "get", "label/c67", "--socket", second.ready()["control"])
+        self.assert_mentions(out, "label/c67 is folded onto label/c03", "c03, c67 share this bucket")
+        _, out, _ = run("overlay", "get", "label/c20", "--socket", second.ready()["control"])
+        self.assertNotIn("share", out)
+
     def test_at_a_registry_one_can_look_up_and_there_are_no_buckets(self):
         registry = self.start_registry()
         named = "registry = \"%s\"\nregistry_key = \"%s\"" % (registry.ready()["address"], registry.ready()["key"])

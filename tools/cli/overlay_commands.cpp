@@ -38,7 +38,7 @@ void print(const Options& options, const Json& answer, const std::string& text) 
 // ---- nodes
 
 std::string show_nodes(const Json& s) {
-  const auto& routing = s["routing"];
+  const auto& routing = s.at("routing");
   std::string out = fmt::format("{} nodes in mind of about {:.0f}; {} questions answered, {} fingerprints given, {} refused.\n"
                                 "Routing: {} of {} known nodes of the table answer; {} values kept for others.\n",
                                 s["nodes"].size(), s["estimated_nodes"].get<double>(), s["questions_answered"].dump(),
@@ -260,7 +260,7 @@ CLI::App* add(CLI::App& parent, Action& action, const std::shared_ptr<Options>& 
 
 void add_survey_options(CLI::App& command, const std::shared_ptr<Options>& options, std::size_t most) {
   options->most = most;
-  command.add_option("--most", options->most, "Buckets read at the most, 10 KB and more each")
+  command.add_option("--most", options->most, "Buckets read at the most, 12 KB and more each")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
   command.add_flag("--quiet", options->quiet, "No progress on stderr");

@@ -57,7 +57,7 @@ OverlayMap make_map(const std::string& node, std::size_t table, const Json& node
     }
   }
   const auto position = [&](const Json& of) {
-    return ring_position(of["prefixes"][std::string(drawn.name)].get<std::uint32_t>(), Place::kMaxDepth);
+    return ring_position(of.at("prefixes").at(std::string(drawn.name)).get<std::uint32_t>(), Place::kMaxDepth);
   };
   for (const auto& one : nodes["nodes"]) {
     OverlayMap::Contact contact;
@@ -69,15 +69,15 @@ OverlayMap make_map(const std::string& node, std::size_t table, const Json& node
     contact.heard_ago_s = one["heard_ago_s"].get<double>();
     out.contacts.push_back(std::move(contact));
   }
-  if (nodes["prefixes"].is_object()) out.own = position(nodes);
+  if (nodes.at("prefixes").is_object()) out.own = position(nodes);
   std::map<std::string, double> seen;
   for (const auto& one : nodes["nodes"]) seen[one["id"].get<std::string>()] = position(one);
   for (const auto& bucket : survey.buckets) {
     for (const auto& entry : bucket.answer["entries"]) seen[entry["id"].get<std::string>()] = position(entry);
   }
   for (const auto& [id, where] : seen) out.seen.push_back(where);
-  out.good_nodes = nodes["routing"]["good_nodes"].get<std::size_t>();
-  out.known_nodes = nodes["routing"]["known_nodes"].get<std::size_t>();
+  out.good_nodes = nodes.at("routing")["good_nodes"].get<std::size_t>();
+  out.known_nodes = nodes.at("routing")["known_nodes"].get<std::size_t>();
   out.estimated_nodes = nodes["estimated_nodes"].get<double>();
   out.unread = survey.unread;
   out.failed = survey.failed.size();

@@ -76,7 +76,7 @@ std::string distance_text(const Json& candidate) {
 }
 
 std::string show(const Json& answer) {
-  const auto& cost = answer["cost"];
+  const auto& cost = answer.at("cost");
   std::string out = fmt::format("{} of {} nodes heard of, after {:.0f} ms: {} keys read ({} values), {} questions, {} fingerprints, {} "
                                 "of datagrams; {} refused.\n",
                                 answer["candidates"].size(), cost["known"].dump(), cost["took_ms"].get<double>(),

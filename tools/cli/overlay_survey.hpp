@@ -17,7 +17,7 @@ namespace p2p::tools {
 struct SurveyPlan {
   std::vector<std::size_t> tables;  ///< of kIndexTables
   bool labels = true;
-  std::size_t most = 512;           ///< buckets read, 10 KB and more each
+  std::size_t most = 512;           ///< buckets read, 12 KB and more each
   /// Per table, the depth at which the asked node is listed.
   std::array<std::uint8_t, kIndexTables.size()> depth{};
   /// Per table, where nodes are known to be: prefixes of Place::kMaxDepth bits.
