@@ -51,6 +51,7 @@ class Trial {
   std::optional<std::size_t> best() const;
   const Tally& tally(std::size_t index) const { return challengers_[index].tally; }
   const std::string& label(std::size_t index) const { return challengers_[index].label; }
+  const Model& model(std::size_t index) const { return *challengers_[index].model; }
   /// Hands the model over; the trial is spent.
   std::unique_ptr<Model> take(std::size_t index);
 

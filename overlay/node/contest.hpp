@@ -52,6 +52,7 @@ class Contest {
   /// Makes challengers of the parts; those that a model refuses are named and left out. Once.
   std::vector<Refusal> enter(std::span<const Received> parts);
   bool empty() const { return entrants_.empty(); }
+  std::size_t size() const { return entrants_.size(); }
 
   /// A fresh sample and what the serving model said of it.
   void append(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);

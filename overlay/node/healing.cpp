@@ -29,6 +29,19 @@ void add_class(std::vector<ClassIndex>& classes, ClassIndex c) {
   if (at == classes.end() || *at != c) classes.insert(at, c);
 }
 
+double milliseconds(Duration duration) { return static_cast<double>(duration.count()) / 1000; }
+
+double figure(std::size_t count) { return static_cast<double>(count); }
+
+Step lookup_step(const Quest::Findings& findings) {
+  Step step;
+  step.figures = {{"gets", figure(findings.gets)},
+                  {"questions", figure(findings.questions)},
+                  {"candidates", figure(findings.candidates)},
+                  {"ms", milliseconds(findings.lookup)}};
+  return step;
+}
+
 double gain(const Trial::Tally& tally) {
   if (tally.samples == 0) return 0;
   return (static_cast<double>(tally.challenger_correct) - static_cast<double>(tally.champion_correct)) /
@@ -37,10 +50,35 @@ double gain(const Trial::Tally& tally) {
 
 }  // namespace
 
-void Healing::tell(Event::Kind kind, std::string text) {
+void Healing::tell(Event::Kind kind, std::string text, Step more) {
   P2P_ASSERT(story_.has_value());
-  journal_.put(story_->report);
-  context_.tell(kind, std::move(text), story_->report);
+  tell(story_->report, kind, std::move(text), std::move(more));
+}
+
+void Healing::tell(DriftReport& report, Event::Kind kind, std::string text, Step more) {
+  more.kind = kind;
+  more.samples = context_.serving.samples();
+  more.wall_ms = context_.executor.wall_ms();
+  more.text = text;
+  add_step(report, std::move(more));
+  journal_.put(report);
+  context_.tell(kind, fmt::format("drift {}: {}", report.id, text), report);
+}
+
+Step Healing::trial_step() const {
+  Step step;
+  step.subject = contest_->label(contest_->best());
+  for (std::size_t i = 0; i < contest_->size(); ++i) {
+    step.challengers.push_back({contest_->label(i), contest_->tally(i), contest_->luck(i)});
+  }
+  step.figures = {{"ms", milliseconds(context_.executor.now() - story_->trial_began)}};
+  return step;
+}
+
+Step Healing::watch_step() const {
+  Step step;
+  step.challengers = {{"the former model", watch_->tally(), watch_->luck()}};
+  return step;
 }
 
 void Healing::on_signal(const learner::DriftSignal& signal) {
@@ -58,11 +96,9 @@ void Healing::on_signal(const learner::DriftSignal& signal) {
     report.part_of = story_->report.id;
     report.finished = true;
     report.reason = fmt::format("left to drift {}, which is being healed", story_->report.id);
-    journal_.put(report);
-    context_.tell(Event::Kind::drift_detected,
-                  fmt::format("drift {} in {}: {}", report.id, classes_text(report.classes), report.reason),
-                  report);
-    return;
+    return tell(report, Event::Kind::drift_detected,
+                fmt::format("{} in {}, {}", learner::name(report.cause), classes_text(report.classes), report.reason),
+                {.figures = {{"since", figure(report.since)}}});
   }
   const Story former = std::move(*story_);
   story_.reset();
@@ -116,8 +152,7 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
     ended.finished = true;
     ended.reason = fmt::format("{}superseded by drift {}, which goes on for its classes too",
                                ended.reason.empty() ? "" : ended.reason + "; ", story.report.id);
-    journal_.put(ended);
-    context_.tell(Event::Kind::settled, fmt::format("drift {}: {}", ended.id, ended.reason), ended);
+    tell(ended, Event::Kind::settled, ended.reason);
     if (!story.report.classes.empty() && !ended.classes.empty()) {
       for (const auto c : ended.classes) add_class(story.report.classes, c);
       if (ended.cause != story.report.cause) story.report.cause = DriftCause::class_error;
@@ -133,9 +168,11 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
   diagnose_change();
   archive_past();
   tell(Event::Kind::drift_detected,
-       fmt::format("drift {} ({}, {}) in {}, about {} samples ago", story_->report.id,
-                   learner::name(story_->report.cause), name(story_->report.kind),
-                   classes_text(story_->report.classes), story_->report.since));
+       fmt::format("{}, {}, in {}, about {} samples ago", learner::name(story_->report.cause), name(story_->report.kind),
+                   classes_text(story_->report.classes), story_->report.since),
+       {.figures = {{"since", figure(story_->report.since)},
+                    {"accuracy_before", story_->before},
+                    {"archived", figure(story_->report.archived)}}});
   if (story_->report.kind == DriftKind::changed_mix) {
     return wait("the mix of well-known classes changed, which asks for nothing new");
   }
@@ -192,6 +229,11 @@ bool Healing::recall() {
   auto own = own_concepts(kOwnTried);
   if (own.empty()) return false;
   story_->recall_until = context_.serving.samples() + context_.options.recall_patience;
+  tell(Event::Kind::recalled,
+       fmt::format("{} own past concept{} enter{} a trial first", own.size(), own.size() == 1 ? "" : "s",
+                   own.size() == 1 ? "s" : ""),
+       {.subject = fmt::format("own concept {}", own.front().archived),
+        .figures = {{"concepts", figure(own.size())}, {"distance", own.front().helper.distance}}});
   try_parts(std::move(own));
   return true;
 }
@@ -231,9 +273,15 @@ void Healing::ask() {
   observer.on_part = [this](const Received& received) {
     story_->report.bytes_pulled += received.bytes;
     counters_.bytes_pulled += received.bytes;
+    const double took = milliseconds(context_.executor.now() - story_->pull_began);
     tell(Event::Kind::part_pulled,
-         fmt::format("drift {}: {} block{} from {}", story_->report.id, received.part.blocks.size(),
-                     received.part.blocks.size() == 1 ? "" : "s", received.helper.peer.id.brief()));
+         fmt::format("{} block{}, {} bytes, from {} after {:.1f} ms", received.part.blocks.size(),
+                     received.part.blocks.size() == 1 ? "" : "s", received.bytes, received.helper.peer.id.brief(), took),
+         {.subject = received.helper.peer.id.brief(),
+          .figures = {{"blocks", figure(received.part.blocks.size())},
+                      {"bytes", figure(received.bytes)},
+                      {"ms", took},
+                      {"distance", received.helper.distance}}});
   };
   observer.on_done = [this](Quest::Findings findings) { on_found(std::move(findings)); };
   phase_ = Phase::looking_up;
@@ -251,15 +299,23 @@ void Healing::on_stage(Quest::Stage stage, const Quest::Findings& findings) {
     report.candidates += findings.candidates;
     report.lookup = findings.lookup;
     tell(Event::Kind::lookup_done,
-         fmt::format("drift {}: {} candidate{} in {:.1f} ms", report.id, findings.candidates,
-                     findings.candidates == 1 ? "" : "s", static_cast<double>(findings.lookup.count()) / 1000));
+         fmt::format("{} candidate{} in {:.1f} ms", findings.candidates, findings.candidates == 1 ? "" : "s",
+                     milliseconds(findings.lookup)),
+         lookup_step(findings));
     return;
   }
   phase_ = Phase::pulling;
   report.ask = findings.ask;
   report.helper = findings.nearest_id;
   report.helper_distance = findings.nearest;
-  journal_.put(report);
+  story_->pull_began = context_.executor.now();
+  tell(Event::Kind::described,
+       fmt::format("{} peer{} described, in {:.1f} ms; the best is {} at distance {:.3f}", findings.described,
+                   findings.described == 1 ? "" : "s", milliseconds(findings.ask), findings.nearest_id, findings.nearest),
+       {.subject = findings.nearest_id,
+        .figures = {{"described", figure(findings.described)},
+                    {"distance", findings.nearest},
+                    {"ms", milliseconds(findings.ask)}}});
 }
 
 void Healing::on_found(Quest::Findings findings) {
@@ -270,7 +326,7 @@ void Healing::on_found(Quest::Findings findings) {
     report.gets += findings.gets;
     report.candidates += findings.candidates;
     report.lookup = findings.lookup;
-    tell(Event::Kind::lookup_done, fmt::format("drift {}: {}", report.id, findings.nothing));
+    tell(Event::Kind::lookup_done, findings.nothing, lookup_step(findings));
   }
   report.ask = findings.ask;
   report.pull = findings.pull;
@@ -353,6 +409,7 @@ void Healing::judge() {
     const auto& ahead = contest_->tally(contest_->best());
     const bool hopeful = ahead.wins > ahead.losses + kAhead && context_.serving.samples() < *story_->recall_until;
     if (verdict == Trial::Verdict::undecided && hopeful) return;
+    tell(Event::Kind::trial_done, fmt::format("no own past concept won: the best was {}", tally_text(ahead)), trial_step());
     contest_.reset();
     story_->parts.clear();
     return ask();
@@ -367,8 +424,9 @@ void Healing::judge() {
   report.own_concept = best.archived;
   report.helper = best.archived != 0 ? "" : best.helper.peer.id.brief();
   report.helper_distance = best.helper.distance;
-  tell(Event::Kind::trial_done, fmt::format("drift {}: {} {}: {}", report.id, contest_->label(index),
-                                            accepted ? "won" : "did not win", tally_text(report.tally)));
+  tell(Event::Kind::trial_done,
+       fmt::format("{} {}: {}", contest_->label(index), accepted ? "won" : "did not win", tally_text(report.tally)),
+       trial_step());
   accepted ? merge(index) : rejected();
 }
 
@@ -401,7 +459,8 @@ void Healing::merge(std::size_t winner) {
   report.merged_at = serving.samples();
   report.detect_to_merge = context_.executor.now() - story.detected;
   report.reason = fmt::format("{} won its trial: {}", label, tally_text(report.tally));
-  tell(Event::Kind::merged, fmt::format("drift {}: merged {}", report.id, label));
+  tell(Event::Kind::merged, fmt::format("merged {}", label),
+       {.subject = label, .figures = {{"ms", milliseconds(report.detect_to_merge)}}});
   context_.on_settled();
   if (context_.options.watch_samples == 0) judge_watch(Watch::Verdict::keep);
 }
@@ -430,6 +489,8 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   auto& report = story.report;
   report.watch = watch_->tally();
   const bool back = verdict == Watch::Verdict::roll_back;
+  auto step = watch_step();
+  if (!back) keep_former(report.id, watch_->shadow());
   if (back) {
     context_.serving.replace(watch_->former());
     ++counters_.rolled_back;
@@ -440,7 +501,12 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   if (story.helper) {
     value(*story.helper, back ? -gain(report.watch) : gain(report.tally));
   }
-  if (back) tell(Event::Kind::rolled_back, fmt::format("drift {}: {}", report.id, report.reason));
+  if (back) {
+    tell(Event::Kind::rolled_back, report.reason, std::move(step));
+  } else if (report.watch.samples > 0) {
+    tell(Event::Kind::watched, fmt::format("the merge stays: the former model was {}", tally_text(report.watch)),
+         std::move(step));
+  }
   const auto watched = report.watch;
   const auto before = story.before;
   const bool again = !story.follow_up && !signalled;
@@ -464,7 +530,7 @@ void Healing::try_again_or_end(std::string reason) {
   story.report.reason = std::move(reason) + "; this node learns on alone";
   if (story.report.tally.samples > 0) {
     ++counters_.rejected;
-    tell(Event::Kind::rejected, fmt::format("drift {}: {}", story.report.id, story.report.reason));
+    tell(Event::Kind::rejected, story.report.reason);
   }
   end();
 }
@@ -473,7 +539,8 @@ void Healing::wait(std::string reason) {
   auto& story = *story_;
   story.retry_at = context_.serving.samples() + context_.options.retry_after;
   story.report.reason = std::move(reason) + "; will look again";
-  journal_.put(story.report);
+  tell(Event::Kind::waiting, story.report.reason,
+       {.figures = {{"until", static_cast<double>(*story.retry_at)}}});
 }
 
 void Healing::look_again() {
@@ -491,7 +558,7 @@ void Healing::end() {
   auto& report = story_->report;
   report.finished = true;
   phase_ = Phase::learning;
-  tell(Event::Kind::settled, fmt::format("drift {}: {}", report.id, report.reason));
+  tell(Event::Kind::settled, report.reason);
   story_.reset();
   context_.on_settled();
 }
@@ -499,8 +566,8 @@ void Healing::end() {
 void Healing::refuse(const metadata::NodeId& peer, const Error& error) {
   const auto now = context_.executor.now();
   trust_.bar(peer, now + context_.options.distrust_for, now);
-  tell(Event::Kind::peer_refused, fmt::format("drift {}: {} is not asked again for a while: {}", story_->report.id,
-                                              peer.brief(), error.text()));
+  tell(Event::Kind::peer_refused, fmt::format("{} is not asked again for a while: {}", peer.brief(), error.text()),
+       {.subject = peer.brief()});
 }
 
 bool Healing::shunned(const metadata::NodeId& peer) const {

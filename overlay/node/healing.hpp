@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "overlay/node/contest.hpp"
+#include "overlay/node/former_models.hpp"
 #include "overlay/node/journal.hpp"
 #include "overlay/node/library.hpp"
 #include "overlay/node/node.hpp"
@@ -54,7 +55,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
     std::function<void(Event::Kind, std::string, const DriftReport&)> tell;
     std::function<void()> on_settled;  ///< a story has ended, or a merge come into force: publish soon
   };
-  explicit Healing(Context context) : context_(std::move(context)) {}
+  explicit Healing(Context context) : context_(std::move(context)), formers_(context_.options.former) {}
 
   /// After the serving model has learned a sample, and before on_signal() for it.
   void on_sample(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);
@@ -70,6 +71,13 @@ class Healing : public std::enable_shared_from_this<Healing> {
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
   std::size_t distrusted() const { return trust_.barred(context_.executor.now()); }
+  /// Node::rollback() and Node::redo().
+  Result<void> rollback(std::uint64_t drift);
+  Result<void> redo(std::uint64_t drift);
+  /// What else a snapshot holds: the shadow of a running watch counts as the former model of its merge.
+  FormerModels formers() const;
+  /// After a restart: the past goes on, what was running is interrupted. The serving model has been loaded before.
+  void restore(const Counters& counters, Journal journal, FormerModels formers);
   /// Drops the running story: the model that it was about is gone.
   void drop();
   /// The same, and nothing is told any more.
@@ -85,7 +93,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
     std::optional<std::uint64_t> retry_at;
     std::vector<metadata::NodeId> tried;        ///< rejected by this story's trials
     std::vector<Received> parts;                ///< of the running trial
-    overlay::TimePoint trial_began;
+    overlay::TimePoint pull_began, trial_began;
     std::uint32_t expected = 0;                 ///< the archived concept that caused it; 0: something else did
     std::optional<std::uint64_t> recall_until;  ///< the running trial is of own concepts alone, until so many samples
     std::optional<overlay::Exchange::Peer> helper;  ///< whose part is in force; none: an own concept
@@ -120,10 +128,28 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void value(const overlay::Exchange::Peer& peer, double worth);
   void refuse(const metadata::NodeId& peer, const Error& error);
   bool shunned(const metadata::NodeId& peer) const;
-  void tell(Event::Kind kind, std::string text);
+  /// A step of the running story: into its report and the journal, and to the owner.
+  void tell(Event::Kind kind, std::string text, Step more = {});
+  /// The same for any story.
+  void tell(DriftReport& report, Event::Kind kind, std::string text, Step more = {});
+  Step trial_step() const;           // of the running contest
+  Step watch_step() const;
+
+  // healing_rollback.cpp
+  std::vector<std::uint64_t> merges() const;  // drifts whose merges are in the serving model
+  void keep_former(std::uint64_t drift, const learner::Model& model);
+  void leave_story();                // the serving model is about to be replaced by hand
+  struct Return {
+    std::uint64_t drift = 0;
+    Event::Kind kind{};
+    std::vector<std::uint64_t> merges;  // in the model that returns
+    std::uint64_t samples = 0;          // when it stopped learning
+  };
+  void put_back(std::unique_ptr<learner::Model> model, const Return& how);
 
   Context context_;
   Journal journal_;
+  FormerModels formers_;
   Counters counters_;
   std::uint64_t next_id_ = 1;
   std::uint64_t concept_began_ = 0;  // samples seen when what is being served now began

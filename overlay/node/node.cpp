@@ -42,6 +42,11 @@ Result<void> check(const NodeOptions& options) {
   return {};
 }
 
+Result<Journal> journal_in(const learner::Snapshot& snapshot) {
+  const Bytes* saved = snapshot.find("journal");
+  return saved ? Journal::decode(*saved) : Result<Journal>(Journal{});  // older ones have none
+}
+
 }  // namespace
 
 std::string_view name(Phase phase) {
@@ -86,6 +91,18 @@ std::string_view name(Event::Kind kind) {
       return "peer_refused";
     case Event::Kind::fetched_ahead:
       return "fetched_ahead";
+    case Event::Kind::recalled:
+      return "recalled";
+    case Event::Kind::described:
+      return "described";
+    case Event::Kind::waiting:
+      return "waiting";
+    case Event::Kind::watched:
+      return "watched";
+    case Event::Kind::redone:
+      return "redone";
+    case Event::Kind::interrupted:
+      return "interrupted";
   }
   return "unknown";
 }
@@ -226,6 +243,8 @@ class Node::State {
     snapshot.sections.push_back({"node", writer.take()});
     serving_->save(snapshot);
     snapshot.sections.push_back({"library", library_.encode()});
+    snapshot.sections.push_back({"journal", healing_->journal().encode()});
+    snapshot.sections.push_back({"former", healing_->formers().encode()});
     return learner::encode(snapshot);
   }
 
@@ -261,12 +280,33 @@ class Node::State {
     if (const Bytes* saved = snapshot->find("library")) {  // older ones have none
       if (auto done = library.decode(*saved, task_.embedding_dimensions, serving_->spec().classes); !done) return done;
     }
+    auto journal = journal_in(*snapshot);
+    if (!journal) return tl::unexpected(journal.error());
+    FormerModels formers(options_.former);
+    if (const Bytes* saved = snapshot->find("former")) {
+      if (auto done = formers.decode(*saved, serving_->spec()); !done) return done;
+    }
     if (auto done = serving_->load(*snapshot); !done) return done;
     library_ = std::move(library);
-    healing_->drop();
-    healing_->counters() = counters;
+    healing_->restore(counters, std::move(*journal), std::move(formers));
     publisher_->hurry();
     return {};
+  }
+
+  Result<void> rollback(std::uint64_t drift) {
+    P2P_ASSERT(!telling_);
+    if (stopped_) return fail(ErrorCode::closed, "the node has been shut down");
+    return healing_->rollback(drift);
+  }
+
+  Result<void> redo(std::uint64_t drift) {
+    P2P_ASSERT(!telling_);
+    if (stopped_) return fail(ErrorCode::closed, "the node has been shut down");
+    return healing_->redo(drift);
+  }
+
+  std::uint64_t version() const {
+    return serving_->samples() + library_.version() + healing_->journal().version();
   }
 
   void shutdown() {
@@ -337,8 +377,17 @@ std::vector<overlay::PeerStats> Node::peers() const {
   return state_->exchange() ? state_->exchange()->peers() : std::vector<overlay::PeerStats>{};
 }
 std::uint64_t Node::served() const { return state_->exchange() ? state_->exchange()->served() : 0; }
+Result<void> Node::rollback(std::uint64_t drift) { return state_->rollback(drift); }
+Result<void> Node::redo(std::uint64_t drift) { return state_->redo(drift); }
+std::uint64_t Node::version() const { return state_->version(); }
 Bytes Node::snapshot() const { return state_->snapshot(); }
 Result<void> Node::restore(ByteView bytes) { return state_->restore(bytes); }
 void Node::shutdown() { state_->shutdown(); }
+
+Result<std::vector<DriftReport>> drifts_in(ByteView bytes) {
+  const auto snapshot = learner::decode_snapshot(bytes);
+  if (!snapshot) return tl::unexpected(snapshot.error());
+  return journal_in(*snapshot).map([](const Journal& journal) { return journal.reports(); });
+}
 
 }  // namespace p2p::node

@@ -18,8 +18,10 @@
 #include "overlay/exchange.hpp"
 #include "overlay/executor.hpp"
 #include "overlay/node/diagnosis.hpp"
+#include "overlay/node/former_models.hpp"
 #include "overlay/node/library.hpp"
 #include "overlay/node/standby.hpp"
+#include "overlay/node/step.hpp"
 
 namespace p2p::node {
 
@@ -76,14 +78,16 @@ struct DriftReport {
 
   Duration lookup{}, ask{}, pull{}, trial{};  ///< of the latest attempt
   Duration detect_to_merge{};          ///< zero unless accepted
+
+  /// The story, oldest first; what is above sums it up. At most kMaxSteps: of more, the second one goes.
+  std::vector<Step> steps;
+  std::uint64_t steps_left_out = 0;
+  static constexpr std::size_t kMaxSteps = 48;
 };
 
 /// What the node tells its owner. `text` is for people, the rest for programs.
 struct Event {
-  enum class Kind {
-    drift_detected, lookup_done, part_pulled, trial_done, merged, rejected, rolled_back, settled,
-    published, peer_refused, fetched_ahead,
-  };
+  using Kind = EventKind;
   Kind kind{};
   std::uint64_t samples = 0;
   std::string text;
@@ -136,6 +140,7 @@ struct NodeOptions {
   learner::Precision part_precision = learner::Precision::bits8;
   /// Past concepts that are kept (Library); 0 bytes: none.
   Library::Options library;
+  FormerModels::Options former;      ///< models from before the latest merges, for rollback()
   Standby::Options standby;          ///< past concepts that are asked along with the serving model
   ScoutOptions scout;                ///< fetching ahead of a drift; off
   std::size_t recall_patience = 30;  ///< fresh samples that an own past concept is tried on before others are asked
@@ -164,10 +169,12 @@ struct NodeStatus {
 
 /// A learner in an overlay.
 ///
-/// Invariants: the serving model is changed only by its own training, by an accepted trial, and by a roll-back;
+/// Invariants: the serving model is changed only by its own training, by an accepted trial, and by a roll-back (its
+/// own, or the operator's);
 /// no peer's bytes reach it before the trial's verdict. A node without peers is an isolated learner.
 /// Thread: the executor's.
-/// Bounds: beside the serving model, two checkpoints, the library, and either 2 * pull_from + 3 challengers or one shadow.
+/// Bounds: beside the serving model, two checkpoints, the library, the former models, and either 2 * pull_from + 3
+/// challengers or one shadow.
 class Node {
  public:
   struct Context {
@@ -202,9 +209,21 @@ class Node {
   std::vector<overlay::PeerStats> peers() const;
   std::uint64_t served() const;
 
+  /// Undoes the merge of a drift by hand. While it is watched, the former model comes back from the shadow; later, the
+  /// one that was kept when the watch ended (FormerModels): it learned until then and not since. What comes back is a
+  /// whole model, so later merges go with it, and a story that runs ends. The present model is kept for redo().
+  /// `not_found`: no such drift, or its former model is no longer kept; `invalid_argument`: not merged, or rolled back
+  /// already.
+  Result<void> rollback(std::uint64_t drift);
+  /// Takes a rollback() back: the model that it replaced serves again, as it was then. Errors like rollback()'s.
+  Result<void> redo(std::uint64_t drift);
+  /// Grows whenever snapshot() has something new to say.
+  std::uint64_t version() const;
+
   /// Everything that must survive a crash, as bytes (learner::Snapshot); restore() goes on from there.
   Bytes snapshot() const;
-  /// Bytes of snapshot(); `malformed`, `version`, or `invalid_argument` (another task). Nothing changes on error.
+  /// Bytes of snapshot(); `malformed`, `version`, or `invalid_argument` (another task). Nothing changes on error. A story
+  /// that was running ends as interrupted.
   Result<void> restore(ByteView bytes);
 
   /// Withdraws, ends links; no event comes after it returns.
@@ -215,5 +234,9 @@ class Node {
   explicit Node(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };
+
+/// The stories in a snapshot, for whoever has no node; one that was running is not finished. Empty for a snapshot of a
+/// version that kept none. `malformed`, `version`.
+Result<std::vector<DriftReport>> drifts_in(ByteView snapshot);
 
 }  // namespace p2p::node

@@ -82,6 +82,7 @@ void Quest::asked(directory::LookupResult result) {
   const auto now = context_.executor.now();
   findings_.lookup = now - stage_began_;
   findings_.gets = result.gets;
+  findings_.questions = result.questions;
   findings_.candidates = result.candidates.size();
   if (result.candidates.empty()) {
     return finish(result.skipped == 0 ? "nobody with such experience was found on the overlay"

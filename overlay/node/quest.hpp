@@ -78,7 +78,7 @@ class Quest : public std::enable_shared_from_this<Quest> {
   struct Findings {
     std::vector<Received> parts;
     std::string nothing;  ///< a sentence: why there are no parts; empty when there are
-    std::size_t gets = 0, candidates = 0, described = 0;
+    std::size_t gets = 0, questions = 0, candidates = 0, described = 0;
     double nearest = -1;       ///< distance of the best helper, -1: none
     std::string nearest_id;    ///< brief
     std::size_t blocks = 0;

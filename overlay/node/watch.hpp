@@ -50,6 +50,8 @@ class Watch {
   /// The decision on what there is, for when no more can be waited for.
   Verdict by_count() const { return lead() > allowed() ? Verdict::roll_back : Verdict::keep; }
   const learner::Trial::Tally& tally() const { return trial_.tally(0); }
+  double luck() const { return trial_.luck(0); }
+  const learner::Model& shadow() const { return trial_.model(0); }
   std::unique_ptr<learner::Model> former() { return trial_.take(0); }
 
  private:
