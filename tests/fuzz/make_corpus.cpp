@@ -17,6 +17,7 @@
 #include "overlay/directory/messages.hpp"
 #include "overlay/directory/registry_messages.hpp"
 #include "overlay/messages.hpp"
+#include "overlay/node/journal.hpp"
 #include "tests/fuzz/models.hpp"
 
 using namespace p2p;
@@ -206,6 +207,33 @@ void datagram_seeds() {
   write("datagrams", "notice", directory::encode(directory::Notice{1, sealed}));
 }
 
+void journal_seeds() {
+  node::DriftReport report;
+  report.id = 3;
+  report.classes = {0, 2};
+  report.finished = report.accepted = true;
+  report.helper = "a1b2";
+  report.reason = "a1b2 won its trial";
+  report.tally = {40, 10, 31, 22, 1};
+  node::add_step(report, {.kind = node::EventKind::drift_detected, .samples = 900, .wall_ms = 1'800'000'000'000, .text = "alarm"});
+  node::add_step(report, {.kind = node::EventKind::trial_done,
+                          .samples = 940,
+                          .wall_ms = 1'800'000'001'000,
+                          .subject = "a1b2",
+                          .text = "won",
+                          .figures = {{"ms", 12.5}},
+                          .challengers = {{"a1b2, all that it knows", report.tally, 0.001}}});
+  node::Journal journal;
+  journal.put(report);
+  report = {};
+  report.id = 4;
+  journal.put(report);
+  write("journal", "two-drifts", journal.encode());
+  node::FormerModels formers({});
+  formers.keep({3, 1100, {1, 2}, fuzz::trained("softmax", 30, 1)->encode()});
+  write("journal", "former-models", formers.encode());
+}
+
 void sample_seeds() {
   write("samples", "csv", view(std::string_view("a,b,label\n1,2.5,x\n,NaN,y\n3,-1e3,x\n")));
   write("samples", "csv-text", view(std::string_view("a,b,label\n1,u,x\n,\"say \"\"v\"\"\",y\n3,1,x\n")));
@@ -234,6 +262,7 @@ int main(int argc, char** argv) {
   frame_seeds();
   registry_seeds();
   datagram_seeds();
+  journal_seeds();
   sample_seeds();
   return 0;
 }

@@ -103,6 +103,56 @@ TEST_CASE("A report adds up: stages, bytes on the wire, samples") {
   CHECK(village[0].count(Event::Kind::merged) == 1);
 }
 
+TEST_CASE("A peer's part is undone by hand, done again, and the story names every stage in order") {
+  const auto seed = seed_or(3);
+  INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
+  Village village(seed, 6);
+  for (std::size_t i = 1; i < 6; ++i) village[i].stream().set(rotated(5), kAll);
+  village[0].at_sample(900, [&] { village[0].stream().set(rotated(5), kAll); });
+  village.start(std::chrono::milliseconds(50));
+  village.run_to(0, 1300);
+  const auto report = merged(village[0], 900);
+  REQUIRE(report.finished);
+  REQUIRE_FALSE(report.rolled_back);
+  std::vector<Event::Kind> kinds;
+  for (const auto& step : report.steps) {
+    kinds.push_back(step.kind);
+    CHECK(step.wall_ms >= report.steps.front().wall_ms);
+    CHECK(step.challengers.empty() != (step.kind == Event::Kind::trial_done || step.kind == Event::Kind::watched));
+  }
+  auto at = kinds.begin();
+  for (const auto stage : {Event::Kind::drift_detected, Event::Kind::lookup_done, Event::Kind::described, Event::Kind::part_pulled,
+                           Event::Kind::trial_done, Event::Kind::merged, Event::Kind::watched, Event::Kind::settled}) {
+    CAPTURE(node::name(stage));
+    at = std::find(at, kinds.end(), stage);
+    REQUIRE(at != kinds.end());
+  }
+  // Every event of this drift is a step of its story, and the other way round.
+  std::vector<Event::Kind> told;
+  for (const auto& event : village[0].events()) {
+    if (event.drift.id == report.id) told.push_back(event.kind);
+  }
+  CHECK(told == kinds);
+
+  auto& node = village[0].node();
+  const auto answers = [&] {
+    Stream other(seed, 5);
+    std::vector<learner::ClassIndex> out;
+    for (int i = 0; i < 200; ++i) out.push_back(*node.predict(other.next().x));
+    return out;
+  };
+  const auto present = answers();
+  REQUIRE(node.rollback(report.id).has_value());
+  CHECK(answers() != present);
+  CHECK(node.status().rolled_back == 1);
+  // The node goes on with the former model: it learns, and keeps what it knows of the drift.
+  village.run_to(0, 1500);
+  CHECK(accuracy(village[0].record(), 1400, 1500) > 0.5);
+  REQUIRE(node.redo(report.id).has_value());
+  CHECK(answers() == present);
+  CHECK(node.status().rolled_back == 0);
+}
+
 TEST_CASE("A helper hears what its part was worth, and a node that was helped helps the next one") {
   const auto seed = seed_or(4);
   INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
