@@ -31,6 +31,7 @@ int run(int argc, char** argv) {
 #endif
   add_run_command(app, action);
   add_control_commands(app, action);
+  add_history_commands(app, action);
   add_overlay_command(app, action);
   add_keygen_command(app, action);
   add_check_command(app, action);

@@ -115,7 +115,7 @@ struct EdgeNode::State {
   std::unique_ptr<directory::Directory> directory;
   std::unique_ptr<node::Node> node;
   overlay::Executor::TimerHandle snapshot_timer;
-  std::uint64_t saved_samples = 0;
+  std::uint64_t saved_version = 0;  // Node::version()
   std::uint64_t snapshots = 0;  // grows with every one taken: their order
 };
 
@@ -191,7 +191,7 @@ Result<void> EdgeNode::State::open_on_loop() {
     if (bytes) {
       if (auto restored = node->restore(*bytes); !restored)
         return tl::unexpected(snapshot_error(path, restored.error()));
-      saved_samples = node->status().samples;
+      saved_version = node->version();
     } else if (bytes.error().code != ErrorCode::not_found) {
       return tl::unexpected(snapshot_error(path, bytes.error()));
     }
@@ -202,11 +202,11 @@ Result<void> EdgeNode::State::open_on_loop() {
 
 void EdgeNode::State::arm_snapshot() {
   snapshot_timer = loop.after(options.snapshot_every, [this] {
-    // Samples are what changes a node; while a write keeps failing, it is tried again even when none came.
-    const auto samples = node->status().samples;
-    if (samples != saved_samples || !writer->last_error().empty()) {
+    // While a write keeps failing, it is tried again even when nothing new came.
+    const auto version = node->version();
+    if (version != saved_version || !writer->last_error().empty()) {
       writer->write_later(++snapshots, node->snapshot());
-      saved_samples = samples;
+      saved_version = version;
     }
     arm_snapshot();
   });
@@ -221,7 +221,7 @@ void EdgeNode::State::close() {
   auto leaving = left->get_future();
   static_cast<void>(loop.call_and_wait([&] {
     snapshot_timer.reset();
-    if (node && writer && (node->status().samples != saved_samples || !writer->last_error().empty())) {
+    if (node && writer && (node->version() != saved_version || !writer->last_error().empty())) {
       last = node->snapshot();
       order = ++snapshots;
     }
@@ -364,6 +364,22 @@ void EdgeNode::unwatch(std::uint64_t number) const {
   static_cast<void>(state_->loop.call_and_wait([&] {
     if (state_->directory) state_->directory->unwatch(number);
   }));
+}
+
+template <typename Change>
+Result<void> EdgeNode::changed(Change change) {
+  auto done = state_->loop.call_and_wait(change);
+  // What the operator did must outlive a crash. A write that fails is told by status(), and tried again.
+  if (done && state_->writer) static_cast<void>(save());
+  return done;
+}
+
+Result<void> EdgeNode::rollback(std::uint64_t drift) {
+  return changed([&] { return state_->node->rollback(drift); });
+}
+
+Result<void> EdgeNode::redo(std::uint64_t drift) {
+  return changed([&] { return state_->node->redo(drift); });
 }
 
 Result<void> EdgeNode::save() {

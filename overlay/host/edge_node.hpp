@@ -92,11 +92,16 @@ class EdgeNode {
   Result<std::uint64_t> watch(const metadata::Need& need, double within,
                               std::function<void(const directory::Candidate&)> on_candidate) const;
   void unwatch(std::uint64_t number) const;
+  /// Node::rollback() and Node::redo(), then a snapshot.
+  Result<void> rollback(std::uint64_t drift);
+  Result<void> redo(std::uint64_t drift);
   /// Writes a snapshot now; `full` or `io` leave the former one in place.
   Result<void> save();
 
  private:
   struct State;
+  template <typename Change>
+  Result<void> changed(Change change);
   explicit EdgeNode(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -66,7 +66,7 @@ class Refusals(Case):
                 status, _, error = run(*arguments)
                 self.assertEqual(status, 2)
                 self.assertTrue(error)
-        for command in ("", "run", "status", "peers", "lookup", "history", "keygen", "check", "task"):
+        for command in ("", "run", "status", "peers", "lookup", "history", "rollback", "keygen", "check", "task"):
             status, out, _ = run(*([command] if command else []), "--help")
             self.assertEqual(status, 0)
             self.assert_mentions(out, "Exit status:", "130")
@@ -221,6 +221,7 @@ class Refusals(Case):
     def test_no_node_is_running(self):
         for command in ("status", "peers", "lookup", "history"):
             self.refuse(8, "no node runs here", arguments=[command, "--state-dir", self.path("none")])
+        self.refuse(8, "no node runs here", arguments=["rollback", "1", "--state-dir", self.path("none")])
         # A socket whose process died is not a node.
         config = self.configure("n", source="kind = \"none\"")
         node = self.start_config(config)

@@ -212,9 +212,10 @@ TEST_CASE("error codes become exit statuses by where they arose", "[tools]") {
   for (const auto error : {ErrorCode::timeout, ErrorCode::unavailable}) CHECK(code(error, Context::answer) == 9);
   CHECK(code(ErrorCode::invalid_argument, Context::answer) == 2);
   CHECK(code(ErrorCode::closed, Context::answer) == 8);
+  CHECK(code(ErrorCode::not_found, Context::answer) == 10);
   CHECK(code(ErrorCode::limit_exceeded, Context::answer) == 1);
   CHECK(code(ErrorCode::io, Context::run) == 1);
-  for (const char* status : {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "130"}) {
+  for (const char* status : {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "130"}) {
     CHECK_THAT(exit_code_table(), Contains(std::string(" ") + status + "  "));
   }
 }
@@ -223,8 +224,12 @@ TEST_CASE("whatever comes over the control socket gets one line back", "[tools]"
   int started = 0, stopped = 0;
   ControlHandlers handlers;
   handlers.status = [] { return Json{{"s", "a\nb"}}; };
-  handlers.peers = handlers.lookup = handlers.history = [] { return Json::object(); };
-  std::string forwarded;
+  handlers.peers = handlers.lookup = [] { return Json::object(); };
+  std::string forwarded, told;
+  handlers.journal = [&](std::string_view command, const Json&) -> Result<Json> {
+    told += std::string(command) + " ";
+    return fail(ErrorCode::not_found, "there is no drift 3");
+  };
   handlers.overlay = [&](std::string_view command, const Json&) -> Result<Json> {
     forwarded += std::string(command) + " ";
     return fail(ErrorCode::timeout, "too late", "the table");
@@ -233,7 +238,7 @@ TEST_CASE("whatever comes over the control socket gets one line back", "[tools]"
   handlers.stop = [&] { ++stopped; };
   for (const char* request : {"", "x", "[]", "{}", "{\"command\":3}", "{\"command\":\"no\"}",
                               "\xff", "{\"command\":\"status\"}", "{\"command\":\"start\"}",
-                              "{\"command\":\"stop\"}", "{\"command\":\"history\"}", "{\"command\":\"task\"}",
+                              "{\"command\":\"stop\"}", "{\"command\":\"history\"}", "{\"command\":\"rollback\"}", "{\"command\":\"task\"}",
                               "{\"command\":\"overlay_get\"}"}) {
     const auto answer = answer_control(request, handlers);
     CHECK(answer.find('\n') == std::string::npos);
@@ -242,6 +247,7 @@ TEST_CASE("whatever comes over the control socket gets one line back", "[tools]"
   CHECK(started == 1);
   CHECK(stopped == 1);
   CHECK(forwarded == "task overlay_get ");
+  CHECK(told == "history rollback ");
   CHECK_THAT(answer_control("{\"command\":\"dance\"}", handlers),
              Contains("error") && Contains("dance"));
   const auto refused = Json::parse(answer_control("{\"command\":\"overlay_keys\"}", handlers));

@@ -14,7 +14,8 @@ namespace p2p::tools {
 using Action = std::function<ExitCode()>;
 
 void add_run_command(CLI::App& app, Action& action);
-void add_control_commands(CLI::App& app, Action& action);  ///< status, peers, lookup, history
+void add_control_commands(CLI::App& app, Action& action);  ///< status, peers, lookup
+void add_history_commands(CLI::App& app, Action& action);  ///< history, rollback
 void add_overlay_command(CLI::App& app, Action& action);   ///< overlay nodes, keys, get, map, and what follows
 void add_overlay_queries(CLI::App& overlay, Action& action);  ///< lookup, watch
 void add_keygen_command(CLI::App& app, Action& action);

@@ -1,4 +1,4 @@
-// status, peers, lookup, history: questions to a running node, answered as tables for people or as
+// status, peers, lookup: questions to a running node, answered as tables for people or as
 // JSON.
 #include <fmt/format.h>
 
@@ -117,24 +117,6 @@ std::string show_lookup(const Json& s) {
   return out + "\n" + table.text(true);
 }
 
-std::string show_history(const Json& s) {
-  if (s["drifts"].empty()) return "No drift so far.\n";
-  Table table({"at", "cause", "classes", "helper", "pulled", "to merge", "outcome"});
-  for (const auto& drift : s["drifts"]) {
-    std::string classes;
-    for (const auto& c : drift["classes"]) {
-      classes += (classes.empty() ? "" : " ") + (c.is_string() ? c.get<std::string>() : c.dump());
-    }
-    const bool accepted = drift["accepted"] == true;
-    table.add({text_of(drift, "detected_at"), text_of(drift, "cause"),
-               classes.empty() ? "all" : classes, text_of(drift, "helper"),
-               bytes_text(number(drift, "bytes_pulled")),
-               accepted ? fmt::format("{:.0f} ms", number(drift, "detect_to_merge_ms")) : "-",
-               text_of(drift, "reason")});
-  }
-  return table.text(true);
-}
-
 void add(CLI::App& app, Action& action, const char* name, const char* description,
          std::string (*show)(const Json&)) {
   auto target = std::make_shared<Target>();
@@ -163,7 +145,6 @@ void add_control_commands(CLI::App& app, Action& action) {
   add(app, action, "peers", "Ask a running node whom it knows and what it exchanged with them",
       show_peers);
   add(app, action, "lookup", "Let a running node look up who is like it now", show_lookup);
-  add(app, action, "history", "Ask a running node for its drifts and how each ended", show_history);
 }
 
 }  // namespace p2p::tools

@@ -32,9 +32,9 @@ std::string answer_control(std::string_view request, const ControlHandlers& hand
   if (command == "status") return to_line(handlers.status());
   if (command == "peers") return to_line(handlers.peers());
   if (command == "lookup") return to_line(handlers.lookup());
-  if (command == "history") return to_line(handlers.history());
-  if (command == "task" || command.starts_with("overlay_")) {
-    const auto answer = handlers.overlay(command, parsed);
+  const bool journal = command == "history" || command == "rollback";
+  if (journal || command == "task" || command.starts_with("overlay_")) {
+    const auto answer = (journal ? handlers.journal : handlers.overlay)(command, parsed);
     return answer ? to_line(*answer) : refuse(answer.error().text(), answer.error().code);
   }
   if (command == "start" || command == "stop") {
@@ -42,7 +42,7 @@ std::string answer_control(std::string_view request, const ControlHandlers& hand
     return to_line(Json{{"ok", true}});
   }
   return refuse(
-      fmt::format("unknown command \"{}\"; there are status, peers, lookup, history, task, overlay_nodes and its like, start, "
+      fmt::format("unknown command \"{}\"; there are status, peers, lookup, history, rollback, task, overlay_nodes and its like, start, "
                   "stop",
                   command.substr(0, 64)));
 }

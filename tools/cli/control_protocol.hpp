@@ -13,7 +13,9 @@
 namespace p2p::tools {
 
 struct ControlHandlers {
-  std::function<Json()> status, peers, lookup, history;
+  std::function<Json()> status, peers, lookup;
+  /// "history" and "rollback".
+  std::function<Result<Json>(std::string_view command, const Json& request)> journal;
   /// "task", and all that begins with "overlay_".
   std::function<Result<Json>(std::string_view command, const Json& request)> overlay;
   std::function<void()> start, stop;

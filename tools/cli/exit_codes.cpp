@@ -39,6 +39,8 @@ ExitCode exit_code(const Error& error, Context context) {
           return ExitCode::no_overlay;
         case ErrorCode::closed:
           return ExitCode::no_node;
+        case ErrorCode::not_found:
+          return ExitCode::no_such;
         default:
           return ExitCode::failed;
       }
@@ -60,6 +62,7 @@ std::string exit_code_table() {
          "    7  the disk is full\n"
          "    8  no node is running there, or it does not answer\n"
          "    9  the node answers, but its overlay does not, or it is isolated\n"
+         "   10  the node has no such drift or inquiry, or no longer keeps what would undo a merge\n"
          "  130  interrupted; evaluate has printed what it measured, others had nothing to end in order\n";
 }
 

@@ -18,6 +18,7 @@ enum class ExitCode : int {
   disk_full = 7,
   no_node = 8,       ///< no node is running there, or it does not answer
   no_overlay = 9,    ///< the node answers, but its overlay does not, or it has none
+  no_such = 10,      ///< the node has no such drift or inquiry, or no longer keeps what would undo a merge
   interrupted = 130  ///< by a signal: evaluate, or before there was anything to end in order
 };
 

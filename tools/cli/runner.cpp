@@ -19,6 +19,7 @@
 #include "overlay/net/opendht.hpp"
 #include "tools/cli/control_protocol.hpp"
 #include "tools/cli/overlay_json.hpp"
+#include "tools/cli/history.hpp"
 #include "tools/cli/status_json.hpp"
 
 namespace p2p::tools {
@@ -168,10 +169,15 @@ std::string Runner::answer(const std::string& line) {
   };
   handlers.lookup = [this] { return to_json(node_->lookup(), task_); };
   handlers.overlay = [this](std::string_view command, const Json& request) { return desk_->answer(command, request); };
-  handlers.history = [this] {
-    Json drifts = Json::array();
-    for (const auto& report : node_->drifts()) drifts.push_back(to_json(report, task_));
-    return Json{{"drifts", drifts}};
+  handlers.journal = [this](std::string_view command, const Json& request) -> Result<Json> {
+    const auto asked = parse_journal_request(command, request);
+    if (!asked) return tl::unexpected(asked.error());
+    if (command == "rollback") {
+      if (auto done = asked->redo ? node_->redo(*asked->id) : node_->rollback(*asked->id); !done) {
+        return tl::unexpected(done.error());
+      }
+    }
+    return history_json(node_->drifts(), *asked, task_);
   };
   handlers.start = [this] {
     start_asked_ = true;

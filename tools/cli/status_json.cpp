@@ -39,6 +39,7 @@ Json to_json(const node::DriftReport& report, const metadata::Task& task) {
       {"id", report.id},
       {"detected_at", report.detected_at},
       {"since", report.since},
+      {"wall_ms", report.steps.empty() ? Json(nullptr) : Json(report.steps.front().wall_ms)},
       {"cause", learner::name(report.cause)},
       {"kind", node::name(report.kind)},
       {"classes", class_names(report.classes, task)},
@@ -68,6 +69,36 @@ Json to_json(const node::DriftReport& report, const metadata::Task& task) {
       {"trial_ms", to_ms(report.trial)},
       {"detect_to_merge_ms", report.accepted ? Json(to_ms(report.detect_to_merge)) : Json(nullptr)},
   };
+}
+
+Json story_json(const node::DriftReport& report, const metadata::Task& task) {
+  Json steps = Json::array();
+  for (const auto& step : report.steps) {
+    Json one{{"step", node::name(step.kind)},
+             {"samples", step.samples},
+             {"wall_ms", step.wall_ms},
+             {"subject", step.subject.empty() ? Json(nullptr) : Json(step.subject)},
+             {"text", step.text}};
+    for (const auto& [name, value] : step.figures) {
+      const bool whole = value == std::floor(value) && std::abs(value) < 9e15 && name != "ms";
+      one[name] = whole ? Json(static_cast<std::int64_t>(value)) : Json(value);
+    }
+    if (!step.challengers.empty()) {
+      Json all = Json::array();
+      for (const auto& challenger : step.challengers) {
+        Json entry = tally(challenger.tally);
+        entry["label"] = challenger.label;
+        entry["luck"] = challenger.luck;
+        all.push_back(std::move(entry));
+      }
+      one["challengers"] = std::move(all);
+    }
+    steps.push_back(std::move(one));
+  }
+  Json out = to_json(report, task);
+  out["steps"] = std::move(steps);
+  out["steps_left_out"] = report.steps_left_out;
+  return out;
 }
 
 Json to_json(const node::Event& event, const metadata::Task& task) {

@@ -10,6 +10,8 @@ namespace p2p::tools {
 
 /// Durations become "*_ms" with a fraction; classes become their names.
 Json to_json(const node::DriftReport& report, const metadata::Task& task);
+/// The same with "steps": every step of the story. Figures of a step become its members.
+Json story_json(const node::DriftReport& report, const metadata::Task& task);
 Json to_json(const node::Event& event, const metadata::Task& task);
 Json to_json(const overlay::PeerStats& peer);
 Json to_json(const overlay::DhtStats& stats);
