@@ -63,6 +63,29 @@ bool copy_exact(const gnutls_datum_t& from, std::array<std::uint8_t, 32>& out) {
 
 Hash sha256(ByteView bytes) { return {hash<32>(GNUTLS_DIG_SHA256, bytes)}; }
 
+struct Sha256::State {
+  gnutls_hash_hd_t handle = nullptr;
+  State() { P2P_ASSERT(gnutls_hash_init(&handle, GNUTLS_DIG_SHA256) == GNUTLS_E_SUCCESS); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { gnutls_hash_deinit(handle, nullptr); }
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {}
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+void Sha256::add(ByteView bytes) {
+  P2P_ASSERT(gnutls_hash(state_->handle, bytes.data(), bytes.size()) == GNUTLS_E_SUCCESS);
+}
+
+Hash Sha256::finish() {
+  Hash out;
+  gnutls_hash_output(state_->handle, out.bytes.data());  // which begins anew
+  return out;
+}
+
 std::array<std::uint8_t, 20> sha1(ByteView bytes) { return hash<20>(GNUTLS_DIG_SHA1, bytes); }
 
 Result<NodeId> parse_node_id(std::string_view hex) {

@@ -20,6 +20,22 @@ struct Hash {
 };
 Hash sha256(ByteView bytes);
 
+/// SHA-256 of what comes piece by piece: a large block is hashed while it is still warm.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+  void add(ByteView bytes);
+  /// Of all that was added since it was made or last finished.
+  Hash finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 /// SHA-1, only where OpenDHT's own key derivation asks for it; not for security.
 std::array<std::uint8_t, 20> sha1(ByteView bytes);
 

@@ -1,7 +1,7 @@
 #include "overlay/exchange.hpp"
 
 #include <algorithm>
-#include <set>
+#include <cstring>
 
 #include "overlay/puller.hpp"
 #include "overlay/server.hpp"
@@ -12,7 +12,16 @@ namespace p2p::overlay {
 namespace {
 
 constexpr Duration kLinger = 1s;            // for what is queued, after a link was ended here
+constexpr Duration kQuiet = 500ms;          // unused for so long, a link makes room for a newcomer's
 constexpr std::size_t kMaxPeers = 1024;     // remembered, linked or not
+
+/// Nodes of one crowd must not all choose alike, and a simulation must repeat.
+std::uint64_t seed_of(const Endpoint& local) {
+  const auto hash = metadata::sha256(view(local.text()));
+  std::uint64_t seed;
+  std::memcpy(&seed, hash.bytes.data(), sizeof seed);
+  return seed;
+}
 
 }  // namespace
 
@@ -24,7 +33,9 @@ class Exchange::State : public std::enable_shared_from_this<State> {
         transport_(transport),
         host_(std::move(host)),
         limits_(limits),
-        server_(executor_, host_, limits_) {
+        seed_(seed_of(transport.local())),
+        store_(std::make_shared<ContentStore>(executor, limits.store_bytes, limits.store_life)),
+        server_(executor_, host_, limits_, store_, seed_) {
     P2P_ASSERT(limits.frame_bytes >= 4096 && limits.chunk_bytes > 0 && limits.requests_per_link > 0);
   }
 
@@ -35,7 +46,14 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     });
   }
 
-  void start(const Peer& peer, std::shared_ptr<Errand> errand) {
+  Errand::Context context() {
+    return {executor_, limits_, store_, seed_ + next_errand_,
+            [weak = weak_from_this()](const Peer& peer, OnSession done) {
+              if (const auto self = weak.lock()) self->with_session(peer, std::move(done));
+            }};
+  }
+
+  void start(std::shared_ptr<Errand> errand) {
     if (down_) {
       return executor_.post([errand = std::move(errand)] {
         errand->fail({ErrorCode::cancelled, "this node is shutting down", {}});
@@ -43,17 +61,10 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     }
     const auto number = next_errand_++;
     errands_[number] = errand;
-    const std::weak_ptr<State> weak = weak_from_this();
-    const std::weak_ptr<Errand> weak_errand = errand;
-    errand->on_over = [weak, number] {
+    errand->on_over = [weak = weak_from_this(), number] {
       if (const auto self = weak.lock()) self->errands_.erase(number);
     };
-    errand->again = [weak, weak_errand, peer] {
-      const auto self = weak.lock();
-      const auto again = weak_errand.lock();
-      if (self && again) self->find_session(peer, again);
-    };
-    find_session(peer, errand);
+    errand->start();
   }
 
   void feedback(const Peer& peer, const metadata::TaskId& task, double gain) {
@@ -61,7 +72,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     if (!(gain >= -1)) gain = -1;  // and NaN
     if (gain > 1) gain = 1;
     const Feedback message{task, gain};
-    with_session(peer, [message](Result<std::shared_ptr<Session>> session, bool) {
+    with_session(peer, [message](Result<std::shared_ptr<Session>> session) {
       if (session) (*session)->tell(message);
     });
   }
@@ -99,8 +110,6 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   }
 
   std::uint64_t served() const { return server_.served(); }
-  Executor& executor() { return executor_; }
-  const ExchangeLimits& limits() const { return limits_; }
 
   void shutdown() {
     if (down_) return;
@@ -127,7 +136,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   }
 
  private:
-  using OnSession = std::function<void(Result<std::shared_ptr<Session>>, bool fresh)>;
+  using OnSession = Errand::OnSession;
   struct PeerState {
     Endpoint endpoint;
     bool connecting = false;
@@ -140,13 +149,6 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     std::shared_ptr<Session> session;
     Executor::TimerHandle linger;  // set once it has ended
   };
-
-  void find_session(const Peer& peer, const std::shared_ptr<Errand>& errand) {
-    with_session(peer, [errand](Result<std::shared_ptr<Session>> session, bool fresh) {
-      if (!session) return errand->fail(session.error());
-      errand->begin(std::move(*session), fresh);
-    });
-  }
 
   PeerState& remember(const NodeId& id) {
     PeerState& peer = peers_[id];
@@ -178,7 +180,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   void with_session(const Peer& to, OnSession done) {
     PeerState& peer = remember(to.id);
     peer.endpoint = to.endpoint;
-    if (auto session = in_use(to.id)) return done(std::move(session), false);
+    if (auto session = in_use(to.id)) return done(std::move(session));
     peer.waiting.push_back(std::move(done));
     if (peer.connecting || greeting(to.id)) return;
     peer.connecting = true;
@@ -200,10 +202,15 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     std::size_t connecting = 0;
     for (const auto& [id, peer] : peers_) connecting += peer.connecting ? 1 : 0;
     if (open_links() + connecting <= limits_.links) return true;
+    return end_quietest(Duration(0));
+  }
+
+  /// Of the links that have been quiet for `least`, the one that was unused for longest. False: there is none.
+  bool end_quietest(Duration least) {
     std::shared_ptr<Session> oldest;
     for (const auto& [number, open] : sessions_) {
       const auto& session = open.session;
-      if (!session->ready() || !session->quiet()) continue;
+      if (!session->ready() || !session->quiet() || executor_.now() - session->last_active() < least) continue;
       if (!oldest || session->last_active() < oldest->last_active()) oldest = session;
     }
     if (!oldest) return false;
@@ -217,7 +224,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     found->second.connecting = false;
     if (link) return add(std::move(*link), true);
     // The peer's own link may have come meanwhile, or be about to greet.
-    if (const auto session = in_use(id)) return give(id, session, false);
+    if (const auto session = in_use(id)) return give(id, session);
     if (greeting(id)) return;
     refuse(id, link.error());
   }
@@ -240,7 +247,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
       }
     }
     if (former) former->end({ErrorCode::closed, "the peer has begun another link", {}});
-    if (open_links() >= limits_.links) return;
+    if (open_links() >= limits_.links && !end_quietest(kQuiet)) return;
     remember(link->peer());
     add(std::move(link), false);
   }
@@ -249,7 +256,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     const auto number = next_session_++;
     const std::weak_ptr<State> weak = weak_from_this();
     auto session = std::make_shared<Session>(
-        executor_, std::move(link), initiated, limits_,
+        executor_, std::move(link), initiated, limits_, transport_.local(),
         Session::Owner{
             .on_ready =
                 [weak, number] {
@@ -292,19 +299,19 @@ class Exchange::State : public std::enable_shared_from_this<State> {
       const bool ours = session->peer_hello().to < id;
       (session->initiated() == ours ? other : session)->retire();
     }
-    if (const auto chosen = in_use(id)) give(id, chosen, chosen == session && session->initiated());
+    if (const auto chosen = in_use(id)) give(id, chosen);
   }
 
-  void give(const NodeId& id, const std::shared_ptr<Session>& session, bool fresh) {
+  void give(const NodeId& id, const std::shared_ptr<Session>& session) {
     auto waiting = std::move(peers_.at(id).waiting);
     peers_.at(id).waiting.clear();
-    for (auto& done : waiting) done(session, fresh);
+    for (auto& done : waiting) done(session);
   }
 
   void refuse(const NodeId& id, const Error& error) {
     auto waiting = std::move(peers_.at(id).waiting);
     peers_.at(id).waiting.clear();
-    for (auto& done : waiting) done(tl::unexpected(error), false);
+    for (auto& done : waiting) done(tl::unexpected(error));
   }
 
   std::optional<Message> serve(std::uint64_t number, const Message& request) {
@@ -348,6 +355,8 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   Transport& transport_;
   ExchangeHost host_;
   const ExchangeLimits limits_;
+  const std::uint64_t seed_;
+  std::shared_ptr<ContentStore> store_;
   Server server_;
   std::map<NodeId, PeerState> peers_;
   std::map<std::uint64_t, Open> sessions_;   // in the order in which their links came
@@ -367,15 +376,12 @@ Exchange::~Exchange() { state_->abandon(); }
 
 void Exchange::describe(const Peer& peer, const metadata::TaskId& task, std::uint32_t max_classes,
                         std::function<void(Result<metadata::Description>)> done) {
-  state_->start(peer, std::make_shared<DescribeErrand>(state_->executor(), state_->limits(), task, max_classes,
-                                                       std::move(done)));
+  state_->start(std::make_shared<DescribeErrand>(state_->context(), peer, task, max_classes, std::move(done)));
 }
 
-void Exchange::pull(const Peer& peer, const metadata::TaskId& task, const std::vector<std::int32_t>& classes,
-                    const std::vector<metadata::Hash>& have, std::function<void(Result<PulledPart>)> done) {
-  state_->start(peer, std::make_shared<PullErrand>(state_->executor(), state_->limits(), task, classes,
-                                                   std::set<metadata::Hash>(have.begin(), have.end()),
-                                                   std::move(done)));
+void Exchange::pull(const std::vector<Peer>& holders, const metadata::TaskId& task,
+                    const std::vector<std::int32_t>& classes, std::function<void(Result<PulledPart>)> done) {
+  state_->start(std::make_shared<PullErrand>(state_->context(), holders, task, classes, std::move(done)));
 }
 
 void Exchange::feedback(const Peer& peer, const metadata::TaskId& task, double gain) {

@@ -46,14 +46,17 @@ struct ExchangeLimits {
   std::size_t block_bytes = 8u << 20;
   std::size_t part_bytes = 64u << 20;
   std::size_t description_bytes = 1u << 20;
+  std::size_t manifest_bytes = 1u << 20;
+  std::size_t store_bytes = 16u << 20;     ///< content kept for others and for the next pull
   std::size_t links = 64;                  ///< open at once
   std::size_t requests_per_link = 16;      ///< unanswered, in either direction
   std::size_t requests_per_second = 200;   ///< per peer; more are answered "busy"
   Duration request_timeout = 2s;
   Duration connect_timeout = 2s;
-  Duration pull_timeout = 30s;             ///< a whole description or part, once linked
+  Duration pull_timeout = 30s;             ///< a whole description or part
   Duration idle_timeout = 30s;             ///< an unused link is closed
-  Duration snapshot_life = 30s;            ///< how long an offered manifest's blocks can be asked for
+  Duration snapshot_life = 30s;            ///< how long what an offer is made of can be asked for
+  Duration store_life = std::chrono::minutes(10);  ///< after the last use
 };
 
 /// Bytes on links, by kind, both directions, framing included; "link" is what TLS and framing add.
@@ -64,8 +67,10 @@ struct TrafficByKind {
 struct PulledPart {
   std::string family;
   std::vector<SharedBlock> blocks;
-  std::size_t bytes_received = 0;   ///< content that travelled
-  std::size_t blocks_reused = 0;    ///< already here, by hash: their content is empty
+  NodeId from;                      ///< whose part it is
+  std::size_t bytes_received = 0;   ///< content of blocks that travelled
+  std::size_t blocks_reused = 0;    ///< were here already
+  std::size_t givers = 0;           ///< holders that gave some of it
   std::vector<metadata::Hash> hashes = {};  ///< of each block's content, in the order of `blocks`
   Duration link_took{}, manifest_took{}, chunks_took{};
 };
@@ -80,14 +85,18 @@ struct PeerStats {
 
 /// Serves this node's parts and pulls those of others, over links that are kept while they are useful.
 ///
-/// Protocol (README.md, "Frames"): length-prefixed msgpack frames; every request has an id and a deadline; a
-/// manifest names blocks by SHA-256; content comes in chunks and is believed when its hash fits. Anything malformed
-/// ends the link. Each operation reports exactly once, and never from inside the call that started it.
+/// Protocol (README.md, "Frames"): length-prefixed msgpack frames; every request has an id and a deadline. Whoever is
+/// asked for a part answers with the hash of its manifest, which names blocks by SHA-256; all of these are content,
+/// fetched by hash from anybody who has it and believed when the hash fits. Anything malformed ends the link. Each
+/// operation reports exactly once, and never from inside the call that started it.
 ///
 /// Links: one per pair, used in both directions. When two peers connect to each other at the same time, both keep
 /// the link that the smaller key began; the other one still answers what is under way and goes when it is quiet.
-/// Snapshots: a manifest and its chunks come from one Offer, kept for ExchangeLimits::snapshot_life after its last
-/// use, however much the model has learned meanwhile. Whoever asks for the same within half a second gets the same.
+/// Snapshots: what an Offer is made of can be had for ExchangeLimits::snapshot_life after its last use, however much
+/// the model has learned meanwhile. Whoever asks for the same within half a second gets the same.
+/// Serving on: what was pulled here is kept (store_bytes, store_life), need not travel again, and is given to others by
+/// its hash; a holder names those who have asked for the same lately, so that a crowd serves itself. What this node
+/// offers of its own is always its own model.
 /// Thread: the executor's.
 /// Errors: `untrusted` (key, signature or hash does not fit), `malformed` and `limit_exceeded` (what the peer sent),
 /// `version`, `timeout`, `closed` (it went away), `not_found` (it does not serve this), `unavailable` (busy, or its
@@ -107,9 +116,11 @@ class Exchange {
   /// The peer's description of itself, signature checked; `untrusted` when it is somebody else's.
   void describe(const Peer& peer, const metadata::TaskId& task, std::uint32_t max_classes,
                 std::function<void(Result<metadata::Description>)> done);
-  /// The blocks for `classes` (empty: all). `have`: content that is here already and need not travel.
-  void pull(const Peer& peer, const metadata::TaskId& task, const std::vector<std::int32_t>& classes,
-            const std::vector<metadata::Hash>& have, std::function<void(Result<PulledPart>)> done);
+  /// The part that the first of `holders` (at least one) to answer has for `classes` (empty: all) now. Its content comes
+  /// from that one, from the other holders, and from those that they name, as far as they have it; when a link breaks,
+  /// it goes on where it was.
+  void pull(const std::vector<Peer>& holders, const metadata::TaskId& task, const std::vector<std::int32_t>& classes,
+            std::function<void(Result<PulledPart>)> done);
   /// Tells the helper what its part was worth: accuracy gained, -1 .. 1. Best effort.
   void feedback(const Peer& peer, const metadata::TaskId& task, double gain);
 

@@ -15,11 +15,10 @@ enum Kind : std::uint64_t {
   kHello = 0,
   kDescribe = 1,
   kManifest = 2,
-  kPage = 3,
   kChunk = 4,
   kFeedback = 5,
   kDescription = 17,
-  kManifestPage = 18,
+  kManifestHead = 18,
   kContent = 20,
   kRefusal = 30,
   kGoodbye = 31,
@@ -29,18 +28,26 @@ void start(Encoder& out, std::uint32_t size, Kind kind, std::uint64_t id) {
   out.array(size).unsigned_integer(kind).unsigned_integer(id);
 }
 
-BlockLine read_line(const Value& value, bool& ok) {
-  BlockLine line;
-  Fields fields(value, 0);
-  fields.require(value.kind() == Value::Kind::array);
-  line.name = fields.text();
-  line.classes = fields.classes();
-  line.evidence = fields.finite();
-  fields.require(line.evidence >= 0);
-  line.size = fields.number();
-  line.hash = fields.fixed<metadata::Hash>();
-  ok = fields.complete();
-  return line;
+void put_holders(Encoder& out, const std::vector<Holder>& holders) {
+  out.array(static_cast<std::uint32_t>(holders.size()));
+  for (const auto& holder : holders) out.array(2).binary(holder.id.view()).text(holder.endpoint.text());
+}
+
+/// Addresses to which nobody can connect are left out: they are of no use, and no lie.
+std::vector<Holder> read_holders(Fields& fields) {
+  const Value list = fields.next();
+  fields.require(list.kind() == Value::Kind::array && list.size() <= kMaxHolders);
+  std::vector<Holder> out;
+  for (std::size_t i = 0; i < std::min(list.size(), kMaxHolders); ++i) {
+    const Value entry = list[i];
+    Fields one(entry, 0);
+    one.require(entry.kind() == Value::Kind::array);
+    const auto id = one.fixed<metadata::NodeId>();
+    const auto endpoint = metadata::parse_endpoint(one.text());
+    fields.require(one.complete());
+    if (endpoint && metadata::connectable(*endpoint)) out.push_back({id, *endpoint});
+  }
+  return out;
 }
 
 tl::unexpected<Error> bad(std::string_view what) {
@@ -63,9 +70,10 @@ Bytes encode(const Frame& frame) {
   std::visit(
       Match{
           [&](const Hello& m) {
-            start(out, 7, kHello, id);
+            start(out, 8, kHello, id);
             out.unsigned_integer(m.version).binary(m.to.view()).unsigned_integer(m.frame_bytes);
             out.unsigned_integer(m.chunk_bytes).unsigned_integer(m.requests);
+            out.text(m.accepts.port == 0 ? "" : m.accepts.text());
           },
           [&](const DescribeRequest& m) {
             start(out, 3, kDescribe, id);
@@ -76,14 +84,9 @@ Bytes encode(const Frame& frame) {
             out.binary(m.task.view());
             put_classes(out, m.classes);
           },
-          [&](const PageRequest& m) {
-            start(out, 4, kPage, id);
-            out.unsigned_integer(m.snapshot).unsigned_integer(m.first);
-          },
           [&](const ChunkRequest& m) {
-            start(out, 6, kChunk, id);
-            out.unsigned_integer(m.snapshot).unsigned_integer(m.block);
-            out.unsigned_integer(m.offset).unsigned_integer(m.length);
+            start(out, 5, kChunk, id);
+            out.binary(m.hash.view()).unsigned_integer(m.offset).unsigned_integer(m.length);
           },
           [&](const Feedback& m) {
             start(out, 4, kFeedback, id);
@@ -91,25 +94,21 @@ Bytes encode(const Frame& frame) {
           },
           [&](const DescriptionAnswer& m) {
             start(out, 5, kDescription, id);
-            out.unsigned_integer(m.snapshot).unsigned_integer(m.total).binary(m.bytes);
+            out.binary(m.hash.view()).unsigned_integer(m.total).binary(m.bytes);
           },
           [&](const ManifestAnswer& m) {
-            start(out, 7, kManifestPage, id);
-            out.unsigned_integer(m.snapshot).text(m.family).unsigned_integer(m.total);
-            out.unsigned_integer(m.first).array(static_cast<std::uint32_t>(m.lines.size()));
-            for (const auto& line : m.lines) {
-              out.array(5).text(line.name);
-              put_classes(out, line.classes);
-              out.real(line.evidence).unsigned_integer(line.size).binary(line.hash.view());
-            }
+            start(out, 6, kManifestHead, id);
+            out.binary(m.hash.view()).unsigned_integer(m.total).binary(m.bytes);
+            put_holders(out, m.holders);
           },
           [&](const ChunkAnswer& m) {
             start(out, 3, kContent, id);
             out.binary(m.bytes);
           },
           [&](const Refusal& m) {
-            start(out, 5, kRefusal, id);
+            start(out, 6, kRefusal, id);
             out.unsigned_integer(static_cast<std::uint64_t>(m.why)).unsigned_integer(m.retry_ms).text(m.text);
+            put_holders(out, m.holders);
           },
           [&](const Goodbye& m) {
             start(out, 3, kGoodbye, id);
@@ -136,8 +135,8 @@ Result<Frame> decode_frame(ByteView body) {
     case kHello: {
       Hello m;
       m.version = fields.number32();
-      // Later versions may say more, and are refused by number, not by shape.
-      if (m.version > kProtocolVersion) {
+      // Other versions say other things, and are refused by number, not by shape.
+      if (m.version != kProtocolVersion) {
         frame.message = m;
         return frame;
       }
@@ -145,6 +144,10 @@ Result<Frame> decode_frame(ByteView body) {
       m.frame_bytes = fields.number32();
       m.chunk_bytes = fields.number32();
       m.requests = fields.number32();
+      // Whoever accepts nowhere says so; what cannot be read is taken for that.
+      if (const auto accepts = metadata::parse_endpoint(fields.text()); accepts && metadata::connectable(*accepts)) {
+        m.accepts = *accepts;
+      }
       frame.message = m;
       break;
     }
@@ -158,17 +161,9 @@ Result<Frame> decode_frame(ByteView body) {
       frame.message = std::move(m);
       break;
     }
-    case kPage: {
-      PageRequest m;
-      m.snapshot = fields.number();
-      m.first = fields.number32();
-      frame.message = m;
-      break;
-    }
     case kChunk: {
       ChunkRequest m;
-      m.snapshot = fields.number();
-      m.block = fields.number32();
+      m.hash = fields.fixed<metadata::Hash>();
       m.offset = fields.number();
       m.length = fields.number32();
       frame.message = m;
@@ -184,22 +179,18 @@ Result<Frame> decode_frame(ByteView body) {
     }
     case kDescription: {
       DescriptionAnswer m;
-      m.snapshot = fields.number();
+      m.hash = fields.fixed<metadata::Hash>();
       m.total = fields.number();
       m.bytes = fields.bytes();
       frame.message = std::move(m);
       break;
     }
-    case kManifestPage: {
+    case kManifestHead: {
       ManifestAnswer m;
-      m.snapshot = fields.number();
-      m.family = fields.text();
-      m.total = fields.number32();
-      m.first = fields.number32();
-      const Value lines = fields.next();
-      bool ok = lines.kind() == Value::Kind::array;
-      for (std::size_t i = 0; ok && i < lines.size(); ++i) m.lines.push_back(read_line(lines[i], ok));
-      fields.require(ok);
+      m.hash = fields.fixed<metadata::Hash>();
+      m.total = fields.number();
+      m.bytes = fields.bytes();
+      m.holders = read_holders(fields);
       frame.message = std::move(m);
       break;
     }
@@ -211,6 +202,7 @@ Result<Frame> decode_frame(ByteView body) {
       m.why = static_cast<Refusal::Why>(fields.number(static_cast<std::uint64_t>(Refusal::Why::too_large)));
       m.retry_ms = fields.number32();
       m.text = fields.text();
+      m.holders = read_holders(fields);
       frame.message = std::move(m);
       break;
     }
@@ -222,10 +214,6 @@ Result<Frame> decode_frame(ByteView body) {
   }
   if (!fields.complete()) return bad("a field is missing, wrong, or one too many");
   return frame;
-}
-
-std::size_t line_bytes(const BlockLine& line) {
-  return line.name.size() + line.classes.size() * 5 + 70;
 }
 
 Result<void> FrameReader::feed(ByteView bytes, const std::function<bool(ByteView)>& on_frame) {

@@ -11,11 +11,19 @@
 #include "metadata/base/bytes.hpp"
 #include "metadata/base/error.hpp"
 #include "metadata/crypto.hpp"
+#include "metadata/record.hpp"
 #include "metadata/task.hpp"
 
 namespace p2p::overlay {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
+
+/// Somebody who has some content, or soon will: where to ask, and which key he must prove.
+struct Holder {
+  metadata::NodeId id;
+  metadata::Endpoint endpoint;
+  bool operator==(const Holder&) const = default;
+};
 
 /// The first frame in both directions: what this end speaks and takes.
 struct Hello {
@@ -24,24 +32,21 @@ struct Hello {
   std::uint32_t frame_bytes = 0;   ///< longest frame that the sender takes
   std::uint32_t chunk_bytes = 0;   ///< most content that it sends in one answer
   std::uint32_t requests = 0;      ///< unanswered requests that it takes
+  metadata::Endpoint accepts;      ///< where others can link to it; port 0: nowhere
 };
 struct DescribeRequest {
   metadata::TaskId task;
 };
+/// Which part stands for these classes now? The answer is a name: everything else is asked for by its hash.
 struct ManifestRequest {
   metadata::TaskId task;
   std::vector<std::int32_t> classes;  ///< empty: all
 };
-/// The manifest goes on after its first page.
-struct PageRequest {
-  std::uint64_t snapshot = 0;
-  std::uint32_t first = 0;
-};
+/// Bytes of the content that has this hash: a block, a manifest, a description.
 struct ChunkRequest {
-  std::uint64_t snapshot = 0;
-  std::uint32_t block = 0;
+  metadata::Hash hash;
   std::uint64_t offset = 0;
-  std::uint32_t length = 0;  ///< the answer has exactly so many bytes
+  std::uint32_t length = 0;  ///< the answer stands for exactly so many bytes
 };
 /// What a part was worth; not answered.
 struct Feedback {
@@ -49,26 +54,17 @@ struct Feedback {
   double gain = 0;
 };
 
-/// A sealed description, or its beginning: the rest are chunks of block 0 of `snapshot`.
+/// Content by its hash and length, and its beginning. The rest are chunks.
 struct DescriptionAnswer {
-  std::uint64_t snapshot = 0;  ///< 0: `bytes` is all of it
+  metadata::Hash hash;
   std::uint64_t total = 0;
   Bytes bytes;
 };
-struct BlockLine {
-  std::string name;
-  std::vector<std::int32_t> classes;
-  double evidence = 0;
-  std::uint64_t size = 0;
-  metadata::Hash hash;
-  bool operator==(const BlockLine&) const = default;
-};
 struct ManifestAnswer {
-  std::uint64_t snapshot = 0;
-  std::string family;
-  std::uint32_t total = 0;   ///< blocks in all
-  std::uint32_t first = 0;   ///< number of lines[0]
-  std::vector<BlockLine> lines;
+  metadata::Hash hash;
+  std::uint64_t total = 0;
+  Bytes bytes;
+  std::vector<Holder> holders;  ///< who has asked for the same lately and may be asked for its content
 };
 struct ChunkAnswer {
   Bytes bytes;
@@ -78,21 +74,22 @@ struct Refusal {
   enum class Why : std::uint8_t {
     busy = 0,        ///< ask again after `retry_ms`
     not_served = 1,  ///< this task is not served here
-    gone = 2,        ///< the snapshot is too old
+    gone = 2,        ///< there is no such content here (any more)
     bad_request = 3,
     too_large = 4,   ///< the answer would pass a bound
   };
   Why why = Why::busy;
   std::uint32_t retry_ms = 0;
   std::string text;
+  std::vector<Holder> holders = {};  ///< who may have it meanwhile
 };
 /// The sender ends the link; why, for people.
 struct Goodbye {
   std::string text;
 };
 
-using Message = std::variant<Hello, DescribeRequest, ManifestRequest, PageRequest, ChunkRequest, Feedback,
-                             DescriptionAnswer, ManifestAnswer, ChunkAnswer, Refusal, Goodbye>;
+using Message = std::variant<Hello, DescribeRequest, ManifestRequest, ChunkRequest, Feedback, DescriptionAnswer,
+                             ManifestAnswer, ChunkAnswer, Refusal, Goodbye>;
 
 /// A message and the request that it belongs to; 0: to none.
 struct Frame {
@@ -102,6 +99,7 @@ struct Frame {
 
 inline constexpr std::size_t kMaxNameBytes = 256;     ///< of a block, a family, a reason
 inline constexpr std::size_t kMaxClasses = 65536;     ///< in one list
+inline constexpr std::size_t kMaxHolders = 8;         ///< in one message
 
 /// A body with its length in front.
 Bytes framed(ByteView body);
@@ -109,9 +107,6 @@ Bytes framed(ByteView body);
 Bytes encode(const Frame& frame);
 /// The bytes after the length. `malformed` or `limit_exceeded`; never more memory than in proportion to `body`.
 Result<Frame> decode_frame(ByteView body);
-
-/// About the bytes that a line takes in a page.
-std::size_t line_bytes(const BlockLine& line);
 
 /// Puts frames together again from a stream that is cut anywhere.
 ///

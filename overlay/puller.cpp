@@ -4,177 +4,201 @@
 
 namespace p2p::overlay {
 
-namespace {
+// ---- Errand
 
-constexpr std::size_t kMaxListedClasses = 1u << 20;  // in one manifest, all lines together
-
-Error lie(ErrorCode code, std::string what) { return {code, "the peer's manifest " + std::move(what), {}}; }
-
-}  // namespace
-
-// ---- Fetcher
-
-Fetcher::Fetcher(Executor& executor, std::shared_ptr<Session> session, const ExchangeLimits& limits,
-                 std::uint64_t snapshot, std::vector<Wanted> wanted, Done done)
-    : executor_(executor),
-      session_(std::move(session)),
-      limits_(limits),
-      snapshot_(snapshot),
-      wanted_(std::move(wanted)),
-      done_(std::move(done)) {
-  // An answer must fit into both ends' bounds: what the peer sends at most, and the frames that this end takes.
-  const auto frame = std::min<std::size_t>(limits_.frame_bytes, session_->peer_hello().frame_bytes) - 512;
-  chunk_bytes_ = static_cast<std::uint32_t>(
-      std::min({limits_.chunk_bytes, std::size_t{session_->peer_hello().chunk_bytes}, frame}));
+Errand::Errand(Context context, const std::vector<Exchange::Peer>& holders)
+    : executor_(context.executor),
+      limits_(context.limits),
+      store_(std::move(context.store)),
+      link_(std::move(context.link)),
+      random_(context.seed) {
+  P2P_ASSERT(!holders.empty());
+  for (const auto& peer : holders) {
+    if (sources_.size() == kMostHolders) break;
+    sources_.push_back({.peer = peer});
+  }
 }
 
-void Fetcher::start() {
-  for (const auto& item : wanted_) {
-    missing_.push_back(item.size - item.content.size());
-    if (missing_.back() > 0) ++items_left_;
-  }
-  if (!wanted_.empty()) next_offset_ = wanted_[0].content.size();
-  if (items_left_ == 0) {
-    return executor_.post([self = shared_from_this()] { self->finish(std::move(self->wanted_)); });
-  }
-  fill();
-}
-
-bool Fetcher::next(Range& range) {
-  if (!again_.empty()) {
-    range = again_.front();
-    again_.pop_front();
-    return true;
-  }
-  while (next_item_ < wanted_.size() && next_offset_ >= wanted_[next_item_].size) {
-    ++next_item_;
-    next_offset_ = next_item_ < wanted_.size() ? wanted_[next_item_].content.size() : 0;
-  }
-  if (next_item_ >= wanted_.size()) return false;
-  const std::uint64_t rest = wanted_[next_item_].size - next_offset_;
-  const std::uint64_t room = budget_ > bytes_under_way_ ? budget_ - bytes_under_way_ : 1;
-  const auto length = std::min({rest, std::uint64_t{chunk_bytes_}, std::max<std::uint64_t>(room, kLeastBytes)});
-  range = {next_item_, next_offset_, static_cast<std::uint32_t>(length)};
-  next_offset_ += length;
-  return true;
-}
-
-void Fetcher::pause(Duration time) {
-  const std::weak_ptr<Fetcher> weak = weak_from_this();
-  pause_ = executor_.after(time, [weak] {
+void Errand::start() {
+  const std::weak_ptr<Errand> weak = weak_from_this();
+  deadline_ = executor_.after(limits_.pull_timeout, [weak] {
     if (const auto self = weak.lock()) {
-      const auto timer = std::move(self->pause_);
-      self->fill();
+      self->fail({ErrorCode::timeout, "the peer took too long to send everything", {}});
     }
+  });
+  make_fetcher();
+  approach(0);
+}
+
+void Errand::make_fetcher() {
+  const std::weak_ptr<Errand> weak = weak_from_this();
+  fetcher_ = std::make_shared<Fetcher>(
+      executor_, limits_,
+      Fetcher::Owner{
+          .more =
+              [weak] {
+                if (const auto self = weak.lock()) self->more();
+              },
+          .lost =
+              [weak](std::size_t number, const Error& error) {
+                if (const auto self = weak.lock()) self->trouble(number, error);
+              },
+          .named =
+              [weak](const std::vector<Holder>& holders) {
+                if (const auto self = weak.lock()) self->name(holders);
+              },
+          .progress =
+              [weak](std::size_t number) {
+                if (const auto self = weak.lock()) self->sources_[number].failures = 0;
+              },
+          .arrived =
+              [weak](std::size_t item, const Bytes& content) {
+                if (const auto self = weak.lock()) self->arrived(item, content);
+              },
+          .done =
+              [weak](std::vector<Wanted> all) {
+                if (const auto self = weak.lock()) self->fetched(std::move(all));
+              }});
+}
+
+void Errand::approach(std::size_t number) {
+  sources_[number].is = Source::Is::linking;
+  const auto self = shared_from_this();
+  link_(sources_[number].peer, [self, number](Result<std::shared_ptr<Session>> session) {
+    if (self->over_ || self->sources_[number].is != Source::Is::linking) return;
+    if (session) return self->linked(number, std::move(*session));
+    self->trouble(number, session.error());
   });
 }
 
-void Fetcher::cancel() {
-  done_ = nullptr;
-  pause_.reset();
-  session_.reset();  // whose unanswered requests hold this fetcher
-}
-
-void Fetcher::fill() {
-  if (!done_) return;
-  // A peer that was busy is asked one thing at a time, with a gap.
-  const auto most = gap_.count() > 0 ? 1 : std::min(kMostUnderWay, session_->request_limit());
-  while (!pause_ && under_way_ < most && (under_way_ == 0 || bytes_under_way_ < budget_)) {
-    if (const auto since = executor_.now() - last_asked_; since < gap_) return pause(gap_ - since);
-    Range range;
-    if (!next(range)) return;
-    ask(range);
-  }
-}
-
-void Fetcher::ask(Range range) {
-  ++under_way_;
-  bytes_under_way_ += range.length;
-  last_asked_ = executor_.now();
-  session_->request(ChunkRequest{snapshot_, wanted_[range.item].block, range.offset, range.length},
-                    [self = shared_from_this(), range, asked = executor_.now()](Result<Message> answer) {
-                      self->on_answer(range, asked, std::move(answer));
-                    });
-}
-
-void Fetcher::on_answer(const Range& range, TimePoint asked, Result<Message> answer) {
-  if (!done_) return;
-  --under_way_;
-  bytes_under_way_ -= range.length;
-  if (!answer) return finish(tl::unexpected(answer.error()));
-  if (const auto* refusal = std::get_if<Refusal>(&*answer)) return on_refusal(range, asked, *refusal);
-  busy_ = 0;
-  gap_ = gap_ < 2ms ? Duration(0) : gap_ * 19 / 20;
-  const Duration took = executor_.now() - asked;
-  if (took < limits_.request_timeout / 4) {
-    budget_ = std::min<std::size_t>(budget_ + range.length, kMostUnderWay * std::size_t{chunk_bytes_});
-  } else if (took > limits_.request_timeout / 2) {
-    budget_ = std::max(budget_ / 2, kLeastBytes);
-  }
-  on_chunk(range, std::get<ChunkAnswer>(*answer).bytes);
-}
-
-void Fetcher::on_chunk(const Range& range, const Bytes& bytes) {
-  Wanted& item = wanted_[range.item];
-  const auto end = range.offset + bytes.size();
-  if (item.content.size() < end) item.content.resize(end);
-  std::copy(bytes.begin(), bytes.end(), item.content.begin() + static_cast<std::ptrdiff_t>(range.offset));
-  received_ += bytes.size();
-  missing_[range.item] -= bytes.size();
-  if (missing_[range.item] == 0) {
-    --items_left_;
-    if (item.hashed && metadata::sha256(item.content) != item.hash) {
-      const Error wrong{ErrorCode::untrusted, "the peer sent a block that does not have the hash it announced", {}};
-      const auto session = session_;
-      finish(tl::unexpected(wrong));
-      return session->end(wrong);
-    }
-  }
-  if (items_left_ == 0) return finish(std::move(wanted_));
-  fill();
-}
-
-void Fetcher::on_refusal(const Range& range, TimePoint asked, const Refusal& refusal) {
-  if (refusal.why != Refusal::Why::busy) {
-    return finish(tl::unexpected(Error{ErrorCode::unavailable, "the peer does not send the block", refusal.text}));
-  }
-  if (++busy_ > kBusyTries) {
-    return finish(tl::unexpected(Error{ErrorCode::unavailable, "the peer stays busy; try later", refusal.text}));
-  }
-  again_.push_back(range);
-  // Several refusals of one burst are one piece of news.
-  if (asked >= slowed_) {
-    gap_ = std::clamp<Duration>(std::max<Duration>(gap_ * 3 / 2, std::chrono::milliseconds(refusal.retry_ms)), 2ms, 1s);
-    slowed_ = executor_.now();
-  }
-  if (under_way_ == 0 && !pause_) pause(gap_);
-}
-
-void Fetcher::finish(Result<std::vector<Wanted>> result) {
-  if (!done_) return;
-  const auto self = shared_from_this();
-  const auto done = std::move(done_);
-  cancel();
-  done(std::move(result));
-}
-
-// ---- Errand
-
-void Errand::begin(std::shared_ptr<Session> session, bool fresh) {
-  if (over_) return;
+void Errand::linked(std::size_t number, std::shared_ptr<Session> session) {
+  Source& source = sources_[number];
+  source.is = Source::Is::linked;
+  source.session = session;
+  self_ = session->peer_hello().to;
   if (!begun_) {
     begun_ = true;
     link_took_ = executor_.now() - made_;
-    const std::weak_ptr<Errand> weak = weak_from_this();
-    deadline_ = executor_.after(limits_.pull_timeout, [weak] {
-      if (const auto self = weak.lock()) {
-        self->fail({ErrorCode::timeout, "the peer took too long to send everything", {}});
-      }
-    });
   }
-  session_ = std::move(session);
-  fresh_ = fresh;
+  if (answered_) return fetcher_->add(number, std::move(session));
+  asked_ = number;
   ask();
+}
+
+void Errand::request(Message question, std::function<void(Message)> take) {
+  session().request(std::move(question), [self = shared_from_this(), number = asked_, link = sources_[asked_].session,
+                                          take = std::move(take)](Result<Message> answer) {
+    if (self->over_ || self->sources_[number].session != link) return;
+    if (!answer) return self->trouble(number, answer.error());
+    if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
+      if (refusal->why != Refusal::Why::busy || ++self->busy_ > Fetcher::kBusyTries) {
+        return self->trouble(number, refused(*refusal));
+      }
+      const auto wait = std::clamp<Duration>(std::chrono::milliseconds(refusal->retry_ms) * self->busy_, 10ms, 1s);
+      self->pause_ = self->executor_.after(wait, [weak = self->weak_from_this(), link, number] {
+        const auto later = weak.lock();
+        if (later && !later->over_ && later->sources_[number].session == link) later->ask();
+      });
+      return;
+    }
+    take(std::move(*answer));
+  });
+}
+
+void Errand::fetch(std::vector<Wanted> wanted) {
+  const bool first = !answered_;
+  answered_ = true;
+  fetcher_->fetch(std::move(wanted), asked_);
+  for (std::size_t i = 0; first && i < sources_.size(); ++i) {
+    if (sources_[i].is == Source::Is::linked) fetcher_->add(i, sources_[i].session);
+  }
+}
+
+void Errand::ask_anew() {
+  answered_ = false;
+  fetcher_->cancel();
+  make_fetcher();
+}
+
+void Errand::caught(const Error& error) {
+  const auto session = sources_[asked_].session;
+  ask_anew();
+  trouble(asked_, error);
+  if (session) session->end(error);
+}
+
+void Errand::trouble(std::size_t number, const Error& error) {
+  if (over_) return;
+  const auto self = shared_from_this();
+  Source& source = sources_[number];
+  const bool was_linked = source.is == Source::Is::linked;
+  source.session.reset();
+  // The caller's holders say best what went wrong; of those the one that was asked.
+  if (!error_ || (number == asked_ && !source.named)) error_ = error;
+  const bool broke = error.code == ErrorCode::closed || error.code == ErrorCode::io;
+  const bool no_room = !was_linked && error.code == ErrorCode::closed;  // it hung up before it greeted
+  const bool not_here = error.code == ErrorCode::unavailable && was_linked;
+  if (number == asked_ && answered_ && not_here && !asked_again_) {
+    // What it offered is gone. It may offer something else by now.
+    asked_again_ = true;
+    ask_anew();
+    return approach(number);
+  }
+  const bool not_yet = source.named && not_here;
+  const int tries = no_room || not_yet ? kRoomTries : broke ? kTries : 0;
+  if (source.failures++ < tries) {
+    const double spread = 0.5 + random_.uniform();
+    const auto pause = std::min<Duration>(100ms * (1 << std::min(source.failures - 1, 3)), 500ms);
+    rest(number, source.failures == 1 && broke && was_linked
+                     ? Duration(0)
+                     : Duration(static_cast<std::int64_t>(static_cast<double>(pause.count()) * spread)));
+  } else {
+    source.is = Source::Is::out;
+  }
+  more();
+  give_up_if_alone();
+}
+
+void Errand::rest(std::size_t number, Duration time) {
+  sources_[number].is = Source::Is::resting;
+  sources_[number].rest = executor_.after(time, [weak = weak_from_this(), number] {
+    const auto self = weak.lock();
+    if (!self || self->over_) return;
+    self->sources_[number].is = Source::Is::known;
+    self->more();
+  });
+}
+
+/// Links to another holder, when one could be of use.
+void Errand::more() {
+  if (over_) return;
+  const std::size_t most = answered_ ? kMostSources : 1;
+  std::size_t used = 0;
+  for (const auto& source : sources_) {
+    used += source.is == Source::Is::linking || source.is == Source::Is::linked ? 1 : 0;
+  }
+  if (used >= most) return;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    if (sources_[i].is == Source::Is::known) return approach(i);
+  }
+}
+
+void Errand::give_up_if_alone() {
+  const bool all_out = std::all_of(sources_.begin(), sources_.end(),
+                                   [](const Source& source) { return source.is == Source::Is::out; });
+  if (all_out) fail(*error_);
+}
+
+void Errand::name(const std::vector<Holder>& holders) {
+  for (const auto& holder : holders) {
+    if (sources_.size() >= kMostHolders) return;
+    if (holder.id == self_) continue;
+    const bool known = std::any_of(sources_.begin(), sources_.end(),
+                                   [&](const Source& source) { return source.peer.id == holder.id; });
+    if (known) continue;
+    sources_.push_back({.peer = {holder.id, holder.endpoint}});
+    sources_.back().named = true;
+  }
 }
 
 bool Errand::succeed() {
@@ -182,33 +206,25 @@ bool Errand::succeed() {
   over_ = true;
   deadline_.reset();
   pause_.reset();
-  fetcher_.reset();
-  session_.reset();
+  if (fetcher_) fetcher_->cancel();
+  for (auto& source : sources_) {
+    source.session.reset();
+    source.rest.reset();
+  }
   if (on_over) on_over();
   return true;
 }
 
 void Errand::fail(const Error& error) {
   const auto self = shared_from_this();
-  if (fetcher_) fetcher_->cancel();
-  if (succeed()) report(error);
+  const Error why = error;
+  if (succeed()) report(why);
 }
 
 void Errand::drop() {
   const auto self = shared_from_this();
   on_over = nullptr;
-  if (fetcher_) fetcher_->cancel();
   succeed();
-}
-
-void Errand::stumble(const Error& error) {
-  if (over_) return;
-  if (error.code == ErrorCode::closed && !progress_ && !fresh_ && !tried_again_ && again) {
-    tried_again_ = true;
-    session_.reset();
-    return again();
-  }
-  fail(error);
 }
 
 Error Errand::refused(const Refusal& refusal) {
@@ -218,7 +234,7 @@ Error Errand::refused(const Refusal& refusal) {
     case Refusal::Why::not_served:
       return {ErrorCode::not_found, "the peer does not serve this task", refusal.text};
     case Refusal::Why::gone:
-      return {ErrorCode::unavailable, "the peer's snapshot is gone; ask again", refusal.text};
+      return {ErrorCode::unavailable, "the peer does not have it any more; ask again", refusal.text};
     case Refusal::Why::bad_request:
     case Refusal::Why::too_large:
       break;
@@ -226,54 +242,28 @@ Error Errand::refused(const Refusal& refusal) {
   return {ErrorCode::unavailable, "the peer cannot answer that", refusal.text};
 }
 
-bool Errand::ask_later(const Refusal& refusal) {
-  if (++busy_ > Fetcher::kBusyTries) return false;
-  const auto wait = std::clamp<Duration>(std::chrono::milliseconds(refusal.retry_ms) * busy_, 10ms, 1s);
-  const std::weak_ptr<Errand> weak = weak_from_this();
-  pause_ = executor_.after(wait, [weak] {
-    if (const auto self = weak.lock(); self && !self->over_) self->ask();
-  });
-  return true;
-}
-
 // ---- DescribeErrand
 
 void DescribeErrand::ask() {
   const auto self = std::static_pointer_cast<DescribeErrand>(shared_from_this());
-  session_->request(DescribeRequest{task_}, [self](Result<Message> answer) {
-    if (self->over()) return;
-    if (!answer) return self->stumble(answer.error());
-    if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
-      if (refusal->why == Refusal::Why::busy && self->ask_later(*refusal)) return;
-      return self->fail(refused(*refusal));
-    }
-    self->progress_ = true;
-    auto& part = std::get<DescriptionAnswer>(*answer);
+  request(DescribeRequest{task_}, [self](Message answer) {
+    auto& part = std::get<DescriptionAnswer>(answer);
     if (part.total > self->limits_.description_bytes) {
       return self->fail({ErrorCode::limit_exceeded, "the peer's description is too long", {}});
     }
-    if (part.bytes.size() > part.total || (part.snapshot == 0 && part.bytes.size() != part.total)) {
+    if (part.bytes.size() > part.total) {
       return self->fail({ErrorCode::malformed, "the peer's description has another size than it says", {}});
     }
-    if (part.bytes.size() == part.total) return self->open(part.bytes);
-    std::vector<Wanted> rest(1);
-    rest[0].size = part.total;
-    rest[0].hashed = false;
-    rest[0].content = std::move(part.bytes);
-    self->fetcher_ = std::make_shared<Fetcher>(
-        self->executor_, self->session_, self->limits_, part.snapshot, std::move(rest),
-        [self](Result<std::vector<Wanted>> fetched) {
-          if (!fetched) return self->fail(fetched.error());
-          self->open((*fetched)[0].content);
-        });
-    self->fetcher_->start();
+    std::vector<Wanted> wanted(1);
+    wanted[0] = {part.hash, part.total, std::move(part.bytes)};
+    self->fetch(std::move(wanted));
   });
 }
 
-void DescribeErrand::open(const Bytes& sealed) {
-  auto description = metadata::open_description(sealed, max_classes_);
+void DescribeErrand::fetched(std::vector<Wanted> all) {
+  auto description = metadata::open_description(all[0].content, max_classes_);
   if (!description) return fail(description.error());
-  if (description->node != session_->peer()) {
+  if (description->node != sources_[asked_].peer.id) {
     return fail({ErrorCode::untrusted, "the peer answered with another node's description", {}});
   }
   if (description->task != task_) {
@@ -287,105 +277,94 @@ void DescribeErrand::report(const Error& error) { done_(tl::unexpected(error)); 
 
 // ---- PullErrand
 
+PullErrand::~PullErrand() {
+  for (const auto& hash : expected_) store_->expect_no_more(hash);
+}
+
 void PullErrand::ask() {
+  asked_at_ = executor_.now();
+  listed_ = false;
+  const auto self = std::static_pointer_cast<PullErrand>(shared_from_this());
+  request(ManifestRequest{task_, classes_}, [self](Message answer) {
+    auto& head = std::get<ManifestAnswer>(answer);
+    self->name(head.holders);
+    if (head.total > self->limits_.manifest_bytes) {
+      return self->caught({ErrorCode::limit_exceeded, "the peer's manifest is too long", {}});
+    }
+    if (head.bytes.size() > head.total) {
+      return self->caught({ErrorCode::malformed, "the peer's manifest has another size than it says", {}});
+    }
+    self->root_ = head.hash;
+    self->expect(head.hash);
+    std::vector<Wanted> wanted(1);
+    wanted[0] = {head.hash, head.total, std::move(head.bytes)};
+    if (const auto here = self->store_->find(head.hash)) wanted[0] = {head.hash, here->size(), *here};
+    self->fetch(std::move(wanted));
+  });
+}
+
+void PullErrand::expect(const metadata::Hash& hash) {
+  if (expected_.insert(hash).second) store_->expect(hash);
+}
+
+void PullErrand::keep(const metadata::Hash& hash, const Bytes& content) {
+  if (content.size() <= limits_.store_bytes) store_->keep(hash, std::make_shared<const Bytes>(content));
+  if (expected_.erase(hash) > 0) store_->expect_no_more(hash);
+}
+
+void PullErrand::arrived(std::size_t item, const Bytes& content) {
+  keep(listed_ ? manifest_.lines[lines_[item]].hash : root_, content);
+}
+
+void PullErrand::open(ByteView bytes) {
+  auto manifest = decode_manifest(bytes, limits_);
+  if (!manifest) return caught(manifest.error());
+  manifest_ = std::move(*manifest);
+  listed_ = true;
+  listed_at_ = executor_.now();
+  manifest_bytes_ = fetcher_->bytes_received();
+  here_.assign(manifest_.lines.size(), nullptr);
   lines_.clear();
-  names_.clear();
-  part_bytes_ = listed_classes_ = 0;
-  asked_ = executor_.now();
-  const auto self = std::static_pointer_cast<PullErrand>(shared_from_this());
-  session_->request(ManifestRequest{task_, classes_},
-                    [self](Result<Message> answer) { self->on_page(std::move(answer)); });
-}
-
-void PullErrand::on_page(Result<Message> answer) {
-  if (over()) return;
-  if (!answer) return stumble(answer.error());
-  if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
-    if (refusal->why == Refusal::Why::busy && ask_later(*refusal)) return;
-    return fail(refused(*refusal));
-  }
-  progress_ = true;
-  if (auto taken = take(std::move(std::get<ManifestAnswer>(*answer))); !taken) {
-    const auto session = session_;
-    const Error error = taken.error();
-    fail(error);
-    return session->end(error);
-  }
-  if (lines_.size() == total_) return fetch();
-  const auto self = std::static_pointer_cast<PullErrand>(shared_from_this());
-  session_->request(PageRequest{snapshot_, static_cast<std::uint32_t>(lines_.size())},
-                    [self](Result<Message> more) { self->on_page(std::move(more)); });
-}
-
-Result<void> PullErrand::take(ManifestAnswer page) {
-  const bool first = lines_.empty();
-  if (first) {
-    snapshot_ = page.snapshot;
-    total_ = page.total;
-    family_ = page.family;
-  }
-  if (page.total > limits_.blocks) {
-    return tl::unexpected(lie(ErrorCode::limit_exceeded, "has too many blocks"));
-  }
-  if (page.snapshot != snapshot_ || page.total != total_ || page.family != family_ ||
-      page.first != lines_.size() || page.lines.size() > total_ - lines_.size() ||
-      (page.lines.empty() && total_ > 0)) {
-    return tl::unexpected(lie(ErrorCode::malformed, "contradicts itself"));
-  }
-  for (auto& line : page.lines) {
-    part_bytes_ += std::min<std::uint64_t>(line.size, limits_.part_bytes + 1);
-    listed_classes_ += line.classes.size();
-    if (line.size > limits_.block_bytes) {
-      return tl::unexpected(lie(ErrorCode::limit_exceeded, "has a block that is too large"));
-    }
-    if (part_bytes_ > limits_.part_bytes || listed_classes_ > kMaxListedClasses) {
-      return tl::unexpected(lie(ErrorCode::limit_exceeded, "stands for a part that is too large"));
-    }
-    if (!names_.insert(line.name).second) {
-      return tl::unexpected(lie(ErrorCode::malformed, "names a block twice"));
-    }
-    lines_.push_back(std::move(line));
-  }
-  return {};
-}
-
-void PullErrand::fetch() {
-  listed_ = executor_.now();
   std::vector<Wanted> wanted;
-  for (std::size_t i = 0; i < lines_.size(); ++i) {
-    if (have_.contains(lines_[i].hash)) continue;
-    Wanted item;
-    item.block = static_cast<std::uint32_t>(i);
-    item.size = lines_[i].size;
-    item.hash = lines_[i].hash;
-    if (item.size == 0 && metadata::sha256({}) != item.hash) {
-      return fail({ErrorCode::untrusted, "the peer announced an empty block with a hash that is not of nothing", {}});
-    }
-    wanted.push_back(std::move(item));
+  std::set<metadata::Hash> asked;
+  for (std::size_t i = 0; i < manifest_.lines.size(); ++i) {
+    const auto& line = manifest_.lines[i];
+    here_[i] = store_->find(line.hash);
+    if (here_[i] || !asked.insert(line.hash).second) continue;
+    expect(line.hash);
+    lines_.push_back(i);
+    wanted.push_back({line.hash, line.size, {}});
   }
-  const auto self = std::static_pointer_cast<PullErrand>(shared_from_this());
-  fetcher_ = std::make_shared<Fetcher>(executor_, session_, limits_, snapshot_, std::move(wanted),
-                                       [self](Result<std::vector<Wanted>> fetched) {
-                                         if (!fetched) return self->fail(fetched.error());
-                                         self->assemble(std::move(*fetched));
-                                       });
-  fetcher_->start();
+  fetch(std::move(wanted));
 }
 
-void PullErrand::assemble(std::vector<Wanted> fetched) {
+void PullErrand::fetched(std::vector<Wanted> all) {
+  if (!listed_) return open(all[0].content);
   PulledPart part;
-  part.family = family_;
-  part.bytes_received = fetcher_->bytes_received();
-  part.blocks_reused = lines_.size() - fetched.size();
+  part.family = manifest_.family;
+  part.from = sources_[asked_].peer.id;
+  part.bytes_received = fetcher_->bytes_received() - manifest_bytes_;
+  part.givers = fetcher_->givers();
   part.link_took = link_took_;
-  part.manifest_took = listed_ - asked_;
-  part.chunks_took = executor_.now() - listed_;
-  auto next = fetched.begin();
-  for (std::size_t i = 0; i < lines_.size(); ++i) {
-    auto& line = lines_[i];
+  part.manifest_took = listed_at_ - asked_at_;
+  part.chunks_took = executor_.now() - listed_at_;
+  std::map<metadata::Hash, Bytes> came;
+  for (auto& one : all) came[one.hash] = std::move(one.content);
+  std::map<metadata::Hash, std::size_t> uses;
+  for (const auto& line : manifest_.lines) ++uses[line.hash];
+  for (std::size_t i = 0; i < manifest_.lines.size(); ++i) {
+    auto& line = manifest_.lines[i];
+    Bytes content;
+    if (here_[i]) {
+      content = *here_[i];
+      ++part.blocks_reused;
+    } else if (--uses[line.hash] == 0) {
+      content = std::move(came[line.hash]);
+    } else {
+      content = came[line.hash];
+    }
     part.hashes.push_back(line.hash);
-    part.blocks.push_back({std::move(line.name), std::move(line.classes), line.evidence, {}});
-    if (next != fetched.end() && next->block == i) part.blocks.back().content = std::move((next++)->content);
+    part.blocks.push_back({std::move(line.name), std::move(line.classes), line.evidence, std::move(content)});
   }
   const auto self = shared_from_this();
   if (succeed()) done_(std::move(part));

@@ -3,20 +3,28 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "overlay/manifest.hpp"
+
 namespace p2p::overlay {
 
 namespace {
 
 constexpr std::size_t kFrameMargin = 512;       // of a frame around its content
-constexpr std::size_t kPageElements = 1u << 15; // msgpack elements in a page; the decoder's bound is far above
 constexpr std::size_t kMaxGuests = 4096;
+constexpr std::size_t kHolderBytes = 100;       // of a holder in a message
+constexpr std::uint32_t kOnItsWayMs = 50;
 
 Refusal refuse(Refusal::Why why, std::string text, std::uint32_t retry_ms = 0) {
   return {why, retry_ms, std::move(text)};
 }
 
 Refusal not_served() { return refuse(Refusal::Why::not_served, "this task is not served here"); }
-Refusal gone() { return refuse(Refusal::Why::gone, "that snapshot is gone; ask for the manifest again"); }
+Refusal gone() { return refuse(Refusal::Why::gone, "that content is not here (any more); ask for the manifest again"); }
+
+/// The beginning of `content` that fits into one frame.
+Bytes beginning(const Bytes& content, std::size_t room) {
+  return {content.begin(), content.begin() + static_cast<std::ptrdiff_t>(std::min(content.size(), room))};
+}
 
 }  // namespace
 
@@ -63,8 +71,8 @@ Server::Answer Server::answer(const NodeId& peer, const Hello& bounds, const Mes
       [&](const auto& asked) -> Message {
         using Asked = std::decay_t<decltype(asked)>;
         if constexpr (std::is_same_v<Asked, DescribeRequest> || std::is_same_v<Asked, ManifestRequest> ||
-                      std::is_same_v<Asked, PageRequest> || std::is_same_v<Asked, ChunkRequest>) {
-          return serve(asking, bounds, asked);
+                      std::is_same_v<Asked, ChunkRequest>) {
+          return serve(peer, asking, bounds, asked);
         } else {
           return refuse(Refusal::Why::bad_request, "that is no request");
         }
@@ -74,31 +82,28 @@ Server::Answer Server::answer(const NodeId& peer, const Hello& bounds, const Mes
   return {std::move(message), false};
 }
 
-Message Server::serve(Guest& guest, const Hello& bounds, const DescribeRequest& request) {
+Message Server::serve(const NodeId&, Guest& guest, const Hello& bounds, const DescribeRequest& request) {
   Bytes sealed = host_.describe ? host_.describe(request.task) : Bytes{};
   if (sealed.empty()) return not_served();
   if (sealed.size() > limits_.description_bytes) {
     return refuse(Refusal::Why::too_large, "the description passes this node's own bound");
   }
   const std::size_t room = std::min<std::size_t>(limits_.frame_bytes, bounds.frame_bytes) - kFrameMargin;
-  if (sealed.size() <= room) return DescriptionAnswer{0, sealed.size(), std::move(sealed)};
+  DescriptionAnswer out{metadata::sha256(sealed), sealed.size(), beginning(sealed, room)};
+  if (sealed.size() <= room || find(out.hash)) return out;
 
   if (guest.opened.size() >= kSnapshotsPerPeer) {
     return refuse(Refusal::Why::busy, "too many snapshots are open", 1000);
   }
   guest.opened.push_back(executor_.now());
-  DescriptionAnswer out;
-  out.total = sealed.size();
-  out.bytes.assign(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(room));
   Snapshot snapshot;
-  snapshot.task = request.task;
   snapshot.bytes = sealed.size();
-  snapshot.description = std::move(sealed);
-  out.snapshot = keep(std::move(snapshot));
+  snapshot.contents.emplace_back(out.hash, std::make_shared<const Bytes>(std::move(sealed)));
+  keep(std::move(snapshot));
   return out;
 }
 
-Message Server::serve(Guest& guest, const Hello& bounds, const ManifestRequest& request) {
+Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ManifestRequest& request) {
   if (request.classes.size() > metadata::kMaxTaskClasses) {
     return refuse(Refusal::Why::bad_request, "no task has so many classes");
   }
@@ -107,118 +112,138 @@ Message Server::serve(Guest& guest, const Hello& bounds, const ManifestRequest& 
   classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
   const auto now = executor_.now();
   for (auto& [id, snapshot] : snapshots_) {
-    if (snapshot.offer && now - snapshot.made < kFresh && snapshot.task == request.task &&
-        snapshot.classes == classes) {
-      snapshot.used = now;
-      return page(bounds, id, snapshot, 0);
+    if (now - snapshot.made < kFresh && snapshot.task == request.task && snapshot.classes == classes) {
+      return head(peer, bounds, snapshot);
     }
   }
   if (guest.opened.size() >= kSnapshotsPerPeer) {
     return refuse(Refusal::Why::busy, "too many snapshots are open", 1000);
   }
-  Snapshot snapshot;
-  snapshot.offer = host_.offer ? host_.offer(request.task, classes) : nullptr;
-  if (!snapshot.offer) return not_served();
+  const auto offer = host_.offer ? host_.offer(request.task, classes) : nullptr;
+  if (!offer) return not_served();
   guest.opened.push_back(now);
-  const Offer& offer = *snapshot.offer;
+  Snapshot snapshot;
+  snapshot.contents.resize(1);
   std::size_t content = 0;
-  bool fits = offer.blocks.size() <= limits_.blocks && offer.family.size() <= kMaxNameBytes;
-  for (const auto& block : offer.blocks) {
+  bool fits = offer->blocks.size() <= limits_.blocks && offer->family.size() <= kMaxNameBytes;
+  Manifest manifest{offer->family, {}};
+  for (const auto& block : offer->blocks) {
     content += block.content.size();
     fits = fits && block.content.size() <= limits_.block_bytes && block.name.size() <= kMaxNameBytes &&
            block.classes.size() <= kMaxClasses && content <= limits_.part_bytes;
     if (!fits) break;
-    snapshot.lines.push_back({block.name, block.classes, block.evidence, block.content.size(),
-                              metadata::sha256(block.content)});
-    snapshot.bytes += line_bytes(snapshot.lines.back());
+    const auto hash = metadata::sha256(block.content);
+    manifest.lines.push_back({block.name, block.classes, block.evidence, block.content.size(), hash});
+    snapshot.contents.emplace_back(hash, ContentStore::Content(offer, &block.content));
   }
-  snapshot.bytes += content + classes.size() * sizeof classes[0];
-  if (!fits) return refuse(Refusal::Why::too_large, "the part passes this node's own bounds");
+  auto list = encode(manifest);
+  if (!fits || list.size() > limits_.manifest_bytes) {
+    return refuse(Refusal::Why::too_large, "the part passes this node's own bounds");
+  }
+  snapshot.bytes = content + list.size() + classes.size() * sizeof classes[0];
+  snapshot.contents[0] = {metadata::sha256(list), std::make_shared<const Bytes>(std::move(list))};
   snapshot.task = request.task;
   snapshot.classes = std::move(classes);
-  const auto id = keep(std::move(snapshot));
-  return page(bounds, id, snapshots_.at(id), 0);
+  return head(peer, bounds, snapshots_.at(keep(std::move(snapshot))));
 }
 
-Message Server::serve(Guest&, const Hello& bounds, const PageRequest& request) {
-  const Snapshot* snapshot = find(request.snapshot);
-  if (snapshot == nullptr || !snapshot->offer) return gone();
-  if (request.first >= snapshot->lines.size()) {
-    return refuse(Refusal::Why::bad_request, "the manifest has no such line");
-  }
-  return page(bounds, request.snapshot, *snapshot, request.first);
-}
-
-Message Server::serve(Guest&, const Hello& bounds, const ChunkRequest& request) {
-  const Snapshot* snapshot = find(request.snapshot);
-  if (snapshot == nullptr) return gone();
-  ByteView content;
-  if (snapshot->offer) {
-    if (request.block >= snapshot->offer->blocks.size()) {
-      return refuse(Refusal::Why::bad_request, "the manifest has no such block");
-    }
-    content = snapshot->offer->blocks[request.block].content;
-  } else {
-    if (request.block != 0) return refuse(Refusal::Why::bad_request, "a description is one block");
-    content = snapshot->description;
-  }
-  const std::size_t most =
-      std::min({limits_.chunk_bytes, limits_.frame_bytes - kFrameMargin, bounds.frame_bytes - kFrameMargin});
-  if (request.length == 0 || request.length > most || request.offset > content.size() ||
-      request.length > content.size() - request.offset) {
-    return refuse(Refusal::Why::bad_request, "the block has no such bytes");
-  }
-  const ByteView piece = content.subspan(request.offset, request.length);
-  return ChunkAnswer{Bytes(piece.begin(), piece.end())};
-}
-
-Message Server::page(const Hello& bounds, std::uint64_t id, const Snapshot& snapshot,
-                     std::uint32_t first) const {
-  ManifestAnswer out;
-  out.snapshot = id;
-  out.family = snapshot.offer->family;
-  out.total = static_cast<std::uint32_t>(snapshot.lines.size());
-  out.first = first;
-  const std::size_t room =
-      std::min<std::size_t>(limits_.frame_bytes, bounds.frame_bytes) - kFrameMargin - out.family.size();
-  std::size_t bytes = 0, elements = 0;
-  for (std::size_t i = first; i < snapshot.lines.size(); ++i) {
-    const auto& line = snapshot.lines[i];
-    bytes += line_bytes(line);
-    elements += 6 + line.classes.size();
-    if (bytes > room || (elements > kPageElements && !out.lines.empty())) break;
-    out.lines.push_back(line);
-  }
-  if (out.lines.empty() && first < snapshot.lines.size()) {
-    return refuse(Refusal::Why::too_large, "one line of the manifest is longer than your frames");
-  }
+ManifestAnswer Server::head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot) {
+  snapshot.used = executor_.now();
+  const auto& [hash, content] = snapshot.contents[0];
+  ManifestAnswer out{hash, content->size(), {}, join_crowd(hash, peer, bounds)};
+  const std::size_t room = std::min<std::size_t>(limits_.frame_bytes, bounds.frame_bytes) - kFrameMargin;
+  out.bytes = beginning(*content, room - std::min(room, out.holders.size() * kHolderBytes));
   return out;
 }
 
-Server::Snapshot* Server::find(std::uint64_t id) {
-  const auto it = snapshots_.find(id);
-  if (it == snapshots_.end()) return nullptr;
-  it->second.used = executor_.now();
-  return &it->second;
+Message Server::serve(const NodeId& peer, Guest&, const Hello& bounds, const ChunkRequest& request) {
+  const auto content = find(request.hash);
+  if (!content) {
+    if (!store_->expected(request.hash)) return gone();
+    auto wait = refuse(Refusal::Why::busy, "it is on its way to here", kOnItsWayMs);
+    wait.holders = join_crowd(request.hash, peer, bounds);
+    return wait;
+  }
+  const std::size_t most =
+      std::min({limits_.chunk_bytes, limits_.frame_bytes - kFrameMargin, bounds.frame_bytes - kFrameMargin});
+  if (request.length == 0 || request.length > most || request.offset > content->size() ||
+      request.length > content->size() - request.offset) {
+    return refuse(Refusal::Why::bad_request, "the content has no such bytes");
+  }
+  const ByteView piece = ByteView(*content).subspan(request.offset, request.length);
+  return ChunkAnswer{Bytes(piece.begin(), piece.end())};
+}
+
+ContentStore::Content Server::find(const metadata::Hash& hash) {
+  const auto found = served_by_.lower_bound({hash, 0});
+  if (found == served_by_.end() || found->first.first != hash) return store_->find(hash);
+  auto& snapshot = snapshots_.at(found->first.second);
+  snapshot.used = executor_.now();
+  snapshot.given[found->second] = true;
+  return snapshot.contents[found->second].second;
+}
+
+std::vector<Holder> Server::join_crowd(const metadata::Hash& hash, const NodeId& peer, const Hello& bounds) {
+  const auto now = executor_.now();
+  Crowd& crowd = crowds_[hash];
+  crowd.used = now;
+  if (crowds_.size() > kCrowds) {
+    auto oldest = crowds_.end();
+    for (auto it = crowds_.begin(); it != crowds_.end(); ++it) {
+      if (it->first != hash && (oldest == crowds_.end() || it->second.used < oldest->second.used)) oldest = it;
+    }
+    crowds_.erase(oldest);
+  }
+  std::vector<Holder> others;
+  for (const auto& asker : crowd.askers) {
+    if (asker.id != peer) others.push_back(asker);
+  }
+  std::vector<Holder> named;
+  while (!others.empty() && named.size() < kMaxHolders / 2) {
+    const auto drawn = others.begin() + static_cast<std::ptrdiff_t>(random_.below(others.size()));
+    named.push_back(*drawn);
+    others.erase(drawn);
+  }
+  if (bounds.accepts.port != 0) {
+    std::erase_if(crowd.askers, [&](const Holder& asker) { return asker.id == peer; });
+    crowd.askers.push_back({peer, bounds.accepts});
+    if (crowd.askers.size() > kMostAskers) crowd.askers.pop_front();
+  }
+  return named;
 }
 
 std::uint64_t Server::keep(Snapshot snapshot) {
   snapshot.made = snapshot.used = executor_.now();
+  snapshot.given.assign(snapshot.contents.size(), false);
   held_bytes_ += snapshot.bytes;
   const auto id = next_snapshot_++;
+  for (std::size_t i = 0; i < snapshot.contents.size(); ++i) served_by_[{snapshot.contents[i].first, id}] = i;
   snapshots_.emplace(id, std::move(snapshot));
   while (snapshots_.size() > kSnapshots || (held_bytes_ > 2 * limits_.part_bytes && snapshots_.size() > 1)) {
     auto oldest = snapshots_.begin();
     for (auto it = snapshots_.begin(); it != snapshots_.end(); ++it) {
       if (it->first != id && it->second.used < oldest->second.used) oldest = it;
     }
-    held_bytes_ -= oldest->second.bytes;
-    snapshots_.erase(oldest);
+    forget(oldest);
   }
   if (!sweep_) {
     sweep_ = executor_.after(limits_.snapshot_life, [this] { sweep(); });
   }
   return id;
+}
+
+void Server::forget(std::map<std::uint64_t, Snapshot>::iterator snapshot) {
+  const auto& [id, gone] = *snapshot;
+  held_bytes_ -= gone.bytes;
+  for (std::size_t i = 0; i < gone.contents.size(); ++i) {
+    const auto& [hash, content] = gone.contents[i];
+    served_by_.erase({hash, id});
+    // Others may have heard of it from whoever was given it. A copy, for the original keeps its whole offer in memory.
+    if (gone.given[i] && content->size() <= limits_.store_bytes) {
+      store_->keep(hash, std::make_shared<const Bytes>(*content));
+    }
+  }
+  snapshots_.erase(snapshot);
 }
 
 void Server::sweep() {
@@ -232,12 +257,8 @@ void Server::sweep() {
 void Server::forget_old() {
   const auto now = executor_.now();
   for (auto it = snapshots_.begin(); it != snapshots_.end();) {
-    if (now - it->second.used < limits_.snapshot_life) {
-      ++it;
-      continue;
-    }
-    held_bytes_ -= it->second.bytes;
-    it = snapshots_.erase(it);
+    const auto here = it++;
+    if (now - here->second.used >= limits_.snapshot_life) forget(here);
   }
 }
 

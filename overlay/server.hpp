@@ -1,4 +1,4 @@
-// What this node answers its peers: descriptions, manifests, chunks; snapshots and rates.
+// What this node answers its peers: descriptions, manifests, chunks; snapshots, crowds and rates.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "metadata/base/random.hpp"
+#include "overlay/content_store.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/messages.hpp"
 
@@ -15,20 +17,27 @@ namespace p2p::overlay {
 
 /// Answers requests; one for all links.
 ///
-/// A manifest opens a snapshot: an Offer that stays as it is while the model learns on, and whose chunks can be asked
-/// for until snapshot_life after the last use. Copying a model for every question would let a peer make this node
-/// copy without end, so the same question within kFresh gets the same snapshot, a peer opens at most
-/// kSnapshotsPerPeer within one life, and all snapshots together are at most kSnapshots and hold at most twice
-/// part_bytes: beyond that, the one that was unused for longest goes.
+/// A manifest opens a snapshot: an Offer that stays as it is while the model learns on, and whose content can be asked
+/// for until snapshot_life after the last use; the store has what was pulled here, and what was given of snapshots that
+/// are gone. Copying a model for every question would let a peer make this node copy without end, so the same question
+/// within kFresh gets the same snapshot, a peer opens at most kSnapshotsPerPeer within one life, and all snapshots
+/// together are at most kSnapshots and hold at most twice part_bytes: beyond that, the one that was unused for longest
+/// goes.
+/// Crowds: of each manifest the kMostAskers latest peers that asked for it are remembered, and kMaxHolders / 2 of them,
+/// drawn at random, are named to whoever asks next. Each of these remembers its own askers, so that a crowd becomes a
+/// tree.
 /// Rate: a bucket of requests_per_second per peer; who goes on asking as often again is `abusive`.
 class Server {
  public:
   static constexpr Duration kFresh = 500ms;
   static constexpr std::size_t kSnapshotsPerPeer = 8;
   static constexpr std::size_t kSnapshots = 64;  ///< of all peers together
+  static constexpr std::size_t kCrowds = 256;    ///< contents whose askers are remembered
+  static constexpr std::size_t kMostAskers = 64;
 
-  Server(Executor& executor, const ExchangeHost& host, const ExchangeLimits& limits)
-      : executor_(executor), host_(host), limits_(limits) {}
+  Server(Executor& executor, const ExchangeHost& host, const ExchangeLimits& limits,
+         std::shared_ptr<ContentStore> store, std::uint64_t seed)
+      : executor_(executor), host_(host), limits_(limits), store_(std::move(store)), random_(seed) {}
 
   struct Answer {
     std::optional<Message> message;
@@ -41,14 +50,18 @@ class Server {
   std::size_t snapshots() const { return snapshots_.size(); }
 
  private:
+  /// Contents that are served from one moment: a manifest and its blocks, or a description.
   struct Snapshot {
-    metadata::TaskId task;
+    std::optional<metadata::TaskId> task;   ///< none: a description
     std::vector<std::int32_t> classes;
-    std::shared_ptr<const Offer> offer;   ///< null: a description
-    Bytes description;
-    std::vector<BlockLine> lines;
+    std::vector<std::pair<metadata::Hash, ContentStore::Content>> contents;  ///< the manifest first
+    std::vector<bool> given;
     std::size_t bytes = 0;
     TimePoint made, used;
+  };
+  struct Crowd {
+    std::deque<Holder> askers;  ///< the latest last
+    TimePoint used;
   };
   struct Guest {
     double tokens = 0, refusals = 0;
@@ -57,21 +70,28 @@ class Server {
   };
 
   Guest& guest(const NodeId& peer);
-  Message serve(Guest& guest, const Hello& bounds, const DescribeRequest& request);
-  Message serve(Guest& guest, const Hello& bounds, const ManifestRequest& request);
-  Message serve(Guest& guest, const Hello& bounds, const PageRequest& request);
-  Message serve(Guest& guest, const Hello& bounds, const ChunkRequest& request);
-  Message page(const Hello& bounds, std::uint64_t id, const Snapshot& snapshot, std::uint32_t first) const;
-  Snapshot* find(std::uint64_t id);
+  Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const DescribeRequest& request);
+  Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ManifestRequest& request);
+  Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ChunkRequest& request);
+  ManifestAnswer head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot);
+  /// Null: not here.
+  ContentStore::Content find(const metadata::Hash& hash);
+  /// Remembers that this peer asks for it; who else did lately.
+  std::vector<Holder> join_crowd(const metadata::Hash& hash, const NodeId& peer, const Hello& bounds);
   std::uint64_t keep(Snapshot snapshot);
+  void forget(std::map<std::uint64_t, Snapshot>::iterator snapshot);
   void forget_old();
   void sweep();
 
   Executor& executor_;
   const ExchangeHost& host_;
   const ExchangeLimits& limits_;
+  std::shared_ptr<ContentStore> store_;
+  Random random_;
   std::map<NodeId, Guest> guests_;
   std::map<std::uint64_t, Snapshot> snapshots_;
+  std::map<std::pair<metadata::Hash, std::uint64_t>, std::size_t> served_by_;  // hash and snapshot: place in contents
+  std::map<metadata::Hash, Crowd> crowds_;
   std::uint64_t next_snapshot_ = 1;
   std::size_t held_bytes_ = 0;
   std::uint64_t served_ = 0;

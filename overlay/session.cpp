@@ -12,8 +12,7 @@ constexpr std::size_t kMaxGivenUp = 64;
 
 bool is_request(const Message& m) {
   return std::holds_alternative<DescribeRequest>(m) || std::holds_alternative<ManifestRequest>(m) ||
-         std::holds_alternative<PageRequest>(m) || std::holds_alternative<ChunkRequest>(m) ||
-         std::holds_alternative<Feedback>(m);
+         std::holds_alternative<ChunkRequest>(m) || std::holds_alternative<Feedback>(m);
 }
 
 bool is_answer(const Message& m) {
@@ -43,8 +42,7 @@ std::string_view traffic_kind(const Message& m) {
   if (std::holds_alternative<DescribeRequest>(m) || std::holds_alternative<DescriptionAnswer>(m)) {
     return "describe";
   }
-  if (std::holds_alternative<ManifestRequest>(m) || std::holds_alternative<PageRequest>(m) ||
-      std::holds_alternative<ManifestAnswer>(m)) {
+  if (std::holds_alternative<ManifestRequest>(m) || std::holds_alternative<ManifestAnswer>(m)) {
     return "manifest";
   }
   if (std::holds_alternative<ChunkRequest>(m) || std::holds_alternative<ChunkAnswer>(m)) return "chunk";
@@ -53,11 +51,12 @@ std::string_view traffic_kind(const Message& m) {
 }
 
 Session::Session(Executor& executor, std::shared_ptr<Link> link, bool initiated,
-                 const ExchangeLimits& limits, Owner owner)
+                 const ExchangeLimits& limits, Endpoint accepts, Owner owner)
     : executor_(executor),
       link_(std::move(link)),
       initiated_(initiated),
       limits_(limits),
+      accepts_(std::move(accepts)),
       owner_(std::move(owner)),
       reader_(limits.frame_bytes) {}
 
@@ -90,6 +89,7 @@ void Session::start() {
   hello.frame_bytes = static_cast<std::uint32_t>(limits_.frame_bytes);
   hello.chunk_bytes = static_cast<std::uint32_t>(limits_.chunk_bytes);
   hello.requests = static_cast<std::uint32_t>(limits_.requests_per_link);
+  hello.accepts = accepts_;
   send_frame(0, hello, "link");
 }
 

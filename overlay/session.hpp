@@ -36,8 +36,9 @@ class Session : public std::enable_shared_from_this<Session> {
     std::function<void(std::string_view, std::size_t)> on_traffic;
   };
 
+  /// `accepts`: where this node takes links, as others are told.
   Session(Executor& executor, std::shared_ptr<Link> link, bool initiated, const ExchangeLimits& limits,
-          Owner owner);
+          Endpoint accepts, Owner owner);
   /// Sets the link's handlers and greets.
   void start();
 
@@ -90,6 +91,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::shared_ptr<Link> link_;
   bool initiated_;
   ExchangeLimits limits_;
+  Endpoint accepts_;
   Owner owner_;
   FrameReader reader_;
   State state_ = State::greeting;

@@ -171,7 +171,7 @@ void Quest::pull_next() {
   awaited_ = end - next_helper_;
   for (; next_helper_ < end; ++next_helper_) {
     const Helper& helper = helpers_[next_helper_];
-    context_.exchange.pull(helper.peer, context_.task, request_.need.classes, {},
+    context_.exchange.pull({helper.peer}, context_.task, request_.need.classes,
                            [weak = weak_from_this(), helper](Result<overlay::PulledPart> part) {
                              if (const auto self = weak.lock()) self->pulled(helper, std::move(part));
                            });

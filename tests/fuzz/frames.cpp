@@ -1,5 +1,6 @@
-// What a peer may send on a link: the exchange's frames and geo's, whole and as a stream that is cut anywhere.
+// What a peer may send on a link: the exchange's frames and manifests, and geo's frames, whole and as a stream that is cut anywhere.
 #include "overlay/geo/wire.hpp"
+#include "overlay/manifest.hpp"
 #include "overlay/messages.hpp"
 
 using namespace p2p;
@@ -13,6 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto frame = overlay::decode_frame(bytes)) {
     const auto again = overlay::encode(*frame);
     P2P_ASSERT(overlay::decode_frame(ByteView(again).subspan(4)).has_value());
+  }
+  if (const auto manifest = overlay::decode_manifest(bytes, {})) {
+    P2P_ASSERT(overlay::decode_manifest(overlay::encode(*manifest), {}).has_value());
   }
   (void)geo::decode_frame(bytes, kDimension);
 

@@ -16,6 +16,7 @@
 #include "metadata/record.hpp"
 #include "overlay/directory/messages.hpp"
 #include "overlay/directory/registry_messages.hpp"
+#include "overlay/manifest.hpp"
 #include "overlay/messages.hpp"
 #include "overlay/node/journal.hpp"
 #include "tests/fuzz/models.hpp"
@@ -139,15 +140,19 @@ void drift_seeds() {
 
 void frame_seeds() {
   const metadata::Hash hash = metadata::sha256(view(std::string_view("fuzz")));
+  const metadata::Endpoint at{"192.0.2.7", 4300};
+  const Bytes lines = overlay::encode(overlay::Manifest{"rff", {{"class/1", {1}, 20.0, 16, hash}}});
+  write("frames", "lines", lines);
   const std::vector<std::pair<std::string, overlay::Message>> messages = {
-      {"hello", overlay::Hello{.to = {}, .frame_bytes = 1024, .chunk_bytes = 512, .requests = 4}},
+      {"hello", overlay::Hello{.to = {}, .frame_bytes = 1024, .chunk_bytes = 512, .requests = 4, .accepts = at}},
       {"describe", overlay::DescribeRequest{hash}},
       {"manifest", overlay::ManifestRequest{hash, {1, 2}}},
-      {"chunk", overlay::ChunkRequest{1, 0, 0, 16}},
+      {"chunk", overlay::ChunkRequest{hash, 0, 16}},
       {"feedback", overlay::Feedback{hash, 0.25}},
-      {"lines", overlay::ManifestAnswer{1, "rff", 1, 0, {{"class/1", {1}, 20.0, 16, hash}}}},
+      {"description", overlay::DescriptionAnswer{hash, 16, Bytes(8, 7)}},
+      {"head", overlay::ManifestAnswer{metadata::sha256(lines), lines.size(), lines, {{{}, at}}}},
       {"content", overlay::ChunkAnswer{Bytes(16, 7)}},
-      {"refusal", overlay::Refusal{overlay::Refusal::Why::busy, 100, "later"}},
+      {"refusal", overlay::Refusal{overlay::Refusal::Why::busy, 100, "later", {{{}, at}}}},
   };
   for (const auto& [name, message] : messages) {
     const auto bytes = overlay::encode(overlay::Frame{1, message});

@@ -1,6 +1,7 @@
 // Helpers that lie, babble, stall and vanish. Whatever they do, the asker hears one clear error in bounded time.
 #include <catch2/catch.hpp>
 
+#include "overlay/manifest.hpp"
 #include "tests/overlay/support.hpp"
 
 namespace p2p::overlay {
@@ -14,23 +15,28 @@ using test::RawPeer;
 struct Liar {
   explicit Liar(Pair& net) : raw(net.b()) {
     content = test::random_bytes(100'000, 5);
-    manifest.snapshot = 1;
     manifest.family = "linear";
-    manifest.total = 1;
     manifest.lines = {{"class/0", {0}, 1, content.size(), metadata::sha256(content)}};
     raw.listen([this](RawPeer& peer, const Frame& frame) {
       if (on_frame && on_frame(peer, frame)) return;
-      if (std::holds_alternative<ManifestRequest>(frame.message)) peer.send(frame.id, manifest);
+      if (std::holds_alternative<ManifestRequest>(frame.message)) peer.send(frame.id, head());
       if (const auto* chunk = std::get_if<ChunkRequest>(&frame.message)) {
-        const ByteView piece = ByteView(content).subspan(chunk->offset, chunk->length);
+        const Bytes list = encode(manifest);
+        const ByteView all = chunk->hash == metadata::sha256(list) ? ByteView(list) : ByteView(content);
+        const ByteView piece = all.subspan(chunk->offset, chunk->length);
         peer.send(frame.id, ChunkAnswer{Bytes(piece.begin(), piece.end())});
       }
     });
   }
   Exchange::Peer peer() const { return {raw.host.id(), raw.host.endpoint()}; }
+  ManifestAnswer head() const {
+    const Bytes list = encode(manifest);
+    const auto most = std::min<std::size_t>(list.size(), 200'000);
+    return {metadata::sha256(list), list.size(), Bytes(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(most)), {}};
+  }
   RawPeer raw;
   Bytes content;
-  ManifestAnswer manifest;
+  Manifest manifest;
   std::function<bool(RawPeer&, const Frame&)> on_frame;  ///< true: done with it
 };
 
@@ -68,81 +74,83 @@ TEST_CASE("An empty block with a hash that is not of nothing is untrusted") {
   CHECK(test.pull()->code() == ErrorCode::untrusted);
 }
 
-TEST_CASE("A manifest that passes a bound is refused before any content is asked for") {
+TEST_CASE("A manifest that passes a bound is refused before any block is asked for") {
   Case test;
-  auto& manifest = test.liar.manifest;
-  const auto line = manifest.lines[0];
-  SECTION("too many blocks") { manifest.total = 4097; }
-  SECTION("a block too large") { manifest.lines[0].size = (8u << 20) + 1; }
-  SECTION("a block of all the bytes there are") { manifest.lines[0].size = ~0ull; }
-  SECTION("a part too large") {
-    manifest.lines.clear();
-    for (int i = 0; i < 9; ++i) {
-      manifest.lines.push_back(line);
-      manifest.lines.back().name += std::to_string(i);
-      manifest.lines.back().size = 8u << 20;
+  auto& lines = test.liar.manifest.lines;
+  const auto line = lines[0];
+  const auto repeat = [&](int count) {
+    lines.clear();
+    for (int i = 0; i < count; ++i) {
+      lines.push_back(line);
+      lines.back().name += std::to_string(i);
     }
-    manifest.total = 9;
+  };
+  std::optional<ManifestAnswer> head;
+  SECTION("too many blocks") { repeat(4097); }
+  SECTION("a block too large") { lines[0].size = (8u << 20) + 1; }
+  SECTION("a block of all the bytes there are") { lines[0].size = ~0ull; }
+  SECTION("a part too large") {
+    repeat(9);
+    for (auto& each : lines) each.size = 8u << 20;
   }
   SECTION("a part whose size wraps around") {
-    manifest.lines.clear();
-    for (int i = 0; i < 9; ++i) {
-      manifest.lines.push_back(line);
-      manifest.lines.back().name += std::to_string(i);
-    }
-    manifest.lines[4].size = ~0ull - 100;
-    manifest.total = 9;
+    repeat(9);
+    lines[4].size = ~0ull - 100;
   }
   SECTION("more classes than anybody has") {
-    manifest.lines.clear();
-    for (int i = 0; i < 20; ++i) {
-      manifest.lines.push_back(line);
-      manifest.lines.back().name += std::to_string(i);
-      manifest.lines.back().classes.assign(60'000, 1);
-    }
-    manifest.total = 20;
-    ExchangeLimits wide;
-    wide.frame_bytes = 4u << 20;
-    test.asker.exchange.reset();
-    test.asker.exchange = std::make_unique<Exchange>(test.net.a().executor(), test.net.a().transport(),
-                                                     ExchangeHost{}, wide);
+    repeat(10);
+    for (auto& each : lines) each.classes.assign(60'000, 1);
   }
+  SECTION("a manifest longer than anybody's") {
+    head = test.liar.head();
+    head->total = (1u << 20) + 1;
+  }
+  SECTION("a manifest of all the bytes there are") {
+    head = test.liar.head();
+    head->total = ~0ull;
+  }
+  const auto root = metadata::sha256(encode(test.liar.manifest));
+  bool asked_for_block = false;
+  test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
+    const auto* chunk = std::get_if<ChunkRequest>(&frame.message);
+    asked_for_block = asked_for_block || (chunk != nullptr && chunk->hash != root);
+    if (!head || !std::holds_alternative<ManifestRequest>(frame.message)) return false;
+    peer.send(frame.id, *head);
+    return true;
+  };
   const auto part = test.pull();
   CHECK(part->code() == ErrorCode::limit_exceeded);
-  CHECK(test.liar.raw.count<ChunkRequest>() == 0);
+  CHECK_FALSE(asked_for_block);
   CHECK(test.asker.links() == 0);
 }
 
-TEST_CASE("A manifest that contradicts itself is malformed") {
+TEST_CASE("A manifest that contradicts itself, or its hash, is refused and ends the link") {
   Case test;
-  auto& manifest = test.liar.manifest;
-  const auto line = manifest.lines[0];
-  SECTION("a name twice") {
-    manifest.lines.push_back(line);
-    manifest.total = 2;
+  const auto line = test.liar.manifest.lines[0];
+  std::optional<ManifestAnswer> head;
+  ErrorCode expected = ErrorCode::malformed;
+  SECTION("a name twice") { test.liar.manifest.lines.push_back(line); }
+  SECTION("evidence below nothing") { test.liar.manifest.lines[0].evidence = -1; }
+  SECTION("a class that cannot be") { test.liar.manifest.lines[0].classes = {-1}; }
+  SECTION("longer than it says") {
+    head = test.liar.head();
+    head->total = 10;
   }
-  SECTION("more lines than it says") {
-    manifest.lines.push_back(line);
-    manifest.lines.back().name = "other";
+  SECTION("another than its hash says") {
+    head = test.liar.head();
+    head->bytes[20] ^= 1;
+    expected = ErrorCode::untrusted;
   }
-  SECTION("lines of another place") { manifest.first = 1; }
-  SECTION("pages that never add anything") {
-    manifest.total = 2;
-    manifest.lines.clear();
+  SECTION("no manifest at all") {
+    const Bytes junk = test::random_bytes(500, 3);
+    head = ManifestAnswer{metadata::sha256(junk), junk.size(), junk, {}};
   }
-  SECTION("a second page of another snapshot") {
-    manifest.total = 2;
-    test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
-      if (!std::holds_alternative<PageRequest>(frame.message)) return false;
-      auto page = test.liar.manifest;
-      page.snapshot = 2;
-      page.first = 1;
-      page.lines[0].name = "other";
-      peer.send(frame.id, page);
-      return true;
-    };
-  }
-  CHECK(test.pull()->code() == ErrorCode::malformed);
+  test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
+    if (!head || !std::holds_alternative<ManifestRequest>(frame.message)) return false;
+    peer.send(frame.id, *head);
+    return true;
+  };
+  CHECK(test.pull()->code() == expected);
   CHECK(test.asker.links() == 0);
 }
 
@@ -195,13 +203,17 @@ TEST_CASE("A description longer than the bound, or than it says, is refused") {
   Case test;
   DescriptionAnswer answer;
   ErrorCode expected = ErrorCode::malformed;
+  const Bytes junk = test::random_bytes(100, 1);
   SECTION("too long") {
-    answer = {1, (1u << 20) + 1, Bytes(1000)};
+    answer = {{}, (1u << 20) + 1, Bytes(1000)};
     expected = ErrorCode::limit_exceeded;
   }
-  SECTION("longer than it says") { answer = {1, 10, Bytes(11)}; }
-  SECTION("cut off, and no snapshot to ask for the rest") { answer = {0, 12, Bytes(11)}; }
-  SECTION("no description at all") { answer = {0, 100, test::random_bytes(100, 1)}; }
+  SECTION("longer than it says") { answer = {{}, 10, Bytes(11)}; }
+  SECTION("another than its hash says") {
+    answer = {{}, 100, junk};
+    expected = ErrorCode::untrusted;
+  }
+  SECTION("no description at all") { answer = {metadata::sha256(junk), 100, junk}; }
   test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
     if (!std::holds_alternative<DescribeRequest>(frame.message)) return false;
     peer.send(frame.id, answer);
@@ -272,7 +284,7 @@ TEST_CASE("An answer that comes after its deadline is ignored, and is no lie") {
   test.liar.on_frame = [&test](RawPeer& peer, const Frame& frame) {
     if (std::holds_alternative<ManifestRequest>(frame.message)) {
       test.net.simulation.at(test.net.simulation.now() + 2500ms,
-                             [&peer, &test, id = frame.id] { peer.send(id, test.liar.manifest); });
+                             [&peer, &test, id = frame.id] { peer.send(id, test.liar.head()); });
       return true;
     }
     if (std::holds_alternative<DescribeRequest>(frame.message)) {
@@ -358,7 +370,7 @@ TEST_CASE("A peer that ends its stream in mid-transfer is closed") {
   CHECK(part->at < 1s);
 }
 
-TEST_CASE("A helper that dies in mid-transfer is closed when its machine says so, and a timeout when it does not") {
+TEST_CASE("A helper that dies in mid-transfer is unavailable when its machine says so, and a timeout when it does not") {
   const auto how = GENERATE(sim::Crash::process, sim::Crash::power);
   Pair net;
   net.simulation.network().bandwidth = 100'000;
@@ -370,7 +382,8 @@ TEST_CASE("A helper that dies in mid-transfer is closed when its machine says so
   const auto crashed = Duration(net.simulation.now().us);
   net.simulation.run_for(30s);
   CHECK(part->calls == 1);
-  CHECK(part->code() == (how == sim::Crash::process ? ErrorCode::closed : ErrorCode::timeout));
+  // The link is closed; whoever tries to make it anew learns that nobody is there.
+  CHECK(part->code() == (how == sim::Crash::process ? ErrorCode::unavailable : ErrorCode::timeout));
   CHECK(part->at - crashed < (how == sim::Crash::process ? 100ms : 2100ms));
   CHECK(asker.links() == 0);
 }
@@ -512,7 +525,7 @@ TEST_CASE("Whatever bytes a helper sends, a pull reports once and the asker stil
       if (std::holds_alternative<Hello>(frame.message) || random.below(3) != 0) return false;
       Bytes bytes = random.below(2) == 0
                         ? test::random_bytes(1 + random.below(200), random.next())
-                        : encode({frame.id, random.below(2) == 0 ? Message(test.liar.manifest)
+                        : encode({frame.id, random.below(2) == 0 ? Message(test.liar.head())
                                                                  : Message(ChunkAnswer{Bytes(random.below(70'000))})});
       for (auto flips = random.below(4); flips > 0; --flips) {
         bytes[random.below(bytes.size())] = static_cast<std::uint8_t>(random.next());
@@ -551,7 +564,7 @@ TEST_CASE("Over a link that flips bits a pull reports once, and never wrong cont
   CHECK(right < 60);
 }
 
-TEST_CASE("Over links that break at random every pull reports once") {
+TEST_CASE("Over links that break at random every pull reports once, and nearly all of them get through") {
   int right = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     CAPTURE(seed);
@@ -564,8 +577,7 @@ TEST_CASE("Over links that break at random every pull reports once") {
     right += part->ok() ? 1 : 0;
     if (!part->ok()) CHECK((part->code() == ErrorCode::io || part->code() == ErrorCode::closed));
   }
-  CHECK(right > 5);
-  CHECK(right < 60);
+  CHECK(right >= 57);  // 34 of them when a broken link was the end
 }
 
 }  // namespace

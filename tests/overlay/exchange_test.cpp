@@ -35,29 +35,58 @@ TEST_CASE("A pulled part is what the helper offers, block by block") {
   CHECK(helper.exchange->served() > 4);
 }
 
-TEST_CASE("Blocks that are here already do not travel") {
-  Pair net;
-  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
-  const auto part = asker.pull(helper.peer(), {metadata::sha256(helper.offer->blocks[1].content)});
-  net.simulation.run_for(5s);
-  REQUIRE(part->ok());
-  CHECK(part->value().bytes_received == 5300);
-  CHECK(part->value().blocks_reused == 1);
-  CHECK(part->value().blocks[1].content.empty());
-  CHECK(part->value().blocks[3].content == helper.offer->blocks[3].content);
-  CHECK(asker.exchange->traffic().bytes.at("chunk") < 6000);
+/// The offer with another content in one block.
+std::shared_ptr<const Offer> changed(const Offer& offer, std::size_t block, std::uint64_t seed) {
+  auto out = std::make_shared<Offer>(offer);
+  auto& content = out->blocks[block].content;
+  content = test::random_bytes(content.size(), seed);
+  return out;
 }
 
-TEST_CASE("A part of which everything is here costs a manifest and no chunk") {
+TEST_CASE("Blocks that were pulled before do not travel again, and are there all the same") {
   Pair net;
   Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
-  std::vector<metadata::Hash> have;
-  for (const auto& block : helper.offer->blocks) have.push_back(metadata::sha256(block.content));
-  const auto part = asker.pull(helper.peer(), have);
+  const auto first = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  REQUIRE(first->ok());
+  const auto before = asker.exchange->traffic().bytes.at("chunk");
+  helper.offer = changed(*helper.offer, 3, 77);
+  const auto second = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  REQUIRE(second->ok());
+  check_same(second->value(), *helper.offer);
+  CHECK(second->value().bytes_received == 5000);
+  CHECK(second->value().blocks_reused == 3);
+  CHECK(asker.exchange->traffic().bytes.at("chunk") - before < 5200);
+}
+
+TEST_CASE("A part that has not changed costs the head of a manifest and no chunk") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const auto first = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  const auto before = asker.exchange->traffic().bytes;
+  const auto second = asker.pull(helper.peer());
+  net.simulation.run_for(5s);
+  REQUIRE((first->ok() && second->ok()));
+  check_same(second->value(), *helper.offer);
+  CHECK(second->value().blocks_reused == 4);
+  CHECK(second->value().bytes_received == 0);
+  CHECK(asker.exchange->traffic().bytes.at("chunk") == before.at("chunk"));
+  CHECK(asker.exchange->traffic().bytes.at("manifest") - before.at("manifest") < 600);
+}
+
+TEST_CASE("Of the blocks of a part that have the same content one travels") {
+  Pair net;
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  auto offer = std::make_shared<Offer>(*test::offer_of({70'000, 70'000, 70'000}));
+  offer->blocks[2].content = offer->blocks[0].content;
+  helper.offer = offer;
+  const auto part = asker.pull(helper.peer());
   net.simulation.run_for(5s);
   REQUIRE(part->ok());
-  CHECK(part->value().blocks_reused == 4);
-  CHECK(asker.exchange->traffic().bytes.count("chunk") == 0);
+  check_same(part->value(), *helper.offer);
+  CHECK(part->value().bytes_received == 140'000);
 }
 
 TEST_CASE("Chunks are of the snapshot that the manifest named, however much the helper learns meanwhile") {
@@ -87,7 +116,7 @@ TEST_CASE("An offer of no blocks is a part of no blocks") {
   CHECK(part->value().blocks.empty());
 }
 
-TEST_CASE("A manifest that is longer than a frame comes in pages") {
+TEST_CASE("A manifest that is longer than a frame comes in chunks") {
   Pair net;
   ExchangeLimits small;
   small.frame_bytes = 4096;
@@ -376,6 +405,8 @@ TEST_CASE("Shutting down fails what is under way with cancelled, at once and onc
   const auto connecting = asker.pull(helper.peer());
   net.simulation.run_for(300ms);
   REQUIRE(connecting->calls == 1);
+  net.simulation.run_for(1s);
+  helper.offer = test::offer_of({300, 200'000, 0, 5000}, 2);
   const auto pulling = asker.pull(helper.peer());
   net.simulation.run_for(25ms);
   asker.exchange->shutdown();

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "overlay/manifest.hpp"
 #include "overlay/messages.hpp"
 #include "tests/overlay/support.hpp"
 
@@ -16,33 +17,92 @@ Frame round_trip(const Frame& frame) {
 }
 
 std::vector<Frame> one_of_each() {
-  Hello hello{kProtocolVersion, {}, 262144, 65536, 16};
+  Hello hello{kProtocolVersion, {}, 262144, 65536, 16, {"192.0.2.7", 4300}};
   hello.to.bytes.fill(0x11);
-  BlockLine line{"class/1", {1}, 2.5, 3, metadata::sha256(view("abc"))};
+  const auto hash = metadata::sha256(view("abc"));
+  Holder holder{{}, {"192.0.2.8", 4301}};
+  holder.id.bytes.fill(0x22);
   return {{0, hello},
           {1, DescribeRequest{test::task_id()}},
           {2, ManifestRequest{test::task_id(), {0, 3, 65535}}},
-          {3, PageRequest{9, 4000}},
-          {4, ChunkRequest{9, 2, 1ull << 33, 65536}},
+          {4, ChunkRequest{hash, 1ull << 33, 65536}},
           {0, Feedback{test::task_id(), -0.25}},
-          {1, DescriptionAnswer{0, 3, {1, 2, 3}}},
-          {2, ManifestAnswer{9, "linear", 2, 1, {line}}},
+          {1, DescriptionAnswer{hash, 3, {1, 2, 3}}},
+          {2, ManifestAnswer{hash, 700, {1, 2, 3}, {holder, holder}}},
           {4, ChunkAnswer{{9, 8, 7}}},
-          {5, Refusal{Refusal::Why::gone, 20, "too late"}},
+          {5, Refusal{Refusal::Why::gone, 20, "too late", {holder}}},
           {0, Goodbye{"the link was idle"}}};
 }
 
-TEST_CASE("The worked example of README.md is what a chunk request looks like on the wire") {
-  const Frame frame{5, ChunkRequest{3, 1, 65536, 16384}};
-  CHECK(to_hex(encode(frame)) == "0000000d" "96" "04" "05" "03" "01" "ce00010000" "cd4000");
+std::string repeated(const char* byte, int times = 32) {
+  std::string out;
+  for (int i = 0; i < times; ++i) out += byte;
+  return out;
 }
 
-TEST_CASE("A greeting's bytes do not change between releases") {
-  Hello hello{1, {}, 262144, 65536, 16};
+TEST_CASE("The worked example of README.md is what a chunk request looks like on the wire") {
+  ChunkRequest request{{}, 65536, 16384};
+  request.hash.bytes.fill(0xcd);
+  CHECK(to_hex(encode({5, request})) ==
+        "0000002d" "95" "04" "05" "c420" + repeated("cd") + "ce00010000" "cd4000");
+}
+
+TEST_CASE("The bytes of messages do not change between releases of one protocol version") {
+  Hello hello{2, {}, 262144, 65536, 16, {"192.0.2.7", 4300}};
   hello.to.bytes.fill(0xab);
-  std::string key;
-  for (int i = 0; i < 32; ++i) key += "ab";
-  CHECK(to_hex(encode({0, hello})) == "00000031" "97" "00" "00" "01" "c420" + key + "ce00040000" "ce00010000" "10");
+  CHECK(to_hex(encode({0, hello})) == "00000040" "98" "00" "00" "02" "c420" + repeated("ab") +
+                                          "ce00040000" "ce00010000" "10" "ae" + to_hex(view("192.0.2.7:4300")));
+  hello.accepts = {};
+  CHECK(to_hex(encode({0, hello})) ==
+        "00000032" "98" "00" "00" "02" "c420" + repeated("ab") + "ce00040000" "ce00010000" "10" "a0");
+
+  ManifestAnswer head{{}, 3, {1, 2, 3}, {{{}, {"192.0.2.8", 1}}}};
+  head.hash.bytes.fill(0xcd);
+  head.holders[0].id.bytes.fill(0xef);
+  CHECK(to_hex(encode({2, head})) == "0000005b" "96" "12" "02" "c420" + repeated("cd") + "03" "c403010203" "91" "92" "c420" +
+                                         repeated("ef") + "ab" + to_hex(view("192.0.2.8:1")));
+  CHECK(to_hex(encode({4, Refusal{Refusal::Why::busy, 20, "no", {}}})) == "00000009" "96" "1e" "04" "00" "14" "a26e6f" "90");
+}
+
+TEST_CASE("The bytes of a manifest do not change between releases of one protocol version") {
+  Manifest manifest{"rff", {{"class/1", {1, 2}, 2.5, 300, {}}}};
+  manifest.lines[0].hash.bytes.fill(0xcd);
+  const std::string hex = "92" "a3" + to_hex(view("rff")) + "91" "95" "a7" + to_hex(view("class/1")) + "92" "01" "02" "cb4004000000000000" "cd012c" "c420" + repeated("cd");
+  CHECK(to_hex(encode(manifest)) == hex);
+  const auto back = decode_manifest(*from_hex(hex), {});
+  REQUIRE(back);
+  CHECK(*back == manifest);
+}
+
+TEST_CASE("A damaged manifest is refused or read, and never crashes the decoder") {
+  Manifest manifest{"rff", {}};
+  for (int i = 0; i < 20; ++i) {
+    manifest.lines.push_back({"class/" + std::to_string(i), {i, i + 1}, 1.5 * i, 100, metadata::sha256(view("x"))});
+  }
+  const Bytes sound = encode(manifest);
+  for (std::size_t keep = 0; keep < sound.size(); ++keep) CHECK_FALSE(decode_manifest(ByteView(sound).first(keep), {}));
+  Random random(20260102);
+  int read = 0;
+  for (int round = 0; round < 20000; ++round) {
+    Bytes bytes = sound;
+    for (auto changes = 1 + random.below(4); changes > 0; --changes) {
+      bytes[random.below(bytes.size())] = static_cast<std::uint8_t>(random.next());
+    }
+    const auto back = decode_manifest(bytes, {});
+    if (!back) continue;
+    ++read;
+    CHECK(decode_manifest(encode(*back), {}));
+  }
+  CHECK(read > 100);
+}
+
+TEST_CASE("Holders that nobody can connect to are left out, and more than eight are malformed") {
+  ManifestAnswer head{{}, 0, {}, {{{}, {"192.0.2.8", 1}}, {{}, {"0.0.0.0", 1}}, {{}, {"192.0.2.8", 0}}}};
+  const auto back = std::get<ManifestAnswer>(round_trip({1, head}).message);
+  REQUIRE(back.holders.size() == 1);
+  CHECK(back.holders[0].endpoint.text() == "192.0.2.8:1");
+  head.holders.assign(9, {{}, {"192.0.2.8", 1}});
+  CHECK_FALSE(decode_frame(ByteView(encode({1, head})).subspan(4)));
 }
 
 TEST_CASE("Every message comes back from its bytes as it was") {
@@ -88,8 +148,7 @@ TEST_CASE("Gains and evidence that are no finite numbers are malformed") {
     CHECK_FALSE(decode_frame(ByteView(bytes).subspan(4)));
   }
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity(), -1.0}) {
-    const Bytes bytes = encode({0, ManifestAnswer{1, "f", 1, 0, {{"b", {}, bad, 1, {}}}}});
-    CHECK_FALSE(decode_frame(ByteView(bytes).subspan(4)));
+    CHECK(decode_manifest(encode(Manifest{"f", {{"b", {}, bad, 1, {}}}}), {}).error().code == ErrorCode::malformed);
   }
 }
 

@@ -115,10 +115,13 @@ struct Party {
   overlay::Exchange::Peer peer() const { return {host.id(), host.endpoint()}; }
 
   std::shared_ptr<Report<overlay::PulledPart>> pull(const overlay::Exchange::Peer& from,
-                                                    const std::vector<metadata::Hash>& have = {},
+                                                    const std::vector<std::int32_t>& classes = {}) {
+    return pull(std::vector<overlay::Exchange::Peer>{from}, classes);
+  }
+  std::shared_ptr<Report<overlay::PulledPart>> pull(const std::vector<overlay::Exchange::Peer>& holders,
                                                     const std::vector<std::int32_t>& classes = {}) {
     auto report = std::make_shared<Report<overlay::PulledPart>>();
-    exchange->pull(from, served_task, classes, have, into(report, simulation));
+    exchange->pull(holders, served_task, classes, into(report, simulation));
     return report;
   }
   std::shared_ptr<Report<metadata::Description>> describe(const overlay::Exchange::Peer& from) {
@@ -164,7 +167,7 @@ class RawPeer {
 
   sim::Host& host;
   bool greets = true;
-  overlay::Hello hello{overlay::kProtocolVersion, {}, 256 * 1024, 64 * 1024, 16};
+  overlay::Hello hello{overlay::kProtocolVersion, {}, 256 * 1024, 64 * 1024, 16, {}};
   std::shared_ptr<overlay::Link> link;
   std::vector<overlay::Frame> frames;  ///< all that came
   std::optional<Error> closed;
