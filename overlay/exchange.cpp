@@ -35,7 +35,8 @@ class Exchange::State : public std::enable_shared_from_this<State> {
         limits_(limits),
         seed_(seed_of(transport.local())),
         store_(std::make_shared<ContentStore>(executor, limits.store_bytes, limits.store_life)),
-        server_(executor_, host_, limits_, store_, seed_) {
+        coder_(std::make_shared<ChunkCoder>()),
+        server_(executor_, host_, limits_, store_, coder_, seed_) {
     P2P_ASSERT(limits.frame_bytes >= 4096 && limits.chunk_bytes > 0 && limits.requests_per_link > 0);
   }
 
@@ -47,7 +48,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   }
 
   Errand::Context context() {
-    return {executor_, limits_, store_, seed_ + next_errand_,
+    return {executor_, limits_, store_, coder_, lineage_, seed_ + next_errand_,
             [weak = weak_from_this()](const Peer& peer, OnSession done) {
               if (const auto self = weak.lock()) self->with_session(peer, std::move(done));
             }};
@@ -357,6 +358,8 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   const ExchangeLimits limits_;
   const std::uint64_t seed_;
   std::shared_ptr<ContentStore> store_;
+  std::shared_ptr<ChunkCoder> coder_;
+  std::shared_ptr<Lineage> lineage_ = std::make_shared<Lineage>();
   Server server_;
   std::map<NodeId, PeerState> peers_;
   std::map<std::uint64_t, Open> sessions_;   // in the order in which their links came

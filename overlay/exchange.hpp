@@ -68,7 +68,8 @@ struct PulledPart {
   std::string family;
   std::vector<SharedBlock> blocks;
   NodeId from;                      ///< whose part it is
-  std::size_t bytes_received = 0;   ///< content of blocks that travelled
+  std::size_t bytes_received = 0;   ///< content of blocks as it travelled
+  std::size_t bytes_unpacked = 0;   ///< what these bytes stood for
   std::size_t blocks_reused = 0;    ///< were here already
   std::size_t givers = 0;           ///< holders that gave some of it
   std::vector<metadata::Hash> hashes = {};  ///< of each block's content, in the order of `blocks`
@@ -94,6 +95,8 @@ struct PeerStats {
 /// the link that the smaller key began; the other one still answers what is under way and goes when it is quiet.
 /// Snapshots: what an Offer is made of can be had for ExchangeLimits::snapshot_life after its last use, however much
 /// the model has learned meanwhile. Whoever asks for the same within half a second gets the same.
+/// Deltas: blocks that are here do not travel; of a block whose older version came from the same holder, what has changed
+/// travels when that is shorter; everything else is compressed when that pays (chunk_coder.hpp). Nothing is rounded.
 /// Serving on: what was pulled here is kept (store_bytes, store_life), need not travel again, and is given to others by
 /// its hash; a holder names those who have asked for the same lately, so that a crowd serves itself. What this node
 /// offers of its own is always its own model.

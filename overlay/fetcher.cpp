@@ -164,8 +164,10 @@ void Fetcher::ask(std::size_t number, Source& source, Range range) {
   source.last_asked = executor_.now();
   const auto question = next_question_++;
   source.asked[question] = range;
+  const Wanted& wanted = items_[range.item].wanted;
   source.session->request(
-      ChunkRequest{items_[range.item].wanted.hash, range.offset, range.length},
+      ChunkRequest{wanted.hash, range.offset, range.length,
+                   wanted.base ? std::optional(wanted.base_hash) : std::nullopt},
       [self = shared_from_this(), number, question, asked = executor_.now()](Result<Message> answer) {
         self->on_answer(number, question, asked, std::move(answer));
       });
@@ -198,11 +200,22 @@ void Fetcher::on_answer(std::size_t number, std::uint64_t question, TimePoint as
   } else if (took > limits_.request_timeout / 2) {
     source.budget = std::max(source.budget / 2, kLeastBytes);
   }
-  on_chunk(number, range, std::get<ChunkAnswer>(*answer).bytes);
+  on_chunk(number, range, std::move(std::get<ChunkAnswer>(*answer)));
 }
 
-void Fetcher::on_chunk(std::size_t number, const Range& range, const Bytes& bytes) {
+void Fetcher::on_chunk(std::size_t number, const Range& range, ChunkAnswer answer) {
   Item& item = items_[range.item];
+  received_ += answer.bytes.size();
+  if (answer.coding != Coding::plain) {
+    auto unpacked = coder_->unpack(answer, {range.offset, range.length},
+                                   item.wanted.base ? ByteView(*item.wanted.base) : ByteView());
+    if (!unpacked) {
+      put_back(range);
+      return cut_off(number, unpacked.error());
+    }
+    answer.bytes = std::move(*unpacked);
+  }
+  const Bytes& bytes = answer.bytes;
   Bytes& content = item.wanted.content;
   const auto end = range.offset + bytes.size();
   if (content.size() == range.offset) {
@@ -211,7 +224,7 @@ void Fetcher::on_chunk(std::size_t number, const Range& range, const Bytes& byte
     if (content.size() < end) content.resize(end);
     std::copy(bytes.begin(), bytes.end(), content.begin() + static_cast<std::ptrdiff_t>(range.offset));
   }
-  received_ += bytes.size();
+  unpacked_ += bytes.size();
   givers_.insert(number);
   item.givers.insert(number);
   item.missing -= bytes.size();
@@ -242,11 +255,15 @@ void Fetcher::complete(std::size_t number, std::size_t i) {
   item.doubted = true;
   restart(item);
   if (!one_giver) return;
-  const Error wrong{ErrorCode::untrusted, "the peer sent a block that does not have the hash it announced", {}};
+  cut_off(number, {ErrorCode::untrusted, "the peer sent a block that does not have the hash it announced", {}});
+}
+
+/// Drops a holder that lied, and its link with it.
+void Fetcher::cut_off(std::size_t number, const Error& why) {
   const auto found = sources_.find(number);
   const auto session = found == sources_.end() ? nullptr : found->second.session;
-  drop(number, wrong);
-  if (session) session->end(wrong);
+  drop(number, why);
+  if (session) session->end(why);
 }
 
 void Fetcher::on_refusal(std::size_t number, const Range& range, TimePoint asked, const Refusal& refusal) {

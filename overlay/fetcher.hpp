@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "overlay/chunk_coder.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/messages.hpp"
 #include "overlay/session.hpp"
@@ -20,7 +21,9 @@ namespace p2p::overlay {
 struct Wanted {
   metadata::Hash hash;
   std::uint64_t size = 0;
-  Bytes content;  ///< its beginning, where that has come already
+  Bytes content = {};  ///< its beginning, where that has come already
+  std::shared_ptr<const Bytes> base = nullptr;  ///< an older version that is here
+  metadata::Hash base_hash = {};
 };
 
 /// Fetches content from one holder or several, and goes on with what is missing when one of them is lost.
@@ -53,8 +56,8 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
     std::function<void(std::size_t item, const Bytes&)> arrived;
     std::function<void(std::vector<Wanted>)> done;
   };
-  Fetcher(Executor& executor, const ExchangeLimits& limits, Owner owner)
-      : executor_(executor), limits_(limits), owner_(std::move(owner)) {}
+  Fetcher(Executor& executor, const ExchangeLimits& limits, std::shared_ptr<ChunkCoder> coder, Owner owner)
+      : executor_(executor), limits_(limits), coder_(std::move(coder)), owner_(std::move(owner)) {}
 
   /// Fetches these, in this order as far as one holder does it; the sources stay from one call to the next, which comes
   /// after `done`. `given`: the source that the beginnings came from.
@@ -65,8 +68,9 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   void cancel();
 
   std::size_t sources() const { return sources_.size(); }
-  /// Content that travelled.
+  /// Content as it travelled, and what it stood for.
   std::size_t bytes_received() const { return received_; }
+  std::size_t bytes_unpacked() const { return unpacked_; }
   /// Holders that gave some of it.
   std::size_t givers() const { return givers_.size(); }
 
@@ -113,14 +117,16 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   void pause(std::size_t number, Source& source, Duration time);
   void ask(std::size_t number, Source& source, Range range);
   void on_answer(std::size_t number, std::uint64_t question, TimePoint asked, Result<Message> answer);
-  void on_chunk(std::size_t number, const Range& range, const Bytes& bytes);
+  void on_chunk(std::size_t number, const Range& range, ChunkAnswer answer);
   void on_refusal(std::size_t number, const Range& range, TimePoint asked, const Refusal& refusal);
   void complete(std::size_t number, std::size_t item);
+  void cut_off(std::size_t number, const Error& why);
   void drop(std::size_t number, const Error& why);
   void finish();
 
   Executor& executor_;
   ExchangeLimits limits_;
+  std::shared_ptr<ChunkCoder> coder_;
   Owner owner_;
   std::vector<Item> items_;
   std::size_t first_ = 0;  // everything before it is here
@@ -128,7 +134,7 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   std::map<std::size_t, Source> sources_;
   std::uint64_t next_question_ = 0, batch_ = 0;
   std::set<std::size_t> givers_;
-  std::size_t received_ = 0;
+  std::size_t received_ = 0, unpacked_ = 0;
   bool over_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,14 @@ class Fields {
     ok_ = ok_ && value && value->size() == out.bytes.size();
     if (ok_) std::copy(value->begin(), value->end(), out.bytes.begin());
     return out;
+  }
+  /// The same, or no bytes at all.
+  template <typename Fixed>
+  std::optional<Fixed> optional() {
+    const auto value = frame_[next_].binary();
+    if (!value || !value->empty()) return fixed<Fixed>();
+    ++next_;
+    return std::nullopt;
   }
   std::vector<std::int32_t> classes() {
     const metadata::Value list = frame_[next_++];

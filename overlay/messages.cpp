@@ -85,8 +85,9 @@ Bytes encode(const Frame& frame) {
             put_classes(out, m.classes);
           },
           [&](const ChunkRequest& m) {
-            start(out, 5, kChunk, id);
+            start(out, 6, kChunk, id);
             out.binary(m.hash.view()).unsigned_integer(m.offset).unsigned_integer(m.length);
+            out.binary(m.base ? m.base->view() : ByteView());
           },
           [&](const Feedback& m) {
             start(out, 4, kFeedback, id);
@@ -102,8 +103,8 @@ Bytes encode(const Frame& frame) {
             put_holders(out, m.holders);
           },
           [&](const ChunkAnswer& m) {
-            start(out, 3, kContent, id);
-            out.binary(m.bytes);
+            start(out, 4, kContent, id);
+            out.unsigned_integer(static_cast<std::uint64_t>(m.coding)).binary(m.bytes);
           },
           [&](const Refusal& m) {
             start(out, 6, kRefusal, id);
@@ -166,6 +167,7 @@ Result<Frame> decode_frame(ByteView body) {
       m.hash = fields.fixed<metadata::Hash>();
       m.offset = fields.number();
       m.length = fields.number32();
+      m.base = fields.optional<metadata::Hash>();
       frame.message = m;
       break;
     }
@@ -194,9 +196,13 @@ Result<Frame> decode_frame(ByteView body) {
       frame.message = std::move(m);
       break;
     }
-    case kContent:
-      frame.message = ChunkAnswer{fields.bytes()};
+    case kContent: {
+      ChunkAnswer m;
+      m.coding = static_cast<Coding>(fields.number(static_cast<std::uint64_t>(Coding::difference)));
+      m.bytes = fields.bytes();
+      frame.message = std::move(m);
       break;
+    }
     case kRefusal: {
       Refusal m;
       m.why = static_cast<Refusal::Why>(fields.number(static_cast<std::uint64_t>(Refusal::Why::too_large)));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -47,6 +48,7 @@ struct ChunkRequest {
   metadata::Hash hash;
   std::uint64_t offset = 0;
   std::uint32_t length = 0;  ///< the answer stands for exactly so many bytes
+  std::optional<metadata::Hash> base = {};  ///< an older version, which the asker has
 };
 /// What a part was worth; not answered.
 struct Feedback {
@@ -66,7 +68,15 @@ struct ManifestAnswer {
   Bytes bytes;
   std::vector<Holder> holders;  ///< who has asked for the same lately and may be asked for its content
 };
+/// How a chunk travels: see ChunkCoder.
+enum class Coding : std::uint8_t {
+  plain = 0,
+  packed = 1,      ///< a zstd frame
+  patch = 2,       ///< a zstd frame, with the base around the chunk's place as its prefix
+  difference = 3,  ///< a zstd frame of the chunk's bytes minus the base's at the same place, modulo 256
+};
 struct ChunkAnswer {
+  Coding coding = Coding::plain;
   Bytes bytes;
 };
 /// No answer, and why.

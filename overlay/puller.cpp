@@ -10,6 +10,8 @@ Errand::Errand(Context context, const std::vector<Exchange::Peer>& holders)
     : executor_(context.executor),
       limits_(context.limits),
       store_(std::move(context.store)),
+      lineage_(std::move(context.lineage)),
+      coder_(std::move(context.coder)),
       link_(std::move(context.link)),
       random_(context.seed) {
   P2P_ASSERT(!holders.empty());
@@ -33,7 +35,7 @@ void Errand::start() {
 void Errand::make_fetcher() {
   const std::weak_ptr<Errand> weak = weak_from_this();
   fetcher_ = std::make_shared<Fetcher>(
-      executor_, limits_,
+      executor_, limits_, coder_,
       Fetcher::Owner{
           .more =
               [weak] {
@@ -255,7 +257,9 @@ void DescribeErrand::ask() {
       return self->fail({ErrorCode::malformed, "the peer's description has another size than it says", {}});
     }
     std::vector<Wanted> wanted(1);
-    wanted[0] = {part.hash, part.total, std::move(part.bytes)};
+    wanted[0].hash = part.hash;
+    wanted[0].size = part.total;
+    wanted[0].content = std::move(part.bytes);
     self->fetch(std::move(wanted));
   });
 }
@@ -297,8 +301,10 @@ void PullErrand::ask() {
     self->root_ = head.hash;
     self->expect(head.hash);
     std::vector<Wanted> wanted(1);
-    wanted[0] = {head.hash, head.total, std::move(head.bytes)};
-    if (const auto here = self->store_->find(head.hash)) wanted[0] = {head.hash, here->size(), *here};
+    wanted[0].hash = head.hash;
+    const auto here = self->store_->find(head.hash);
+    wanted[0].size = here ? here->size() : head.total;
+    wanted[0].content = here ? *here : std::move(head.bytes);
     self->fetch(std::move(wanted));
   });
 }
@@ -323,6 +329,7 @@ void PullErrand::open(ByteView bytes) {
   listed_ = true;
   listed_at_ = executor_.now();
   manifest_bytes_ = fetcher_->bytes_received();
+  manifest_unpacked_ = fetcher_->bytes_unpacked();
   here_.assign(manifest_.lines.size(), nullptr);
   lines_.clear();
   std::vector<Wanted> wanted;
@@ -333,7 +340,11 @@ void PullErrand::open(ByteView bytes) {
     if (here_[i] || !asked.insert(line.hash).second) continue;
     expect(line.hash);
     lines_.push_back(i);
-    wanted.push_back({line.hash, line.size, {}});
+    wanted.push_back({line.hash, line.size});
+    if (const auto before = lineage_->before({sources_[asked_].peer.id, task_}, line.name)) {
+      wanted.back().base = store_->find(*before);
+      wanted.back().base_hash = *before;
+    }
   }
   fetch(std::move(wanted));
 }
@@ -344,6 +355,7 @@ void PullErrand::fetched(std::vector<Wanted> all) {
   part.family = manifest_.family;
   part.from = sources_[asked_].peer.id;
   part.bytes_received = fetcher_->bytes_received() - manifest_bytes_;
+  part.bytes_unpacked = fetcher_->bytes_unpacked() - manifest_unpacked_;
   part.givers = fetcher_->givers();
   part.link_took = link_took_;
   part.manifest_took = listed_at_ - asked_at_;
@@ -366,6 +378,9 @@ void PullErrand::fetched(std::vector<Wanted> all) {
     part.hashes.push_back(line.hash);
     part.blocks.push_back({std::move(line.name), std::move(line.classes), line.evidence, std::move(content)});
   }
+  Lineage::Blocks blocks;
+  for (std::size_t i = 0; i < part.blocks.size(); ++i) blocks[part.blocks[i].name] = part.hashes[i];
+  lineage_->note({part.from, task_}, blocks);
   const auto self = shared_from_this();
   if (succeed()) done_(std::move(part));
 }

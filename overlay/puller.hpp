@@ -12,6 +12,7 @@
 #include "overlay/content_store.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/fetcher.hpp"
+#include "overlay/lineage.hpp"
 #include "overlay/manifest.hpp"
 #include "overlay/messages.hpp"
 #include "overlay/session.hpp"
@@ -33,6 +34,8 @@ class Errand : public std::enable_shared_from_this<Errand> {
     Executor& executor;
     const ExchangeLimits& limits;
     std::shared_ptr<ContentStore> store;
+    std::shared_ptr<ChunkCoder> coder;
+    std::shared_ptr<Lineage> lineage;
     std::uint64_t seed = 0;
     std::function<void(const Exchange::Peer&, OnSession)> link;
   };
@@ -82,6 +85,7 @@ class Errand : public std::enable_shared_from_this<Errand> {
   Executor& executor_;
   const ExchangeLimits limits_;
   std::shared_ptr<ContentStore> store_;
+  std::shared_ptr<Lineage> lineage_;
   std::shared_ptr<Fetcher> fetcher_;
   std::vector<Source> sources_;
   std::size_t asked_ = 0;      ///< whose answer it is
@@ -102,6 +106,7 @@ class Errand : public std::enable_shared_from_this<Errand> {
   /// What a refusal means to whoever asked.
   static Error refused(const Refusal& refusal);
 
+  std::shared_ptr<ChunkCoder> coder_;
   std::function<void(const Exchange::Peer&, OnSession)> link_;
   Random random_;
   bool over_ = false, begun_ = false, asked_again_ = false;
@@ -155,7 +160,7 @@ class PullErrand final : public Errand {
   std::vector<std::size_t> lines_;       ///< of the blocks that are fetched
   std::set<metadata::Hash> expected_;    ///< told to the store
   std::vector<ContentStore::Content> here_;  ///< of each line; null: is fetched
-  std::size_t manifest_bytes_ = 0;       ///< that travelled
+  std::size_t manifest_bytes_ = 0, manifest_unpacked_ = 0;  ///< that travelled, and what they stood for
   TimePoint asked_at_, listed_at_;
 };
 

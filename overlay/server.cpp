@@ -170,8 +170,8 @@ Message Server::serve(const NodeId& peer, Guest&, const Hello& bounds, const Chu
       request.length > content->size() - request.offset) {
     return refuse(Refusal::Why::bad_request, "the content has no such bytes");
   }
-  const ByteView piece = ByteView(*content).subspan(request.offset, request.length);
-  return ChunkAnswer{Bytes(piece.begin(), piece.end())};
+  const auto base = request.base ? find(*request.base) : nullptr;
+  return coder_->pack(*content, {request.offset, request.length}, base ? ByteView(*base) : ByteView());
 }
 
 ContentStore::Content Server::find(const metadata::Hash& hash) {

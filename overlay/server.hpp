@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "metadata/base/random.hpp"
+#include "overlay/chunk_coder.hpp"
 #include "overlay/content_store.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/messages.hpp"
@@ -36,8 +37,13 @@ class Server {
   static constexpr std::size_t kMostAskers = 64;
 
   Server(Executor& executor, const ExchangeHost& host, const ExchangeLimits& limits,
-         std::shared_ptr<ContentStore> store, std::uint64_t seed)
-      : executor_(executor), host_(host), limits_(limits), store_(std::move(store)), random_(seed) {}
+         std::shared_ptr<ContentStore> store, std::shared_ptr<ChunkCoder> coder, std::uint64_t seed)
+      : executor_(executor),
+        host_(host),
+        limits_(limits),
+        store_(std::move(store)),
+        coder_(std::move(coder)),
+        random_(seed) {}
 
   struct Answer {
     std::optional<Message> message;
@@ -87,6 +93,7 @@ class Server {
   const ExchangeHost& host_;
   const ExchangeLimits& limits_;
   std::shared_ptr<ContentStore> store_;
+  std::shared_ptr<ChunkCoder> coder_;
   Random random_;
   std::map<NodeId, Guest> guests_;
   std::map<std::uint64_t, Snapshot> snapshots_;

@@ -27,7 +27,9 @@ bool answers(const Message& answer, const Message& request) {
   }
   if (const auto* chunk = std::get_if<ChunkRequest>(&request)) {
     const auto* content = std::get_if<ChunkAnswer>(&answer);
-    return content != nullptr && content->bytes.size() == chunk->length;
+    if (content == nullptr) return false;
+    return content->coding == Coding::plain ? content->bytes.size() == chunk->length
+                                            : content->bytes.size() < chunk->length;
   }
   return std::holds_alternative<ManifestAnswer>(answer);
 }

@@ -16,6 +16,7 @@
 #include "metadata/record.hpp"
 #include "overlay/directory/messages.hpp"
 #include "overlay/directory/registry_messages.hpp"
+#include "overlay/chunk_coder.hpp"
 #include "overlay/manifest.hpp"
 #include "overlay/messages.hpp"
 #include "overlay/node/journal.hpp"
@@ -151,7 +152,7 @@ void frame_seeds() {
       {"feedback", overlay::Feedback{hash, 0.25}},
       {"description", overlay::DescriptionAnswer{hash, 16, Bytes(8, 7)}},
       {"head", overlay::ManifestAnswer{metadata::sha256(lines), lines.size(), lines, {{{}, at}}}},
-      {"content", overlay::ChunkAnswer{Bytes(16, 7)}},
+      {"content", overlay::ChunkAnswer{overlay::Coding::plain, Bytes(16, 7)}},
       {"refusal", overlay::Refusal{overlay::Refusal::Why::busy, 100, "later", {{{}, at}}}},
   };
   for (const auto& [name, message] : messages) {
@@ -159,6 +160,25 @@ void frame_seeds() {
     write("frames", name, ByteView(bytes).subspan(4));
     write("frames", name + "-stream", bytes);
   }
+}
+
+void chunk_seeds() {
+  Bytes content(600), base(600);
+  for (std::size_t i = 0; i < content.size(); ++i) {
+    base[i] = static_cast<std::uint8_t>(i * i / 7);  // as the target has it
+    content[i] = static_cast<std::uint8_t>(base[i] + i % 3);
+  }
+  overlay::ChunkCoder coder;
+  for (const bool of_base : {false, true}) {
+    const auto packed = coder.pack(content, {0, 500}, of_base ? ByteView(base) : ByteView());
+    Bytes seed{static_cast<std::uint8_t>(packed.coding), 500 & 255, 500 >> 8, 0};
+    seed.insert(seed.end(), packed.bytes.begin(), packed.bytes.end());
+    write("chunk", of_base ? "change" : "alone", seed);
+  }
+  Bytes bomb = *from_hex("00ffff0028b52ffd0058");
+  bomb[0] = 1;
+  for (int i = 0; i < 64; ++i) bomb.insert(bomb.end(), {2, 0, 16, 0});
+  write("chunk", "bomb", bomb);
 }
 
 void registry_seeds() {
@@ -265,6 +285,7 @@ int main(int argc, char** argv) {
   learner_seeds();
   drift_seeds();
   frame_seeds();
+  chunk_seeds();
   registry_seeds();
   datagram_seeds();
   journal_seeds();

@@ -1,6 +1,7 @@
 // Helpers that lie, babble, stall and vanish. Whatever they do, the asker hears one clear error in bounded time.
 #include <catch2/catch.hpp>
 
+#include "overlay/chunk_coder.hpp"
 #include "overlay/manifest.hpp"
 #include "tests/overlay/support.hpp"
 
@@ -24,7 +25,7 @@ struct Liar {
         const Bytes list = encode(manifest);
         const ByteView all = chunk->hash == metadata::sha256(list) ? ByteView(list) : ByteView(content);
         const ByteView piece = all.subspan(chunk->offset, chunk->length);
-        peer.send(frame.id, ChunkAnswer{Bytes(piece.begin(), piece.end())});
+        peer.send(frame.id, ChunkAnswer{Coding::plain, Bytes(piece.begin(), piece.end())});
       }
     });
   }
@@ -171,10 +172,10 @@ TEST_CASE("Bytes that are no frames end the link with malformed or limit_exceede
   SECTION("an array that claims four thousand million elements") { hex = "00000005ddffffffff"; }
   SECTION("a map") { hex = "0000000181"; }
   SECTION("an unknown kind") { hex = "00000003" "922800"; }
-  SECTION("an answer to what was not asked") { hex = "00000007" "9314cd0fffc400"; }
+  SECTION("an answer to what was not asked") { hex = "00000008" "9414cd0fff00c400"; }
   SECTION("a second greeting") { hex = to_hex(encode({0, test.liar.raw.hello})); }
-  SECTION("an answer of another kind") { hex = to_hex(encode({1, ChunkAnswer{{1, 2, 3}}})); }
-  SECTION("text in place of bytes") { hex = "00000005" "9314" "01" "a141"; }
+  SECTION("an answer of another kind") { hex = to_hex(encode({1, ChunkAnswer{Coding::plain, {1, 2, 3}}})); }
+  SECTION("text in place of bytes") { hex = "00000006" "9414" "01" "00" "a141"; }
   test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
     if (!std::holds_alternative<ManifestRequest>(frame.message)) return false;
     peer.write_hex(hex);
@@ -193,10 +194,28 @@ TEST_CASE("A chunk of another length than was asked for is malformed") {
   test.liar.on_frame = [difference](RawPeer& peer, const Frame& frame) {
     const auto* chunk = std::get_if<ChunkRequest>(&frame.message);
     if (chunk == nullptr) return false;
-    peer.send(frame.id, ChunkAnswer{Bytes(chunk->length + static_cast<std::uint32_t>(difference))});
+    peer.send(frame.id, ChunkAnswer{Coding::plain, Bytes(chunk->length + static_cast<std::uint32_t>(difference))});
     return true;
   };
   CHECK(test.pull()->code() == ErrorCode::malformed);
+}
+
+TEST_CASE("A chunk that does not unpack, or unpacks with what the asker does not have, is malformed and ends the link") {
+  Case test;
+  const auto coding = GENERATE(Coding::packed, Coding::patch, Coding::difference);
+  test.liar.on_frame = [coding](RawPeer& peer, const Frame& frame) {
+    const auto* chunk = std::get_if<ChunkRequest>(&frame.message);
+    if (chunk == nullptr) return false;
+    CHECK_FALSE(chunk->base);
+    const Bytes plain(chunk->length, 7);
+    auto packed = ChunkCoder().pack(plain, {0, plain.size()}, {});
+    packed.coding = coding;
+    if (coding == Coding::packed) packed.bytes.pop_back();
+    peer.send(frame.id, packed);
+    return true;
+  };
+  CHECK(test.pull()->code() == ErrorCode::malformed);
+  CHECK(test.asker.links() == 0);
 }
 
 TEST_CASE("A description longer than the bound, or than it says, is refused") {
@@ -320,7 +339,7 @@ TEST_CASE("A peer that drips content just within each deadline is given up after
     const auto* chunk = std::get_if<ChunkRequest>(&frame.message);
     if (chunk == nullptr) return false;
     const auto piece = ByteView(test.liar.content).subspan(chunk->offset, chunk->length);
-    Bytes bytes = encode({frame.id, ChunkAnswer{Bytes(piece.begin(), piece.end())}});
+    Bytes bytes = encode({frame.id, ChunkAnswer{Coding::plain, Bytes(piece.begin(), piece.end())}});
     test.net.simulation.at(test.net.simulation.now() + 1900ms,
                            [&peer, bytes] { peer.write(bytes); });
     return true;
@@ -361,7 +380,7 @@ TEST_CASE("A peer that ends its stream in mid-transfer is closed") {
   Case test;
   test.liar.on_frame = [](RawPeer& peer, const Frame& frame) {
     if (!std::holds_alternative<ChunkRequest>(frame.message)) return false;
-    peer.write_hex("0000ff00" "9314");
+    peer.write_hex("0000ff00" "9414");
     peer.link->close();
     return true;
   };
@@ -526,7 +545,7 @@ TEST_CASE("Whatever bytes a helper sends, a pull reports once and the asker stil
       Bytes bytes = random.below(2) == 0
                         ? test::random_bytes(1 + random.below(200), random.next())
                         : encode({frame.id, random.below(2) == 0 ? Message(test.liar.head())
-                                                                 : Message(ChunkAnswer{Bytes(random.below(70'000))})});
+                                                                 : Message(ChunkAnswer{Coding::plain, Bytes(random.below(70'000))})});
       for (auto flips = random.below(4); flips > 0; --flips) {
         bytes[random.below(bytes.size())] = static_cast<std::uint8_t>(random.next());
       }

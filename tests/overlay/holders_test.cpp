@@ -153,7 +153,7 @@ TEST_CASE("Among several holders the one that gives wrong bytes is found, cut of
     const auto* chunk = std::get_if<ChunkRequest>(&frame.message);
     if (chunk == nullptr) return;
     ++lies;
-    peer.send(frame.id, ChunkAnswer{Bytes(chunk->length, 0x66)});
+    peer.send(frame.id, ChunkAnswer{Coding::plain, Bytes(chunk->length, 0x66)});
   });
   auto holders = crowd.peers;
   holders.insert(holders.begin() + 1, {liar.host.id(), liar.host.endpoint()});
@@ -175,7 +175,7 @@ TEST_CASE("When every holder lies about the content, the pull is untrusted") {
       peer.send(frame.id, ManifestAnswer{metadata::sha256(list), list.size(), list, {}});
     }
     if (const auto* chunk = std::get_if<ChunkRequest>(&frame.message)) {
-      peer.send(frame.id, ChunkAnswer{Bytes(chunk->length, 0x66)});
+      peer.send(frame.id, ChunkAnswer{Coding::plain, Bytes(chunk->length, 0x66)});
     }
   });
   const auto part = crowd.asker->pull({liar.host.id(), liar.host.endpoint()});

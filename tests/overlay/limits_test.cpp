@@ -235,7 +235,7 @@ TEST_CASE("However many peers ask, and however they write their question, what i
                             }};
   const ExchangeLimits limits;
   const auto store = std::make_shared<ContentStore>(host.executor(), limits.store_bytes, limits.store_life);
-  Server server(host.executor(), offers, limits, store, 1);
+  Server server(host.executor(), offers, limits, store, std::make_shared<ChunkCoder>(), 1);
   const auto ask = [&](std::uint8_t peer, std::vector<std::int32_t> classes) {
     NodeId id;
     id.bytes[0] = peer;
@@ -426,7 +426,7 @@ TEST_CASE("Whatever bytes an asker sends, the helper serves the next one") {
                                                random.below(300'000), static_cast<std::uint32_t>(random.below(70'000))},
                                   Feedback{test::task_id(), 0.5},
                                   Refusal{},
-                                  ChunkAnswer{Bytes(100)},
+                                  ChunkAnswer{Coding::plain, Bytes(100)},
                                   Goodbye{"bye"}};
       Bytes bytes = encode({id, messages[random.below(std::size(messages))]});
       if (random.below(8) == 0) bytes[random.below(bytes.size())] = static_cast<std::uint8_t>(random.next());

@@ -26,10 +26,12 @@ std::vector<Frame> one_of_each() {
           {1, DescribeRequest{test::task_id()}},
           {2, ManifestRequest{test::task_id(), {0, 3, 65535}}},
           {4, ChunkRequest{hash, 1ull << 33, 65536}},
+          {4, ChunkRequest{hash, 1ull << 33, 65536, hash}},
+          {4, ChunkAnswer{Coding::difference, {9}}},
           {0, Feedback{test::task_id(), -0.25}},
           {1, DescriptionAnswer{hash, 3, {1, 2, 3}}},
           {2, ManifestAnswer{hash, 700, {1, 2, 3}, {holder, holder}}},
-          {4, ChunkAnswer{{9, 8, 7}}},
+          {4, ChunkAnswer{Coding::plain, {9, 8, 7}}},
           {5, Refusal{Refusal::Why::gone, 20, "too late", {holder}}},
           {0, Goodbye{"the link was idle"}}};
 }
@@ -44,7 +46,10 @@ TEST_CASE("The worked example of README.md is what a chunk request looks like on
   ChunkRequest request{{}, 65536, 16384};
   request.hash.bytes.fill(0xcd);
   CHECK(to_hex(encode({5, request})) ==
-        "0000002d" "95" "04" "05" "c420" + repeated("cd") + "ce00010000" "cd4000");
+        "0000002f" "96" "04" "05" "c420" + repeated("cd") + "ce00010000" "cd4000" "c400");
+  request.base = request.hash;
+  CHECK(to_hex(encode({5, request})) ==
+        "0000004f" "96" "04" "05" "c420" + repeated("cd") + "ce00010000" "cd4000" "c420" + repeated("cd"));
 }
 
 TEST_CASE("The bytes of messages do not change between releases of one protocol version") {
@@ -61,6 +66,7 @@ TEST_CASE("The bytes of messages do not change between releases of one protocol 
   head.holders[0].id.bytes.fill(0xef);
   CHECK(to_hex(encode({2, head})) == "0000005b" "96" "12" "02" "c420" + repeated("cd") + "03" "c403010203" "91" "92" "c420" +
                                          repeated("ef") + "ab" + to_hex(view("192.0.2.8:1")));
+  CHECK(to_hex(encode({4, ChunkAnswer{Coding::patch, {9, 8}}})) == "00000008" "94" "14" "04" "02" "c4020908");
   CHECK(to_hex(encode({4, Refusal{Refusal::Why::busy, 20, "no", {}}})) == "00000009" "96" "1e" "04" "00" "14" "a26e6f" "90");
 }
 
