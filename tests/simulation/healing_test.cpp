@@ -99,7 +99,7 @@ TEST_CASE("A report adds up: stages, bytes on the wire, samples") {
   const auto traffic = village[0].node().traffic();
   const auto chunks = traffic.bytes.at("chunk");
   CHECK(chunks >= report.bytes_pulled);
-  CHECK(chunks < report.bytes_pulled * 1.1);
+  CHECK(chunks < report.bytes_pulled * 1.15);  // a question and its answer add some 60 bytes to a block
   CHECK(village[0].count(Event::Kind::merged) == 1);
 }
 
