@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 
 #include "overlay/puller.hpp"
 #include "overlay/server.hpp"
@@ -12,7 +13,8 @@ namespace p2p::overlay {
 namespace {
 
 constexpr Duration kLinger = 1s;            // for what is queued, after a link was ended here
-constexpr Duration kQuiet = 500ms;          // unused for so long, a link makes room for a newcomer's
+constexpr Duration kLeastStay = 250ms;      // then a link makes room for a newcomer's, when nothing is unanswered on it
+constexpr std::size_t kMostLeaving = 16;    // links that were turned away and are told so
 constexpr std::size_t kMaxPeers = 1024;     // remembered, linked or not
 
 /// Nodes of one crowd must not all choose alike, and a simulation must repeat.
@@ -36,7 +38,8 @@ class Exchange::State : public std::enable_shared_from_this<State> {
         seed_(seed_of(transport.local())),
         store_(std::make_shared<ContentStore>(executor, limits.store_bytes, limits.store_life)),
         coder_(std::make_shared<ChunkCoder>()),
-        server_(executor_, host_, limits_, store_, coder_, seed_) {
+        pacer_(std::make_shared<Pacer>(executor, limits.send_bytes_per_second, limits.chunk_bytes)),
+        server_(executor_, host_, limits_, {store_, coder_, pacer_}, seed_) {
     P2P_ASSERT(limits.frame_bytes >= 4096 && limits.chunk_bytes > 0 && limits.requests_per_link > 0);
   }
 
@@ -133,6 +136,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     errands_.clear();
     peers_.clear();
     sessions_.clear();
+    leaving_.clear();
     host_ = {};
   }
 
@@ -206,16 +210,16 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     return end_quietest(Duration(0));
   }
 
-  /// Of the links that have been quiet for `least`, the one that was unused for longest. False: there is none.
+  /// Of the links that have stood for `least` and are quiet, ends the one that was unused for longest. False: there is none.
   bool end_quietest(Duration least) {
     std::shared_ptr<Session> oldest;
     for (const auto& [number, open] : sessions_) {
       const auto& session = open.session;
-      if (!session->ready() || !session->quiet() || executor_.now() - session->last_active() < least) continue;
+      if (!session->ready() || !session->quiet() || executor_.now() - session->made() < least) continue;
       if (!oldest || session->last_active() < oldest->last_active()) oldest = session;
     }
     if (!oldest) return false;
-    oldest->end({ErrorCode::closed, "room is needed for another link", {}});
+    oldest->end({ErrorCode::closed, "room is needed for another link", {}}, Goodbye::Why::no_room);
     return true;
   }
 
@@ -248,7 +252,15 @@ class Exchange::State : public std::enable_shared_from_this<State> {
       }
     }
     if (former) former->end({ErrorCode::closed, "the peer has begun another link", {}});
-    if (open_links() >= limits_.links && !end_quietest(kQuiet)) return;
+    if (open_links() >= limits_.links && !end_quietest(kLeastStay)) {
+      const Bytes goodbye = encode(Frame{0, Goodbye{"all links are in use", Goodbye::Why::no_room}});
+      pacer_->spend(goodbye.size());
+      link->send(goodbye);
+      link->close();
+      leaving_.push_back(std::move(link));
+      if (leaving_.size() > kMostLeaving) leaving_.pop_front();
+      return;
+    }
     remember(link->peer());
     add(std::move(link), false);
   }
@@ -257,7 +269,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     const auto number = next_session_++;
     const std::weak_ptr<State> weak = weak_from_this();
     auto session = std::make_shared<Session>(
-        executor_, std::move(link), initiated, limits_, transport_.local(),
+        executor_, std::move(link), initiated, limits_, transport_.local(), pacer_,
         Session::Owner{
             .on_ready =
                 [weak, number] {
@@ -266,6 +278,12 @@ class Exchange::State : public std::enable_shared_from_this<State> {
             .on_request = [weak, number](const Message& request) -> std::optional<Message> {
               const auto self = weak.lock();
               return self ? self->serve(number, request) : std::nullopt;
+            },
+            .on_no_room = [weak, number](const ChunkRequest& request) -> Message {
+              const auto self = weak.lock();
+              if (!self) return Refusal{};
+              const auto asking = self->sessions_.at(number).session;
+              return self->server_.no_room(asking->peer(), asking->peer_hello(), request);
             },
             .on_ended =
                 [weak, number](const Error& why) {
@@ -359,10 +377,12 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   const std::uint64_t seed_;
   std::shared_ptr<ContentStore> store_;
   std::shared_ptr<ChunkCoder> coder_;
+  std::shared_ptr<Pacer> pacer_;
   std::shared_ptr<Lineage> lineage_ = std::make_shared<Lineage>();
   Server server_;
   std::map<NodeId, PeerState> peers_;
   std::map<std::uint64_t, Open> sessions_;   // in the order in which their links came
+  std::deque<std::shared_ptr<Link>> leaving_;  // that were turned away; dropped when others come
   std::map<std::uint64_t, std::shared_ptr<Errand>> errands_;
   std::map<std::string, std::uint64_t> framed_;
   std::uint64_t gone_wire_ = 0;              // bytes of links that are forgotten

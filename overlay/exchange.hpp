@@ -51,6 +51,9 @@ struct ExchangeLimits {
   std::size_t links = 64;                  ///< open at once
   std::size_t requests_per_link = 16;      ///< unanswered, in either direction
   std::size_t requests_per_second = 200;   ///< per peer; more are answered "busy"
+  /// Of everything that leaves on links; 0: no limit. Peers share it evenly; who would have to wait for long is told so,
+  /// and who else may have what he asks for.
+  std::size_t send_bytes_per_second = 16u << 20;
   Duration request_timeout = 2s;
   Duration connect_timeout = 2s;
   Duration pull_timeout = 30s;             ///< a whole description or part

@@ -6,7 +6,8 @@ namespace p2p::overlay {
 
 void Fetcher::fetch(std::vector<Wanted> wanted, std::size_t given) {
   items_.clear();
-  first_ = left_ = 0;
+  left_ = 0;
+  start_ = wanted.empty() ? 0 : random_.below(wanted.size());
   for (auto& [number, source] : sources_) {
     source.lacks.clear();
     source.asked.clear();
@@ -74,8 +75,8 @@ bool Fetcher::wants(std::size_t number, const Source& source, std::size_t i) con
 }
 
 bool Fetcher::next(std::size_t number, Source& source, Range& range) {
-  while (first_ < items_.size() && items_[first_].missing == 0) ++first_;
-  for (std::size_t i = first_; i < items_.size(); ++i) {
+  for (std::size_t k = 0; k < items_.size(); ++k) {
+    const std::size_t i = (start_ + k) % items_.size();
     if (!wants(number, source, i)) continue;
     Item& item = items_[i];
     if (item.doubted) item.only = number;
@@ -98,7 +99,7 @@ bool Fetcher::next(std::size_t number, Source& source, Range& range) {
 bool Fetcher::useless(const Source& source) const {
   if (source.under_way > 0 || source.pause) return false;
   bool missing = false;
-  for (std::size_t i = first_; i < items_.size(); ++i) {
+  for (std::size_t i = 0; i < items_.size(); ++i) {
     if (items_[i].missing == 0) continue;
     if (!source.lacks.contains(i)) return false;
     missing = true;
@@ -120,7 +121,7 @@ void Fetcher::fill() {
   // Is there work that nobody here can do now, or more than one holder should do alone?
   std::uint64_t unasked = 0;
   bool idle_work = false;
-  for (std::size_t i = first_; i < items_.size(); ++i) {
+  for (std::size_t i = 0; i < items_.size(); ++i) {
     const Item& item = items_[i];
     const std::uint64_t rest = item.wanted.size - item.next;
     unasked += rest;
@@ -192,7 +193,7 @@ void Fetcher::on_answer(std::size_t number, std::uint64_t question, TimePoint as
   source.bytes_under_way -= range.length;
   if (items_[range.item].attempt != range.attempt) return fill();
   if (const auto* refusal = std::get_if<Refusal>(&*answer)) return on_refusal(number, range, asked, *refusal);
-  source.busy = 0;
+  source.busy = source.later = 0;
   source.gap = source.gap < 2ms ? Duration(0) : source.gap * 19 / 20;
   const Duration took = executor_.now() - asked;
   if (took < limits_.request_timeout / 4) {
@@ -271,6 +272,16 @@ void Fetcher::on_refusal(std::size_t number, const Range& range, TimePoint asked
   Item& item = items_[range.item];
   put_back(range);
   if (!refusal.holders.empty()) owner_.named(refusal.holders);
+  if (refusal.why == Refusal::Why::later) {
+    if (++source.later > kLaterTries) {
+      return drop(number, {ErrorCode::unavailable, "the peer stays busy; try later", refusal.text});
+    }
+    const auto wait = std::clamp<Duration>(std::chrono::milliseconds(refusal.retry_ms), 10ms, 1s);
+    if (!source.pause) {
+      pause(number, source, Duration(static_cast<std::int64_t>(static_cast<double>(wait.count()) * (0.75 + 0.5 * random_.uniform()))));
+    }
+    return fill();
+  }
   if (refusal.why != Refusal::Why::busy) {
     source.lacks.insert(range.item);
     if (item.only == number) item.only.reset();
@@ -306,7 +317,6 @@ void Fetcher::finish() {
   std::vector<Wanted> out;
   for (auto& item : items_) out.push_back(std::move(item.wanted));
   items_.clear();
-  first_ = 0;
   const auto done = owner_.done;
   done(std::move(out));
 }

@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "metadata/base/random.hpp"
 #include "overlay/chunk_coder.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/messages.hpp"
@@ -31,7 +32,8 @@ struct Wanted {
 /// How much is under way to a holder follows its link: it doubles with answers that come within a quarter of the
 /// deadline and halves with those that take more than half of it, so that neither a slow link runs into its deadlines
 /// nor a fast one waits. A holder that says it is busy is asked one thing at a time, at the pace that it names, and a
-/// little faster with every answer; it is given up after kBusyTries refusals in a row.
+/// little faster with every answer; it is given up after kBusyTries refusals in a row. One that says "later" is asked
+/// again after the time that it names, or a little more or less.
 ///
 /// Content is hashed as it comes and believed when the hash fits. When it does not and several holders gave of it, all
 /// of it is fetched again from one of them alone, so that the liar is found; a holder that is caught is lost.
@@ -45,6 +47,7 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   static constexpr std::size_t kFirstBytes = 64 * 1024;
   static constexpr std::size_t kLeastBytes = 4 * 1024;
   static constexpr int kBusyTries = 20;
+  static constexpr int kLaterTries = 200;
   static constexpr std::size_t kWorthAnother = 256 * 1024;  ///< so much unasked: another holder would help
 
   struct Owner {
@@ -56,11 +59,13 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
     std::function<void(std::size_t item, const Bytes&)> arrived;
     std::function<void(std::vector<Wanted>)> done;
   };
-  Fetcher(Executor& executor, const ExchangeLimits& limits, std::shared_ptr<ChunkCoder> coder, Owner owner)
-      : executor_(executor), limits_(limits), coder_(std::move(coder)), owner_(std::move(owner)) {}
+  Fetcher(Executor& executor, const ExchangeLimits& limits, std::shared_ptr<ChunkCoder> coder, std::uint64_t seed,
+          Owner owner)
+      : executor_(executor), limits_(limits), coder_(std::move(coder)), random_(seed), owner_(std::move(owner)) {}
 
-  /// Fetches these, in this order as far as one holder does it; the sources stay from one call to the next, which comes
-  /// after `done`. `given`: the source that the beginnings came from.
+  /// Fetches these, beginning with any of them: nodes of a crowd that begin with different ones have something to give
+  /// each other. The sources stay from one call to the next, which comes after `done`. `given`: the source that the
+  /// beginnings came from.
   void fetch(std::vector<Wanted> wanted, std::size_t given);
   /// One more holder, by a number of the owner's choice that is not in use.
   void add(std::size_t source, std::shared_ptr<Session> session);
@@ -99,7 +104,7 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
     std::uint32_t chunk_bytes = 0;
     std::size_t under_way = 0, bytes_under_way = 0;
     std::size_t budget = kFirstBytes;
-    int busy = 0;                       // refusals without an answer between them
+    int busy = 0, later = 0;            // refusals without an answer between them
     Duration gap{0};                    // between questions to a holder that was busy
     TimePoint last_asked, slowed;
     Executor::TimerHandle pause;
@@ -127,9 +132,10 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   Executor& executor_;
   ExchangeLimits limits_;
   std::shared_ptr<ChunkCoder> coder_;
+  Random random_;
   Owner owner_;
   std::vector<Item> items_;
-  std::size_t first_ = 0;  // everything before it is here
+  std::size_t start_ = 0;  // the item to begin with
   std::size_t left_ = 0;
   std::map<std::size_t, Source> sources_;
   std::uint64_t next_question_ = 0, batch_ = 0;

@@ -112,8 +112,8 @@ Bytes encode(const Frame& frame) {
             put_holders(out, m.holders);
           },
           [&](const Goodbye& m) {
-            start(out, 3, kGoodbye, id);
-            out.text(m.text);
+            start(out, 4, kGoodbye, id);
+            out.unsigned_integer(static_cast<std::uint64_t>(m.why)).text(m.text);
           },
       },
       frame.message);
@@ -205,16 +205,20 @@ Result<Frame> decode_frame(ByteView body) {
     }
     case kRefusal: {
       Refusal m;
-      m.why = static_cast<Refusal::Why>(fields.number(static_cast<std::uint64_t>(Refusal::Why::too_large)));
+      m.why = static_cast<Refusal::Why>(fields.number(static_cast<std::uint64_t>(Refusal::Why::later)));
       m.retry_ms = fields.number32();
       m.text = fields.text();
       m.holders = read_holders(fields);
       frame.message = std::move(m);
       break;
     }
-    case kGoodbye:
-      frame.message = Goodbye{fields.text()};
+    case kGoodbye: {
+      Goodbye m;
+      m.why = static_cast<Goodbye::Why>(fields.number(static_cast<std::uint64_t>(Goodbye::Why::no_room)));
+      m.text = fields.text();
+      frame.message = std::move(m);
       break;
+    }
     default:
       return bad("kind " + std::to_string(*kind) + " is not known");
   }

@@ -87,6 +87,7 @@ struct Refusal {
     gone = 2,        ///< there is no such content here (any more)
     bad_request = 3,
     too_large = 4,   ///< the answer would pass a bound
+    later = 5,       ///< content: it is on its way to here, or too much is to be sent; ask again, or `holders`
   };
   Why why = Why::busy;
   std::uint32_t retry_ms = 0;
@@ -95,7 +96,12 @@ struct Refusal {
 };
 /// The sender ends the link; why, for people.
 struct Goodbye {
+  enum class Why : std::uint8_t {
+    ended = 0,
+    no_room = 1,  ///< for this link, now: come again in a moment
+  };
   std::string text;
+  Why why = Why::ended;
 };
 
 using Message = std::variant<Hello, DescribeRequest, ManifestRequest, ChunkRequest, Feedback, DescriptionAnswer,

@@ -35,7 +35,7 @@ void Errand::start() {
 void Errand::make_fetcher() {
   const std::weak_ptr<Errand> weak = weak_from_this();
   fetcher_ = std::make_shared<Fetcher>(
-      executor_, limits_, coder_,
+      executor_, limits_, coder_, random_.next(),
       Fetcher::Owner{
           .more =
               [weak] {
@@ -134,11 +134,14 @@ void Errand::trouble(std::size_t number, const Error& error) {
   const auto self = shared_from_this();
   Source& source = sources_[number];
   const bool was_linked = source.is == Source::Is::linked;
+  // Content is late, but the peer has said something since it was asked: it is slow, not dead.
+  const bool slow = answered_ && error.code == ErrorCode::timeout && source.session &&
+                    executor_.now() - source.session->last_received() < limits_.request_timeout;
   source.session.reset();
   // The caller's holders say best what went wrong; of those the one that was asked.
   if (!error_ || (number == asked_ && !source.named)) error_ = error;
   const bool broke = error.code == ErrorCode::closed || error.code == ErrorCode::io;
-  const bool no_room = !was_linked && error.code == ErrorCode::closed;  // it hung up before it greeted
+  const bool no_room = error.code == ErrorCode::in_use;
   const bool not_here = error.code == ErrorCode::unavailable && was_linked;
   if (number == asked_ && answered_ && not_here && !asked_again_) {
     // What it offered is gone. It may offer something else by now.
@@ -147,7 +150,7 @@ void Errand::trouble(std::size_t number, const Error& error) {
     return approach(number);
   }
   const bool not_yet = source.named && not_here;
-  const int tries = no_room || not_yet ? kRoomTries : broke ? kTries : 0;
+  const int tries = no_room || not_yet ? kRoomTries : broke || slow ? kTries : 0;
   if (source.failures++ < tries) {
     const double spread = 0.5 + random_.uniform();
     const auto pause = std::min<Duration>(100ms * (1 << std::min(source.failures - 1, 3)), 500ms);
@@ -237,6 +240,7 @@ Error Errand::refused(const Refusal& refusal) {
       return {ErrorCode::not_found, "the peer does not serve this task", refusal.text};
     case Refusal::Why::gone:
       return {ErrorCode::unavailable, "the peer does not have it any more; ask again", refusal.text};
+    case Refusal::Why::later:
     case Refusal::Why::bad_request:
     case Refusal::Why::too_large:
       break;

@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kFrameMargin = 512;       // of a frame around its content
 constexpr std::size_t kMaxGuests = 4096;
 constexpr std::size_t kHolderBytes = 100;       // of a holder in a message
+constexpr std::size_t kBriefBytes = 1024;
 constexpr std::uint32_t kOnItsWayMs = 50;
 
 Refusal refuse(Refusal::Why why, std::string text, std::uint32_t retry_ms = 0) {
@@ -150,9 +151,13 @@ Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, con
 ManifestAnswer Server::head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot) {
   snapshot.used = executor_.now();
   const auto& [hash, content] = snapshot.contents[0];
-  ManifestAnswer out{hash, content->size(), {}, join_crowd(hash, peer, bounds)};
-  const std::size_t room = std::min<std::size_t>(limits_.frame_bytes, bounds.frame_bytes) - kFrameMargin;
-  out.bytes = beginning(*content, room - std::min(room, out.holders.size() * kHolderBytes));
+  ManifestAnswer out{hash, content->size(), {}, others(join_crowd(hash, peer, bounds), peer)};
+  std::size_t room = std::min<std::size_t>(limits_.frame_bytes, bounds.frame_bytes) - kFrameMargin;
+  room -= std::min(room, out.holders.size() * kHolderBytes);
+  // In a crowd the manifest comes from whoever has it, like all content, unless it is as short as the question for it.
+  const bool crowded = pacer_->backlog() > Duration(0);
+  if (pacer_->limited()) room = std::min(room, crowded ? kBriefBytes : pacer_->chunk_bytes(limits_.chunk_bytes));
+  if (!crowded || content->size() <= room) out.bytes = beginning(*content, room);
   return out;
 }
 
@@ -160,10 +165,11 @@ Message Server::serve(const NodeId& peer, Guest&, const Hello& bounds, const Chu
   const auto content = find(request.hash);
   if (!content) {
     if (!store_->expected(request.hash)) return gone();
-    auto wait = refuse(Refusal::Why::busy, "it is on its way to here", kOnItsWayMs);
-    wait.holders = join_crowd(request.hash, peer, bounds);
+    auto wait = refuse(Refusal::Why::later, "it is on its way to here", kOnItsWayMs);
+    wait.holders = others(join_crowd(request.hash, peer, bounds), peer);
     return wait;
   }
+  if (request.offset == 0) join_crowd(request.hash, peer, bounds);
   const std::size_t most =
       std::min({limits_.chunk_bytes, limits_.frame_bytes - kFrameMargin, bounds.frame_bytes - kFrameMargin});
   if (request.length == 0 || request.length > most || request.offset > content->size() ||
@@ -172,6 +178,15 @@ Message Server::serve(const NodeId& peer, Guest&, const Hello& bounds, const Chu
   }
   const auto base = request.base ? find(*request.base) : nullptr;
   return coder_->pack(*content, {request.offset, request.length}, base ? ByteView(*base) : ByteView());
+}
+
+Message Server::no_room(const NodeId& peer, const Hello& bounds, const ChunkRequest& request) {
+  if (!find(request.hash) && !store_->expected(request.hash)) return gone();
+  const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(pacer_->backlog()).count();
+  auto out = refuse(Refusal::Why::later, "too much is to be sent",
+                    static_cast<std::uint32_t>(std::clamp<std::int64_t>(wait, 20, 1000)));
+  out.holders = others(join_crowd(request.hash, peer, bounds), peer);
+  return out;
 }
 
 ContentStore::Content Server::find(const metadata::Hash& hash) {
@@ -183,10 +198,9 @@ ContentStore::Content Server::find(const metadata::Hash& hash) {
   return snapshot.contents[found->second].second;
 }
 
-std::vector<Holder> Server::join_crowd(const metadata::Hash& hash, const NodeId& peer, const Hello& bounds) {
-  const auto now = executor_.now();
+Server::Crowd& Server::join_crowd(const metadata::Hash& hash, const NodeId& peer, const Hello& bounds) {
   Crowd& crowd = crowds_[hash];
-  crowd.used = now;
+  crowd.used = executor_.now();
   if (crowds_.size() > kCrowds) {
     auto oldest = crowds_.end();
     for (auto it = crowds_.begin(); it != crowds_.end(); ++it) {
@@ -194,22 +208,25 @@ std::vector<Holder> Server::join_crowd(const metadata::Hash& hash, const NodeId&
     }
     crowds_.erase(oldest);
   }
-  std::vector<Holder> others;
-  for (const auto& asker : crowd.askers) {
-    if (asker.id != peer) others.push_back(asker);
-  }
-  std::vector<Holder> named;
-  while (!others.empty() && named.size() < kMaxHolders / 2) {
-    const auto drawn = others.begin() + static_cast<std::ptrdiff_t>(random_.below(others.size()));
-    named.push_back(*drawn);
-    others.erase(drawn);
-  }
-  if (bounds.accepts.port != 0) {
-    std::erase_if(crowd.askers, [&](const Holder& asker) { return asker.id == peer; });
+  const auto known = std::any_of(crowd.askers.begin(), crowd.askers.end(),
+                                 [&](const Holder& asker) { return asker.id == peer; });
+  if (!known && bounds.accepts.port != 0) {
     crowd.askers.push_back({peer, bounds.accepts});
     if (crowd.askers.size() > kMostAskers) crowd.askers.pop_front();
   }
-  return named;
+  return crowd;
+}
+
+std::vector<Holder> Server::others(const Crowd& crowd, const NodeId& peer) {
+  std::vector<Holder> out;
+  const auto count = crowd.askers.size();
+  // A draw without repetition: from a random place on, in steps of one.
+  const auto start = count == 0 ? 0 : random_.below(count);
+  for (std::size_t i = 0; i < count && out.size() < kMaxHolders / 2; ++i) {
+    const auto& asker = crowd.askers[(start + i) % count];
+    if (asker.id != peer) out.push_back(asker);
+  }
+  return out;
 }
 
 std::uint64_t Server::keep(Snapshot snapshot) {

@@ -13,6 +13,7 @@
 #include "overlay/content_store.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/messages.hpp"
+#include "overlay/pacer.hpp"
 
 namespace p2p::overlay {
 
@@ -24,9 +25,9 @@ namespace p2p::overlay {
 /// within kFresh gets the same snapshot, a peer opens at most kSnapshotsPerPeer within one life, and all snapshots
 /// together are at most kSnapshots and hold at most twice part_bytes: beyond that, the one that was unused for longest
 /// goes.
-/// Crowds: of each manifest the kMostAskers latest peers that asked for it are remembered, and kMaxHolders / 2 of them,
-/// drawn at random, are named to whoever asks next. Each of these remembers its own askers, so that a crowd becomes a
-/// tree.
+/// Crowds: of each content the kMostAskers latest peers that asked for it are remembered. kMaxHolders / 2 of them, drawn at
+/// random, are named with each manifest, and whenever this node is too busy to send. Each of these remembers its own
+/// askers, so that a crowd becomes a tree.
 /// Rate: a bucket of requests_per_second per peer; who goes on asking as often again is `abusive`.
 class Server {
  public:
@@ -36,13 +37,18 @@ class Server {
   static constexpr std::size_t kCrowds = 256;    ///< contents whose askers are remembered
   static constexpr std::size_t kMostAskers = 64;
 
-  Server(Executor& executor, const ExchangeHost& host, const ExchangeLimits& limits,
-         std::shared_ptr<ContentStore> store, std::shared_ptr<ChunkCoder> coder, std::uint64_t seed)
+  struct Parts {
+    std::shared_ptr<ContentStore> store;
+    std::shared_ptr<ChunkCoder> coder;
+    std::shared_ptr<Pacer> pacer;
+  };
+  Server(Executor& executor, const ExchangeHost& host, const ExchangeLimits& limits, Parts parts, std::uint64_t seed)
       : executor_(executor),
         host_(host),
         limits_(limits),
-        store_(std::move(store)),
-        coder_(std::move(coder)),
+        store_(std::move(parts.store)),
+        coder_(std::move(parts.coder)),
+        pacer_(std::move(parts.pacer)),
         random_(seed) {}
 
   struct Answer {
@@ -50,6 +56,9 @@ class Server {
     bool abusive = false;  ///< end the link
   };
   Answer answer(const NodeId& peer, const Hello& bounds, const Message& request);
+
+  /// "Busy": what waits for the pacer takes too long. When to ask again, and whom instead.
+  Message no_room(const NodeId& peer, const Hello& bounds, const ChunkRequest& request);
 
   /// Requests answered with what they asked for.
   std::uint64_t served() const { return served_; }
@@ -82,8 +91,10 @@ class Server {
   ManifestAnswer head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot);
   /// Null: not here.
   ContentStore::Content find(const metadata::Hash& hash);
-  /// Remembers that this peer asks for it; who else did lately.
-  std::vector<Holder> join_crowd(const metadata::Hash& hash, const NodeId& peer, const Hello& bounds);
+  /// Remembers that this peer asks for it.
+  Crowd& join_crowd(const metadata::Hash& hash, const NodeId& peer, const Hello& bounds);
+  /// Some of the others who did lately.
+  std::vector<Holder> others(const Crowd& crowd, const NodeId& peer);
   std::uint64_t keep(Snapshot snapshot);
   void forget(std::map<std::uint64_t, Snapshot>::iterator snapshot);
   void forget_old();
@@ -94,6 +105,7 @@ class Server {
   const ExchangeLimits& limits_;
   std::shared_ptr<ContentStore> store_;
   std::shared_ptr<ChunkCoder> coder_;
+  std::shared_ptr<Pacer> pacer_;
   Random random_;
   std::map<NodeId, Guest> guests_;
   std::map<std::uint64_t, Snapshot> snapshots_;

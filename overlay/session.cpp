@@ -9,6 +9,9 @@ namespace {
 constexpr Duration kRetiredIdle = 2s;
 constexpr std::size_t kMinFrameBytes = 1024;
 constexpr std::size_t kMaxGivenUp = 64;
+constexpr std::size_t kHandshakeBytes = 900;  // about what TLS sends to make a link
+constexpr std::size_t kRecordOverhead = 22, kRecordBytes = 16 * 1024;
+constexpr std::size_t kChunkOverhead = 16;    // of a chunk's frame
 
 bool is_request(const Message& m) {
   return std::holds_alternative<DescribeRequest>(m) || std::holds_alternative<ManifestRequest>(m) ||
@@ -53,17 +56,18 @@ std::string_view traffic_kind(const Message& m) {
 }
 
 Session::Session(Executor& executor, std::shared_ptr<Link> link, bool initiated,
-                 const ExchangeLimits& limits, Endpoint accepts, Owner owner)
+                 const ExchangeLimits& limits, Endpoint accepts, std::shared_ptr<Pacer> pacer, Owner owner)
     : executor_(executor),
       link_(std::move(link)),
       initiated_(initiated),
       limits_(limits),
       accepts_(std::move(accepts)),
+      pacer_(std::move(pacer)),
       owner_(std::move(owner)),
       reader_(limits.frame_bytes) {}
 
 void Session::start() {
-  last_active_ = last_received_ = executor_.now();
+  made_ = last_active_ = last_received_ = executor_.now();
   const std::weak_ptr<Session> weak = weak_from_this();
   link_->start({
       .on_data =
@@ -86,10 +90,11 @@ void Session::start() {
       self->end(error(ErrorCode::timeout, "the peer did not greet in time"));
     }
   });
+  pacer_->spend(kHandshakeBytes);
   Hello hello;
   hello.to = link_->peer();
   hello.frame_bytes = static_cast<std::uint32_t>(limits_.frame_bytes);
-  hello.chunk_bytes = static_cast<std::uint32_t>(limits_.chunk_bytes);
+  hello.chunk_bytes = static_cast<std::uint32_t>(pacer_->chunk_bytes(limits_.chunk_bytes));
   hello.requests = static_cast<std::uint32_t>(limits_.requests_per_link);
   hello.accepts = accepts_;
   send_frame(0, hello, "link");
@@ -134,6 +139,7 @@ void Session::tell(const Message& message) {
 void Session::send_frame(std::uint64_t id, const Message& message, std::string_view kind) {
   Bytes bytes = encode(Frame{id, message});
   owner_.on_traffic(kind, bytes.size());
+  pacer_->spend(bytes.size() + kRecordOverhead * (bytes.size() / kRecordBytes + 1));
   if (kind != "link") last_active_ = executor_.now();
   link_->send(std::move(bytes));
 }
@@ -156,7 +162,9 @@ bool Session::on_frame(ByteView body) {
   const std::size_t bytes = body.size() + 4;
   if (const auto* goodbye = std::get_if<Goodbye>(&message)) {
     owner_.on_traffic("link", bytes);
-    finish(error(ErrorCode::closed, "the peer ended the link", goodbye->text));
+    finish(goodbye->why == Goodbye::Why::no_room
+               ? error(ErrorCode::in_use, "the peer has no room for this link; try again in a moment", goodbye->text)
+               : error(ErrorCode::closed, "the peer ended the link", goodbye->text));
     return false;
   }
   if (const auto* hello = std::get_if<Hello>(&message)) {
@@ -180,7 +188,7 @@ bool Session::on_frame(ByteView body) {
                                              " requests without waiting for answers"));
     return false;
   }
-  jobs_.push_back(std::move(*frame));
+  take_job(std::move(*frame));
   serve();
   return state_ != State::ended;
 }
@@ -251,18 +259,55 @@ void Session::on_deadline(std::uint64_t id) {
   if (silent || given_up_.size() > kMaxGivenUp) end(late);
 }
 
+void Session::take_job(Frame frame) {
+  Job job{std::move(frame), 0, std::nullopt};
+  if (const auto* chunk = std::get_if<ChunkRequest>(&job.frame.message)) {
+    const auto bytes = std::min<std::size_t>(chunk->length, limits_.chunk_bytes) + kChunkOverhead;
+    if (pacer_->admits(bytes, waiting_bytes_)) {
+      job.bytes = bytes;
+      waiting_bytes_ += bytes;
+      pacer_->queue(bytes);
+    } else {
+      job.answer = owner_.on_no_room(*chunk);
+    }
+  }
+  jobs_.push_back(std::move(job));
+}
+
 void Session::serve() {
   if (serving_) return;
   serving_ = true;
   const auto self = shared_from_this();
-  while (state_ == State::open && !jobs_.empty() && link_->queued() < Link::kHighWater) {
-    const Frame job = std::move(jobs_.front());
-    auto answer = owner_.on_request(job.message);
-    if (state_ != State::open) break;
-    jobs_.pop_front();
-    if (answer) send_frame(job.id, *answer, traffic_kind(job.message));
+  while (state_ == State::open && !waiting_turn_ && !jobs_.empty() && link_->queued() < Link::kHighWater) {
+    const auto bytes = jobs_.front().bytes;
+    if (!pacer_->ready(bytes)) {
+      waiting_turn_ = true;
+      const std::weak_ptr<Session> weak = weak_from_this();
+      pacer_->wait(bytes, [weak] {
+        const auto waited = weak.lock();
+        if (!waited) return;
+        waited->waiting_turn_ = false;
+        if (waited->state_ == State::open && !waited->jobs_.empty() && waited->link_->queued() < Link::kHighWater) {
+          waited->answer_next();
+        }
+        waited->serve();
+      });
+      break;
+    }
+    answer_next();
   }
   serving_ = false;
+}
+
+void Session::answer_next() {
+  const auto self = shared_from_this();
+  Job job = std::move(jobs_.front());
+  auto answer = job.answer ? std::move(job.answer) : owner_.on_request(job.frame.message);
+  if (state_ != State::open) return;
+  jobs_.pop_front();
+  waiting_bytes_ -= job.bytes;
+  pacer_->unqueue(job.bytes);
+  if (answer) send_frame(job.frame.id, *answer, traffic_kind(job.frame.message));
 }
 
 void Session::retire() {
@@ -288,11 +333,11 @@ void Session::watch_idle(Duration time) {
   });
 }
 
-void Session::end(Error why) {
+void Session::end(Error why, Goodbye::Why reason) {
   if (state_ == State::ended) return;
   const auto self = shared_from_this();
   std::string text = why.message.substr(0, kMaxNameBytes);
-  if (link_->queued() < Link::kHighWater) send_frame(0, Goodbye{std::move(text)}, "link");
+  if (link_->queued() < Link::kHighWater) send_frame(0, Goodbye{std::move(text), reason}, "link");
   link_->close();
   finish(why);
 }
@@ -304,6 +349,8 @@ void Session::finish(const Error& why) {
   hello_deadline_.reset();
   idle_.reset();
   jobs_.clear();
+  pacer_->unqueue(waiting_bytes_);
+  waiting_bytes_ = 0;
   waiting_.clear();
   auto pending = std::move(pending_);
   pending_.clear();

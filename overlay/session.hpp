@@ -12,6 +12,7 @@
 
 #include "overlay/exchange.hpp"
 #include "overlay/messages.hpp"
+#include "overlay/pacer.hpp"
 
 namespace p2p::overlay {
 
@@ -32,13 +33,15 @@ class Session : public std::enable_shared_from_this<Session> {
     std::function<void()> on_ready;
     /// The answer to a peer's request; none for what needs none.
     std::function<std::optional<Message>(const Message&)> on_request;
+    /// The answer to a request for content that would have to wait for too long.
+    std::function<Message(const ChunkRequest&)> on_no_room;
     std::function<void(const Error&)> on_ended;
     std::function<void(std::string_view, std::size_t)> on_traffic;
   };
 
   /// `accepts`: where this node takes links, as others are told.
   Session(Executor& executor, std::shared_ptr<Link> link, bool initiated, const ExchangeLimits& limits,
-          Endpoint accepts, Owner owner);
+          Endpoint accepts, std::shared_ptr<Pacer> pacer, Owner owner);
   /// Sets the link's handlers and greets.
   void start();
 
@@ -47,7 +50,7 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Sends what has no answer.
   void tell(const Message& message);
   /// Ends the link; the peer is told `error.message`. All requests fail with `error`.
-  void end(Error error);
+  void end(Error error, Goodbye::Why why = Goodbye::Why::ended);
   /// Not to be used for new work: goes when it is quiet.
   void retire();
 
@@ -57,6 +60,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool retired() const { return retired_; }
   /// Nothing is unanswered in either direction.
   bool quiet() const { return pending_.empty() && waiting_.empty() && jobs_.empty(); }
+  TimePoint made() const { return made_; }
+  TimePoint last_received() const { return last_received_; }
   TimePoint last_active() const { return last_active_; }
   const NodeId& peer() const { return link_->peer(); }
   const Hello& peer_hello() const { return peer_hello_; }
@@ -76,12 +81,20 @@ class Session : public std::enable_shared_from_this<Session> {
     Executor::TimerHandle deadline;
   };
 
+  struct Job {
+    Frame frame;
+    std::size_t bytes = 0;          // of content that it asks for
+    std::optional<Message> answer;  // that was settled when it came
+  };
+
   void on_data(ByteView bytes);
   bool on_frame(ByteView body);
   void on_hello(const Hello& hello);
   void on_answer(std::uint64_t id, Message answer, std::size_t bytes);
   void on_deadline(std::uint64_t id);
+  void take_job(Frame frame);
   void serve();
+  void answer_next();
   void send_waiting();
   void send_frame(std::uint64_t id, const Message& message, std::string_view kind);
   void watch_idle(Duration time);
@@ -92,20 +105,22 @@ class Session : public std::enable_shared_from_this<Session> {
   bool initiated_;
   ExchangeLimits limits_;
   Endpoint accepts_;
+  std::shared_ptr<Pacer> pacer_;
   Owner owner_;
   FrameReader reader_;
   State state_ = State::greeting;
   bool retired_ = false;
   Hello peer_hello_;
-  TimePoint last_active_, last_received_;
+  TimePoint made_, last_active_, last_received_;
   Duration round_trip_{0};
   std::uint64_t next_id_ = 1;
   std::map<std::uint64_t, Pending> pending_;                 // asked or waiting, by id
   std::deque<std::uint64_t> waiting_;                        // not sent yet
   std::size_t in_flight_ = 0;                                // sent, not answered
   std::set<std::uint64_t> given_up_;                         // sent, past their deadline: late answers are no lies
-  std::deque<Frame> jobs_;                                   // the peer's requests, in order
-  bool serving_ = false;
+  std::deque<Job> jobs_;                                     // the peer's requests, in order
+  bool serving_ = false, waiting_turn_ = false;
+  std::size_t waiting_bytes_ = 0;                            // of the jobs, as the pacer knows them
   Executor::TimerHandle hello_deadline_, idle_;
 };
 

@@ -242,7 +242,7 @@ TEST_CASE("Who asks for content that is on its way is told to wait, and when it 
   Raw raw(crowd.simulation, crowd.asker->host);
   const ChunkRequest request{metadata::sha256(crowd.helpers[0]->offer->blocks[0].content), 0, 1000};
   const auto wait = raw.ask<Refusal>(request);
-  CHECK(wait.why == Refusal::Why::busy);
+  CHECK(wait.why == Refusal::Why::later);
   CHECK(wait.retry_ms > 0);
   crowd.simulation.run_for(2s);
   REQUIRE(part->ok());

@@ -235,7 +235,8 @@ TEST_CASE("However many peers ask, and however they write their question, what i
                             }};
   const ExchangeLimits limits;
   const auto store = std::make_shared<ContentStore>(host.executor(), limits.store_bytes, limits.store_life);
-  Server server(host.executor(), offers, limits, store, std::make_shared<ChunkCoder>(), 1);
+  Server server(host.executor(), offers, limits,
+                {store, std::make_shared<ChunkCoder>(), std::make_shared<Pacer>(host.executor(), 0, limits.chunk_bytes)}, 1);
   const auto ask = [&](std::uint8_t peer, std::vector<std::int32_t> classes) {
     NodeId id;
     id.bytes[0] = peer;
@@ -320,7 +321,7 @@ TEST_CASE("An offer or a description over this node's own bounds is not sent") {
   CHECK(other.refusal().why == Refusal::Why::too_large);
 }
 
-TEST_CASE("A helper whose links are all in use makes room when one of them has been quiet for half a second") {
+TEST_CASE("A helper whose links are all in use makes room when one of them has stood for a quarter of a second") {
   ExchangeLimits limits;
   limits.links = 3;
   sim::Simulation simulation(5);
@@ -330,9 +331,9 @@ TEST_CASE("A helper whose links are all in use makes room when one of them has b
   for (int i = 0; i < 4; ++i) {
     askers.push_back(std::make_unique<Party>(simulation, simulation.add_host()));
     reports.push_back(askers.back()->describe(helper.peer()));
-    if (i == 2) simulation.run_for(200ms);
+    if (i == 2) simulation.run_for(150ms);
   }
-  simulation.run_for(200ms);
+  simulation.run_for(150ms);
   CHECK(helper.links() == 3);
   CHECK((reports[0]->ok() && reports[1]->ok() && reports[2]->ok()));
   CHECK(reports[3]->calls == 0);  // it goes on knocking

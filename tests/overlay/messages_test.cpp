@@ -66,6 +66,7 @@ TEST_CASE("The bytes of messages do not change between releases of one protocol 
   head.holders[0].id.bytes.fill(0xef);
   CHECK(to_hex(encode({2, head})) == "0000005b" "96" "12" "02" "c420" + repeated("cd") + "03" "c403010203" "91" "92" "c420" +
                                          repeated("ef") + "ab" + to_hex(view("192.0.2.8:1")));
+  CHECK(to_hex(encode({0, Goodbye{"no", Goodbye::Why::no_room}})) == "00000007" "94" "1f" "00" "01" "a26e6f");
   CHECK(to_hex(encode({4, ChunkAnswer{Coding::patch, {9, 8}}})) == "00000008" "94" "14" "04" "02" "c4020908");
   CHECK(to_hex(encode({4, Refusal{Refusal::Why::busy, 20, "no", {}}})) == "00000009" "96" "1e" "04" "00" "14" "a26e6f" "90");
 }
