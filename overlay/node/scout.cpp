@@ -113,7 +113,7 @@ void Scout::fetch(const overlay::Exchange::Peer& peer, metadata::Fingerprint fin
   }
   if (bytes_this_hour_ >= options_.bytes_per_hour) return;
   fetching_ = true;
-  context_.exchange.pull(peer, context_.task, {}, {},
+  context_.exchange.pull({peer}, context_.task, {},
                          [weak = weak_from_this(), peer, fingerprint = std::move(fingerprint)](
                              Result<overlay::PulledPart> pulled) mutable {
                            const auto self = weak.lock();
