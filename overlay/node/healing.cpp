@@ -133,6 +133,8 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
   story.change_at =
       story.report.detected_at - std::min<std::uint64_t>(story.report.since, story.report.detected_at);
   story.before = context_.serving.accuracy_before(story.change_at);
+  if (origin.before) story.before = *origin.before;
+  story.tried = origin.tried;
   story.follow_up = origin.follow_up;
   story.expected = origin.expected;
   if (signal.cause == DriftCause::class_error) {
@@ -395,7 +397,13 @@ void Healing::on_sample(learner::Features x, ClassIndex label, ClassIndex predic
     if (contest_->caught_up()) judge();
   } else if (phase_ == Phase::watching) {
     watch_->step(x, label, predicted);
-    judge_watch(watch_->verdict());
+    auto verdict = watch_->verdict();
+    // Better than what it replaced, and yet far from what this node could do before: somebody may know more.
+    if (verdict == Watch::Verdict::undecided && !story_->follow_up && watch_->tally().samples == kFarBelowAfter &&
+        context_.serving.accuracy_of_latest(kFarBelowAfter) < story_->before - context_.options.drift.permitted_loss) {
+      verdict = watch_->by_count();
+    }
+    judge_watch(verdict);
   } else if (phase_ == Phase::learning && story_->retry_at && context_.serving.samples() >= *story_->retry_at) {
     look_again();
   }
@@ -508,13 +516,14 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
          std::move(step));
   }
   const auto watched = report.watch;
-  const auto before = story.before;
+  Origin origin{.follow_up = true, .before = story.before, .tried = std::move(story.tried)};
+  if (story.helper) origin.tried.push_back(story.helper->id);
   const bool again = !story.follow_up && !signalled;
   end();
   const double now = static_cast<double>(back ? watched.challenger_correct : watched.champion_correct) /
                      static_cast<double>(std::max<std::size_t>(1, watched.samples));
-  if (again && now < before - context_.options.drift.permitted_loss) {
-    begin({learner::DriftLevel::drift, DriftCause::overall_error, {}, watched.samples}, {.follow_up = true});
+  if (again && now < *origin.before - context_.options.drift.permitted_loss) {
+    begin({learner::DriftLevel::drift, DriftCause::overall_error, {}, watched.samples}, origin);
   }
 }
 

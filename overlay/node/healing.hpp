@@ -27,8 +27,8 @@ namespace p2p::node {
 ///   - it asks for more, or the running story only waits for its second attempt: the running one ends as superseded,
 ///     and the new one takes over its open classes too;
 ///   - a merge is being watched: the watch ends on what it has seen (kept or rolled back), then the new one begins.
-/// And one alarm is its own: when a watch ends and the accuracy is still far below what it was before the change, the
-/// story is told once more, for all classes. The monitor cannot say so: its reference began with the merge.
+/// And one alarm is its own: when a watch ends, or after its first kFarBelowAfter samples, and the accuracy is still far below
+/// what it was before the change, the story is told once more, for all classes. The monitor cannot say so: its reference began with the merge.
 ///
 /// The own past comes first. The model that served until a confirmed change is archived, and the nearest archived concepts are
 /// tried on the samples since the change before anybody is asked. Where one is ahead of the serving model without
@@ -103,6 +103,8 @@ class Healing : public std::enable_shared_from_this<Healing> {
     const Story* superseded = nullptr;
     bool follow_up = false;
     std::uint32_t expected = 0;
+    std::optional<double> before = {};           ///< accuracy to come back to, if known from an earlier story
+    std::vector<metadata::NodeId> tried = {};    ///< whose parts that story has had
   };
   void begin(const learner::DriftSignal& signal, const Origin& origin);
   bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
@@ -161,6 +163,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   Trust trust_;
   static constexpr std::size_t kSlice = 16;  // samples replayed per turn of the executor
   static constexpr std::size_t kAttempts = 2;       // with a rest between them
+  static constexpr std::size_t kFarBelowAfter = 60;  // watched samples after which a merge that helps too little is not enough
   static constexpr std::size_t kQuickAttempts = 4;  // one after the other, while all that comes is of no use at all
   static constexpr std::size_t kOwnTried = 4;          // archived concepts tried before others are asked
   static constexpr std::size_t kAhead = 2;             // wins over losses of an own concept that is worth waiting for
