@@ -236,10 +236,10 @@ DhtKey place_key(const TaskTag& task, const Place& place) {
   return key;
 }
 
-double lot(const NodeId& node, const Place& place) {
+double lot(const NodeId& presence, const Place& place) {
   ByteWriter text;
   text.put_array(std::span<const char>("p2p-learner lot v1", 19));
-  text.put_array(std::span<const std::uint8_t>(node.bytes));
+  text.put_array(std::span<const std::uint8_t>(presence.bytes));
   text.put(static_cast<std::uint8_t>(place.kind));
   text.put(place.table);
   const Hash digest = sha256(text.bytes());

@@ -91,9 +91,9 @@ std::uint8_t depth_for(double nodes, double crowd);
 /// holder can check it.
 DhtKey place_key(const TaskTag& task, const Place& place);
 
-/// A node's lot for a bucket, uniform in [0, 1): the lowest lots are listed where more want to be than should. The
-/// same at all depths of a table, so that the deeper bucket's list contains the shallower one's.
-double lot(const NodeId& node, const Place& place);
+/// The lot of a presence (record.hpp) for a bucket, uniform in [0, 1): the lowest lots are listed where more want to be than
+/// should. The same at all depths of a table, so that the deeper bucket's list contains the shallower one's.
+double lot(const NodeId& presence, const Place& place);
 
 /// The sketches of one task: the projections come from its id, so that all its nodes agree.
 ///

@@ -13,14 +13,15 @@ namespace p2p::metadata {
 
 namespace {
 
-constexpr std::uint64_t kEntryFormat = 2, kDescriptionFormat = 1, kListingFormat = 1;
+constexpr std::uint64_t kEntryFormat = 3, kDescriptionFormat = 2, kListingFormat = 1;
 constexpr std::size_t kMaxHostBytes = 45;  // the longest text of an IPv6 address
 constexpr std::size_t kMaxDescriptionBytes = 1u << 20;
 
 // What a signature covers begins with one of these and the zero that ends it, so that no signed bytes of one
 // kind can be shown as another's.
-constexpr std::string_view kEntryDomain{"p2p-learner entry v2", 21};
-constexpr std::string_view kDescriptionDomain{"p2p-learner description v1", 27};
+constexpr std::string_view kEntryDomain{"p2p-learner entry v3", 21};
+constexpr std::string_view kDescriptionDomain{"p2p-learner description v2", 27};
+constexpr std::string_view kPresenceDomain{"p2p-learner presence v1", 24};
 
 Bytes signed_bytes(std::string_view domain, ByteView body) {
   Bytes out;
@@ -99,22 +100,23 @@ Result<void> check_signature(const Sealed& sealed, std::string_view domain, cons
 Result<Entry> read_entry(const Sealed& sealed) {
   const Value root = sealed.body.root();
   Entry out;
-  if (root.size() != 10 || !read_bytes(root[1], out.task.bytes) || !read_bytes(root[2], out.node.bytes)) {
-    return malformed("the entry does not name its task and node");
+  if (root.size() != 11 || !read_bytes(root[1], out.task.bytes) || !read_bytes(root[2], out.node.bytes) ||
+      !read_unsigned(root[3], out.concept_id)) {
+    return malformed("the entry does not name its task, node and concept");
   }
-  const Value endpoint = root[4];
+  const Value endpoint = root[5];
   const auto host = endpoint[0].text();
   if (endpoint.size() != 2 || !host || host->size() > kMaxHostBytes ||
-      !read_unsigned(endpoint[1], out.endpoint.port) || !read_unsigned(root[5], out.table_port)) {
+      !read_unsigned(endpoint[1], out.endpoint.port) || !read_unsigned(root[6], out.table_port)) {
     return malformed("the entry has no endpoint");
   }
   out.endpoint.host = *host;
   if (!connectable(out.endpoint) || !connectable(out.table_endpoint())) {
     return malformed("the entry's endpoint is no address to connect to");
   }
-  const auto recall = root[9].binary();
-  if (!read_unsigned(root[3], out.version) || !read_bytes(root[6], out.sketch.bytes) ||
-      !read_unsigned(root[7], out.samples) || !read_unsigned(root[8], out.accuracy) || !recall ||
+  const auto recall = root[10].binary();
+  if (!read_unsigned(root[4], out.version) || !read_bytes(root[7], out.sketch.bytes) ||
+      !read_unsigned(root[8], out.samples) || !read_unsigned(root[9], out.accuracy) || !recall ||
       recall->size() > Entry::kMaxListedClasses / 2) {
     return malformed("the entry has a field of a wrong kind or size");
   }
@@ -126,7 +128,7 @@ Result<Entry> read_entry(const Sealed& sealed) {
 }
 
 Result<Sealed> unseal_entry(ByteView bytes) {
-  return unseal(bytes, Entry::kMaxBytes, {.bytes = Entry::kMaxBytes, .depth = 2, .elements = 14}, kEntryFormat);
+  return unseal(bytes, Entry::kMaxBytes, {.bytes = Entry::kMaxBytes, .depth = 2, .elements = 15}, kEntryFormat);
 }
 
 /// The entry of a stored listing, without its signature; nothing if it is none.
@@ -145,15 +147,27 @@ Result<void> may_replace(const Entry& entry, const StoreCheck& check) {
     return {};
   }
   const auto old = peek_listed(*check.old_bytes);
-  if (!old || (old->node == entry.node && old->version < entry.version)) return {};
+  const bool same = old && old->presence() == entry.presence();
+  if (!old || (same && old->version < entry.version)) return {};
   // Only an entry that its node really signed can stand in the way; others got here past this policy.
   if (!open_entry(unpack_listing(*check.old_bytes)->entry)) return {};
-  return fail(ErrorCode::untrusted, old->node == entry.node
-                                        ? "the entry is not newer than the one it would replace"
-                                        : "the entry would replace another node's");
+  if (same) return fail(ErrorCode::untrusted, "the entry is not newer than the one it would replace");
+  return fail(ErrorCode::untrusted, old->node == entry.node ? "the entry would replace one of another concept"
+                                                            : "the entry would replace another node's");
 }
 
 }  // namespace
+
+NodeId presence_of(const NodeId& node, std::uint32_t concept_id) {
+  if (concept_id == 0) return node;
+  ByteWriter text;
+  text.put_array(std::span<const std::uint8_t>(view(kPresenceDomain)));
+  text.put_array(std::span<const std::uint8_t>(node.bytes));
+  text.put(concept_id);
+  NodeId out;
+  out.bytes = sha256(text.bytes()).bytes;
+  return out;
+}
 
 double Entry::listed_recall(std::int32_t c) const {
   if (c < 0) return 0;
@@ -192,8 +206,8 @@ Bytes seal(const Entry& entry, const KeyPair& key) {
   P2P_ASSERT(entry.node == key.id());
   P2P_ASSERT(entry.recall.size() <= Entry::kMaxListedClasses && entry.endpoint.host.size() <= kMaxHostBytes);
   Encoder body;
-  body.array(10).unsigned_integer(kEntryFormat).binary(entry.task.bytes).binary(entry.node.bytes);
-  body.unsigned_integer(entry.version);
+  body.array(11).unsigned_integer(kEntryFormat).binary(entry.task.bytes).binary(entry.node.bytes);
+  body.unsigned_integer(entry.concept_id).unsigned_integer(entry.version);
   body.array(2).text(entry.endpoint.host).unsigned_integer(entry.endpoint.port);
   body.unsigned_integer(entry.table_port).binary(entry.sketch.bytes);
   body.unsigned_integer(entry.samples).unsigned_integer(entry.accuracy);
@@ -299,20 +313,20 @@ Result<void> may_store(const StoreCheck& check) {
 Bytes seal(const Description& description, const KeyPair& key) {
   P2P_ASSERT(description.node == key.id());
   Encoder body;
-  body.array(5).unsigned_integer(kDescriptionFormat).binary(description.task.bytes).binary(description.node.bytes);
-  body.unsigned_integer(description.version).binary(encode(description.fingerprint));
+  body.array(6).unsigned_integer(kDescriptionFormat).binary(description.task.bytes).binary(description.node.bytes);
+  body.unsigned_integer(description.concept_id).unsigned_integer(description.version).binary(encode(description.fingerprint));
   return seal_body(kDescriptionDomain, body.take(), key);
 }
 
 Result<Description> open_description(ByteView bytes, std::uint32_t max_classes) {
-  auto sealed = unseal(bytes, kMaxDescriptionBytes, {.bytes = kMaxDescriptionBytes, .depth = 1, .elements = 5},
+  auto sealed = unseal(bytes, kMaxDescriptionBytes, {.bytes = kMaxDescriptionBytes, .depth = 1, .elements = 6},
                        kDescriptionFormat);
   if (!sealed) return tl::unexpected<Error>(std::move(sealed).error());
   const Value root = sealed->body.root();
   Description out;
-  const auto fingerprint = root[4].binary();
-  if (root.size() != 5 || !read_bytes(root[1], out.task.bytes) || !read_bytes(root[2], out.node.bytes) ||
-      !read_unsigned(root[3], out.version) || !fingerprint) {
+  const auto fingerprint = root[5].binary();
+  if (root.size() != 6 || !read_bytes(root[1], out.task.bytes) || !read_bytes(root[2], out.node.bytes) ||
+      !read_unsigned(root[3], out.concept_id) || !read_unsigned(root[4], out.version) || !fingerprint) {
     return malformed("the description has a missing field or one of a wrong kind");
   }
   if (auto good = check_signature(*sealed, kDescriptionDomain, out.node); !good) {
@@ -355,18 +369,19 @@ std::string json_text(std::string_view text, std::size_t max_bytes) {
 
 }  // namespace
 
-std::string twin_text(const Entry& entry, const Task& task, std::string_view node_name) {
+std::string twin_text(const Entry& entry, const Task& task, std::string_view node_name, std::size_t archived) {
   std::string out = fmt::format(
       R"({{"name":{},"id":"{}","task":{},"endpoint":{},"samples":{},"accuracy":{:.2f},"knows":{{)",
       json_text(node_name, kMaxTwinName), entry.node.hex(), json_text(task.name, kMaxTwinName),
       json_text(entry.endpoint.text(), kMaxTwinName + 8), entry.samples, entry.accuracy / 255.0);
-  constexpr std::size_t kTail = std::string_view(R"(},"more":1024})").size();
+  const std::string remembers = archived > 0 ? fmt::format(R"(,"remembers":{})", archived) : "";
+  const std::size_t tail = std::string_view(R"(},"more":1024})").size() + remembers.size();
   std::size_t listed = 0, more = 0;
   for (std::size_t c = 0; c < std::min(entry.recall.size(), task.classes.size()); ++c) {
     if (entry.recall[c] == 0) continue;
     const auto item = fmt::format("{}{}:{:.2f}", listed == 0 ? "" : ",",
                                   json_text(task.classes[c], kMaxTwinName), entry.listed_recall(static_cast<std::int32_t>(c)));
-    if (more > 0 || out.size() + item.size() + kTail > kMaxTwinBytes) {
+    if (more > 0 || out.size() + item.size() + tail > kMaxTwinBytes) {
       ++more;
       continue;
     }
@@ -375,7 +390,7 @@ std::string twin_text(const Entry& entry, const Task& task, std::string_view nod
   }
   out += '}';
   if (more > 0) out += fmt::format(R"(,"more":{})", more);
-  return out + "}";
+  return out + remembers + "}";
 }
 
 }  // namespace p2p::metadata

@@ -26,11 +26,20 @@ Result<std::string> parse_host(std::string_view text);
 /// Can a peer connect there? Not to port 0, "any" or multicast addresses; entries with those are not opened.
 bool connectable(const Endpoint& endpoint);
 
+/// A node shows what it serves now, and a few concepts that it has kept from its past: each is a presence of its own, with an
+/// entry and a description. This is what a presence goes by wherever several are told apart: the node itself for concept 0,
+/// which is what it serves now, else a hash of the node and the number (FORMAT.md). The signature and the link are always
+/// the node's.
+NodeId presence_of(const NodeId& node, std::uint32_t concept_id);
+/// Of one node at a time, besides what it serves now. Whoever keeps or counts presences takes no more of one node.
+inline constexpr std::size_t kMostArchived = 3;
+
 /// What a node says of itself to be found: just enough to choose whom to ask. One signature serves under every bucket
 /// key and in every datagram.
 struct Entry {
   TaskTag task;
-  NodeId node;
+  NodeId node;                   ///< who signs, and whom links reach
+  std::uint32_t concept_id = 0;  ///< 0: what the node serves now; else an archived concept of that number, the node's own
   std::uint64_t version = 0;     ///< grows with every change; milliseconds since 1970 when it was made
   Endpoint endpoint;             ///< of links
   std::uint16_t table_port = 0;  ///< of the table and of datagrams, at the same address
@@ -43,6 +52,7 @@ struct Entry {
   std::vector<std::uint8_t> recall;
   bool operator==(const Entry&) const = default;
 
+  NodeId presence() const { return presence_of(node, concept_id); }
   Endpoint table_endpoint() const { return {endpoint.host, table_port}; }
   /// 0 where the class is not known.
   double listed_recall(std::int32_t c) const;
@@ -56,7 +66,7 @@ struct Entry {
 };
 /// Is class c one that an entry lists as known well?
 bool known_well(const Fingerprint& fingerprint, std::size_t c);
-/// The entry of a node with this experience: all but task, node, version and addresses.
+/// The entry of a node with this experience: all but task, node, concept, version and addresses.
 Entry entry_of(const Fingerprint& fingerprint, const Sketch& sketch);
 /// Signed and packed; fits kMaxBytes.
 Bytes seal(const Entry& entry, const KeyPair& key);
@@ -84,7 +94,8 @@ bool belongs(const Entry& entry, const Place& place);
 
 /// May `bytes` be stored under `key`, and in place of `old_bytes` if those are given? The policy of every
 /// holder: a valid listing, of this key's bucket, stamped within `kMaxClockSkewMs` of the holder's clock, and newer
-/// than what it replaces, or the very same bytes; nothing of another node is replaced.
+/// than what it replaces, or the very same bytes; nothing of another node, or of another concept of the same one, is
+/// replaced.
 ///
 /// So a publisher seals anew, with a new version, whenever it refreshes an entry, and a recorded entry cannot be
 /// played back for longer than the skew.
@@ -97,17 +108,21 @@ struct StoreCheck {
 Result<void> may_store(const StoreCheck& check);
 inline constexpr std::uint64_t kMaxClockSkewMs = 10 * 60 * 1000;
 
-/// A node's description of itself in full, as it answers it to peers: the fingerprint, signed.
+/// A node's description of itself, or of an archived concept, in full, as it answers it to peers: the fingerprint, signed.
 struct Description {
   TaskId task;
   NodeId node;
   std::uint64_t version = 0;
   Fingerprint fingerprint;
+  std::uint32_t concept_id = 0;  ///< as in an entry
+
+  NodeId presence() const { return presence_of(node, concept_id); }
 };
 Bytes seal(const Description& description, const KeyPair& key);
 Result<Description> open_description(ByteView bytes, std::uint32_t max_classes);
 
-/// The readable twin: one line of JSON for `dhtnode` and curious people. Unsigned; never read by nodes.
-std::string twin_text(const Entry& entry, const Task& task, std::string_view node_name);
+/// The readable twin: one line of JSON for `dhtnode` and curious people. Unsigned; never read by nodes. `archived`: how many
+/// concepts it remembers besides.
+std::string twin_text(const Entry& entry, const Task& task, std::string_view node_name, std::size_t archived);
 
 }  // namespace p2p::metadata

@@ -61,13 +61,35 @@ void Contacts::centre(const std::optional<metadata::Sketch>& sketch) {
   trim();
 }
 
+void Contacts::archive(std::vector<metadata::Sketch> sketches) {
+  archive_ = std::move(sketches);
+  trim();
+}
+
+/// For one more archived presence of a node.
+bool Contacts::make_room(const metadata::Entry& entry) {
+  if (entry.concept_id == 0) return true;
+  std::size_t count = 0;
+  auto oldest = contacts_.end();
+  for (auto it = contacts_.begin(); it != contacts_.end(); ++it) {
+    if (it->second.entry.node != entry.node || !it->second.archived()) continue;
+    ++count;
+    if (oldest == contacts_.end() || it->second.entry.version < oldest->second.entry.version) oldest = it;
+  }
+  if (count < metadata::kMostArchived) return true;
+  if (oldest->second.entry.version >= entry.version) return false;
+  contacts_.erase(oldest);
+  return true;
+}
+
 void Contacts::add(const metadata::Entry& entry, overlay::TimePoint now, bool answered,
                    overlay::Duration round_trip) {
-  const auto found = contacts_.find(entry.node);
+  const auto presence = entry.presence();
+  const auto found = contacts_.find(presence);
   if (found == contacts_.end()) {
-    if (!wanted(hint_of(entry))) return;
-    Contact fresh{entry, now, round_trip, 0, distance_to(entry.sketch), hash_of(brief(entry.node)), {}};
-    contacts_.emplace(entry.node, std::move(fresh));
+    if (!wanted(hint_of(entry)) || !make_room(entry)) return;
+    Contact fresh{entry, now, round_trip, 0, distance_to(entry.sketch), hash_of(brief(presence)), {}};
+    contacts_.emplace(presence, std::move(fresh));
     return trim();
   }
   Contact& known = found->second;
@@ -78,7 +100,7 @@ void Contacts::add(const metadata::Entry& entry, overlay::TimePoint now, bool an
     if (moved) trim();
   }
   if (!answered) return;
-  const auto again = contacts_.find(entry.node);
+  const auto again = contacts_.find(presence);
   if (again == contacts_.end()) return;  // it moved away from here
   again->second.heard = now;
   again->second.failures = 0;
@@ -89,18 +111,50 @@ bool Contacts::wanted(const Hint& hint) const {
   const Brief id = brief(hint);
   const double distance = distance_to(hint.sketch);
   const std::uint64_t hash = hash_of(id);
-  if (!(distance < worst_near_) && hash >= worst_far_ && !(distance < worst_of_level_[level_of(hash)])) return false;
+  bool kept = hint.archived ? distance < worst_archive_[0]
+                            : distance < worst_near_ || hash < worst_far_ || distance < worst_of_level_[level_of(hash)];
+  for (std::size_t i = 0; i < archive_.size() && !kept; ++i) {
+    kept = metadata::joint_distance(archive_[i], hint.sketch) < worst_archive_[i + 1];
+  }
+  if (!kept) return false;
   return std::none_of(contacts_.begin(), contacts_.end(), [&](const auto& c) { return brief(c.first) == id; });
+}
+
+/// Who is kept, in the order of contacts_, for what we or they have archived.
+std::vector<bool> Contacts::archive_roles() {
+  std::vector<bool> out(contacts_.size());
+  worst_archive_.assign(archive_.size() + 1, kNowhere);
+  std::vector<std::pair<double, std::size_t>> near;
+  for (std::size_t centre = 0; centre < worst_archive_.size(); ++centre) {
+    near.clear();
+    std::size_t i = 0;
+    for (const auto& [id, contact] : contacts_) {
+      const double distance = centre == 0 ? contact.distance : metadata::joint_distance(archive_[centre - 1], contact.entry.sketch);
+      if ((centre > 0 || contact.archived()) && std::isfinite(distance)) near.emplace_back(distance, i);
+      ++i;
+    }
+    const std::size_t most = std::min(options_.roles.archive, near.size());
+    std::partial_sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(most), near.end());
+    for (std::size_t k = 0; k < most; ++k) out[near[k].second] = true;
+    if (most == options_.roles.archive) worst_archive_[centre] = most > 0 ? near[most - 1].first : -1;
+  }
+  return out;
 }
 
 void Contacts::trim() {
   std::vector<Contact*> order;
-  std::vector<Acquaintance> all;
+  std::vector<Acquaintance> live;
   for (auto& [id, contact] : contacts_) {
     order.push_back(&contact);
-    all.push_back({contact.distance, contact.hash});
+    if (!contact.archived()) live.push_back({contact.distance, contact.hash});
   }
-  const auto kept = roles(all, options_.roles);
+  const auto archive = archive_roles();
+  std::vector<Role> kept(order.size());
+  const auto of_live = roles(live, options_.roles);
+  for (std::size_t i = 0, next = 0; i < order.size(); ++i) {
+    if (!order[i]->archived()) kept[i] = of_live[next++];
+    kept[i].archive = archive[i];
+  }
   std::size_t near = 0, far = 0;
   std::array<std::size_t, 65> on_level{};
   worst_near_ = -1;
@@ -111,7 +165,7 @@ void Contacts::trim() {
     Contact& contact = *order[i];
     contact.role = kept[i];
     if (!kept[i].any()) {
-      gone.push_back(contact.entry.node);
+      gone.push_back(contact.entry.presence());
       continue;
     }
     const std::size_t level = level_of(contact.hash);
@@ -141,8 +195,8 @@ void Contacts::failed(std::uint64_t node) {
   if (found != contacts_.end() && ++found->second.failures >= kMostFailures) drop(metadata::NodeId(found->first));
 }
 
-void Contacts::drop(const metadata::NodeId& node) {
-  if (contacts_.erase(node) > 0) trim();
+void Contacts::drop(const metadata::NodeId& presence) {
+  if (contacts_.erase(presence) > 0) trim();
 }
 
 void Contacts::expire(overlay::TimePoint now) {
@@ -174,7 +228,17 @@ const Contacts::Contact* Contacts::stalest() const {
 
 const Contacts::Contact* Contacts::any(Random& random) const {
   if (contacts_.empty()) return nullptr;
-  return &std::next(contacts_.begin(), static_cast<std::ptrdiff_t>(random.below(contacts_.size())))->second;
+  auto at = std::next(contacts_.begin(), static_cast<std::ptrdiff_t>(random.below(contacts_.size())));
+  for (std::size_t i = 0; i < contacts_.size(); ++i) {
+    if (!at->second.archived()) return &at->second;
+    if (++at == contacts_.end()) at = contacts_.begin();
+  }
+  return nullptr;
+}
+
+std::size_t Contacts::nodes() const {
+  return static_cast<std::size_t>(
+      std::count_if(contacts_.begin(), contacts_.end(), [](const auto& c) { return !c.second.archived(); }));
 }
 
 double Contacts::usual_distance(metadata::By by) const {

@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kFullAnswer = 1180;      // an answer with all its hints
 constexpr std::size_t kMostFilling = 1190;     // below a datagram's most
 constexpr std::size_t kEntryFrame = metadata::Entry::kMaxBytes + 20;
-constexpr std::size_t kDescriptionFrame = 190;  // of a description around its columns
+constexpr std::size_t kDescriptionFrame = 195;  // of a description around its columns
 
 }  // namespace
 
@@ -53,8 +53,9 @@ Nonce Correspondence::ask(const Hint& whom, Ask ask) {
                           .target = ask.target,
                           .description = description,
                           .within_milli = static_cast<std::uint32_t>(std::clamp(ask.within, 0.0, 1000.0) * 1000),
-                          .entry = context_.own_entry(),
-                          .known = std::move(ask.known)};
+                          .entry = ask.as ? std::move(*ask.as) : context_.own_entry(),
+                          .known = std::move(ask.known),
+                          .to = whom.id};
   // A watch pays for its notices with its question.
   Bytes bytes = encode(question, ask.within > 0 ? kMostFilling : question_bytes(description));
   counters_.bytes += bytes.size();
@@ -64,7 +65,7 @@ Nonce Correspondence::ask(const Hint& whom, Ask ask) {
 
 void Correspondence::request(const Hint& whom, Duration timeout, OnPortrait done, std::size_t size) {
   const Nonce nonce = begin(whom, timeout, nullptr, std::move(done));
-  Bytes bytes = encode(Fetch{nonce, context_.task}, size);
+  Bytes bytes = encode(Fetch{nonce, context_.task, whom.id}, size);
   counters_.bytes += bytes.size();
   context_.dht.send(whom.at, std::move(bytes));
 }
@@ -120,10 +121,10 @@ void Correspondence::described(const Endpoint& from, const Described& answer) {
 }
 
 Result<metadata::Entry> Correspondence::open(const Bytes& sealed, const Endpoint& from, const Hint& whom) const {
-  if (sealed.empty()) return fail(ErrorCode::not_found, "the node has published nothing of this task");
+  if (sealed.empty()) return fail(ErrorCode::not_found, "the node shows no such presence of this task");
   auto entry = metadata::open_entry(sealed);
   if (!entry) return entry;
-  if (entry->task != context_.task || entry->table_endpoint() != from || brief(entry->node) != brief(whom)) {
+  if (entry->task != context_.task || entry->table_endpoint() != from || brief(entry->presence()) != brief(whom)) {
     return fail(ErrorCode::untrusted, "somebody else answered, or for another task");
   }
   return entry;
@@ -139,10 +140,10 @@ Result<Portrait> Correspondence::open(const Described& answer, const Endpoint& f
   if (answer.description.empty()) return out;
   auto description = metadata::open_description(answer.description, context_.classes);
   if (!description) return tl::unexpected<Error>(std::move(description).error());
-  if (metadata::tag(description->task) != context_.task || brief(description->node) != brief(whom) ||
+  if (metadata::tag(description->task) != context_.task || brief(description->presence()) != brief(whom) ||
       description->fingerprint.dimensions != context_.dimensions ||
       description->fingerprint.classes != context_.classes) {
-    return fail(ErrorCode::untrusted, "the description is somebody else's, or of another task");
+    return fail(ErrorCode::untrusted, "the description is somebody else's, or of another concept or task");
   }
   out.fingerprint = std::move(description->fingerprint);
   return out;

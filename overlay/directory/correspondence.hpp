@@ -12,7 +12,7 @@
 
 namespace p2p::directory {
 
-/// What a node answered, as far as it holds: the entry is signed by the node that was asked and names the address that
+/// What a node answered, as far as it holds: the entry is of the presence that was asked, signed by its node, and names the address that
 /// answered, and the task is ours.
 struct Heard {
   metadata::Entry entry;
@@ -20,7 +20,7 @@ struct Heard {
   Duration round_trip{};
 };
 
-/// How a node describes itself, checked like what is Heard.
+/// How a presence is described, checked like what is Heard.
 struct Portrait {
   std::optional<metadata::Entry> entry;              ///< none: it comes with the answer
   std::optional<metadata::Fingerprint> fingerprint;  ///< none: too long for a datagram; ask by a link
@@ -30,7 +30,7 @@ struct Portrait {
 /// derived from a secret.
 ///
 /// Every question reports exactly once, never from inside ask() or fetch(): with what came, `timeout`, `untrusted`,
-/// `malformed` or `not_found` (the node has nothing published). Of a destroyed correspondence nothing is reported.
+/// `malformed` or `not_found` (the node shows no such presence). Of a destroyed correspondence nothing is reported.
 /// Thread: the executor's.
 class Correspondence {
  public:
@@ -40,7 +40,7 @@ class Correspondence {
     metadata::TaskTag task;
     std::uint32_t dimensions = 0, classes = 0;  ///< of the task's fingerprints
     std::uint64_t secret = 0;
-    std::function<Bytes()> own_entry;   ///< sealed; empty while nothing is published
+    std::function<Bytes()> own_entry;   ///< the live one, sealed; empty while nothing is published
     /// Somebody else's question, fetch or notice.
     std::function<void(const Endpoint& from, const Message& message, std::size_t bytes)> on_request;
   };
@@ -52,6 +52,7 @@ class Correspondence {
   struct Ask {
     metadata::Target target;
     std::vector<std::uint32_t> known = {};  ///< Question::known
+    std::optional<Bytes> as = {};  ///< our entry that it shows, sealed; none: the live one
     double within = 0;             ///< > 0: and tell of newcomers not further than this
     Duration timeout = 500ms;
     OnAnswer on_answer;

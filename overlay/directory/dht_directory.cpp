@@ -8,6 +8,7 @@
 #include "overlay/directory/correspondence.hpp"
 #include "overlay/directory/directory.hpp"
 #include "overlay/directory/lookup.hpp"
+#include "overlay/directory/presences.hpp"
 #include "overlay/directory/responder.hpp"
 #include "overlay/directory/shelf.hpp"
 #include "overlay/directory/walk.hpp"
@@ -20,7 +21,6 @@ using metadata::By;
 using metadata::Entry;
 
 constexpr Duration kTwinInterval = 10s;  // between readable twins, at the least
-constexpr Duration kReseal = std::chrono::minutes(8);  // an entry's stamp is not older: holders refuse ten minutes
 constexpr Duration kWatchAgain = std::chrono::minutes(4);  // before Responder::kWatchTime is over
 constexpr std::size_t kWatchAt = 4;      // nodes that are asked to tell of newcomers
 constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
@@ -29,6 +29,7 @@ constexpr double kNear = 1.5;            // times the usual distance of neighbou
 constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
 constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
 constexpr Duration kSoon = 2s;           // to the next question while somebody is waiting to be met
+constexpr std::size_t kAround = 6;       // contacts near an archived presence of which one is asked
 constexpr Duration kLeastPatience = 60ms, kMostPatience = 400ms;
 
 /// Known to this node alone, and new at each start.
@@ -56,6 +57,11 @@ class DhtDirectory final : public Directory {
         sketcher_(context.task),
         secret_(secret_of(context.key, context.executor)),
         random_(brief(context.key.id())),
+        presences_({.executor = executor_,
+                    .task = task_id_,
+                    .key = key_,
+                    .endpoint = endpoint_,
+                    .table_port = [this] { return dht_.local().port; }}),
         contacts_({.roles = options.contacts, .secret = secret_}),
         correspondence_({.executor = executor_,
                          .dht = dht_,
@@ -63,7 +69,7 @@ class DhtDirectory final : public Directory {
                          .dimensions = task_.embedding_dimensions,
                          .classes = static_cast<std::uint32_t>(task_.classes.size()),
                          .secret = secret_,
-                         .own_entry = [this] { return sealed(); },
+                         .own_entry = [this] { return presences_.sealed(kLive); },
                          .on_request = [this](const Endpoint& from, const Message& message,
                                               std::size_t bytes) { on_request(from, message, bytes); }}),
         responder_({.executor = executor_,
@@ -71,18 +77,19 @@ class DhtDirectory final : public Directory {
                     .correspondence = correspondence_,
                     .task = tag_,
                     .secret = secret_,
-                    .own_entry = [this] { return sealed(); },
-                    .own_description = [this] { return sealed().empty() ? Bytes{} : description_; },
+                    .own_entry =
+                        [this](const PresencePrefix& to) {
+                          const auto concept_id = presences_.find(to);
+                          return concept_id ? presences_.sealed(*concept_id) : Bytes{};
+                        },
+                    .own_description =
+                        [this](const PresencePrefix& to) {
+                          const auto concept_id = presences_.find(to);
+                          return concept_id ? presences_.description(*concept_id) : Bytes{};
+                        },
+                    .own = [this] { return presences_.hints(); },
                     .self = key_.id()}),
-        shelf_({.executor = executor_,
-                .dht = dht_,
-                .task = tag_,
-                .self = key_.id(),
-                .value_id = [this](const Place& place) { return value_id(place); },
-                .sealed = [this] { return sealed(); },
-                .nodes = [this] { return nodes(); },
-                .share_knowing = [this](std::int32_t c) { return contacts_.share_knowing(c); },
-                .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }},
+        shelf_(shelf_context(kLive),
                {.refresh = options.refresh, .crowd = options.crowd, .label_listings = options.label_listings}) {}
 
   ~DhtDirectory() override {
@@ -90,31 +97,63 @@ class DhtDirectory final : public Directory {
   }
 
   void publish(const metadata::Fingerprint& fingerprint) override {
-    if (experience_ == fingerprint) return;  // timers keep it fresh
-    const bool first = !experience_;
-    experience_ = fingerprint;
+    if (const auto* shown = presences_.fingerprint(kLive); shown && *shown == fingerprint) return;  // timers keep it fresh
     const auto sketch = sketcher_.sketch(fingerprint);
+    const Entry* before = presences_.entry(kLive);
     const bool moved =
-        first || metadata::joint_distance(sketch, entry_.sketch) > contacts_.usual_distance(By::joint) / 2;
-    entry_ = metadata::entry_of(fingerprint, sketch);
-    entry_.task = tag_;
-    entry_.node = key_.id();
-    sealed_.clear();
-    description_ = metadata::seal(
-        metadata::Description{task_id_, key_.id(), next_version(), fingerprint}, key_);
+        !before || metadata::joint_distance(sketch, before->sketch) > contacts_.usual_distance(By::joint) / 2;
+    presences_.show(kLive, fingerprint, sketch);
     contacts_.centre(sketch);
-    shelf_.publish(entry_);
+    shelf_.publish(*presences_.entry(kLive));
     if (!twin_timer_ || executor_.now() - twin_put_ >= kTwinInterval) put_twin();
-    if (moved) find_neighbours();
+    if (moved) find_neighbours(kLive);
     if (!tick_) arm_tick();
   }
 
+  void remember(const std::vector<Archived>& archive) override {
+    P2P_ASSERT(archive.size() <= metadata::kMostArchived);
+    std::set<std::uint32_t> kept;
+    for (const auto& one : archive) P2P_ASSERT(one.concept_id != kLive && kept.insert(one.concept_id).second);
+    for (const auto concept_id : presences_.archived()) {
+      if (kept.contains(concept_id)) continue;
+      presences_.hide(concept_id);
+      archive_shelves_.erase(concept_id);
+    }
+    std::erase_if(unannounced_, [&](std::uint32_t concept_id) { return !kept.contains(concept_id); });
+    std::vector<std::uint32_t> fresh;
+    for (const auto& [concept_id, fingerprint] : archive) {
+      if (const auto* shown = presences_.fingerprint(concept_id); shown && *shown == fingerprint) continue;
+      presences_.show(concept_id, fingerprint, sketcher_.sketch(fingerprint));
+      fresh.push_back(concept_id);
+    }
+    std::vector<metadata::Sketch> sketches;
+    for (const auto concept_id : presences_.archived()) sketches.push_back(presences_.entry(concept_id)->sketch);
+    contacts_.archive(std::move(sketches));
+    for (const auto concept_id : fresh) {
+      auto& shelf = archive_shelves_[concept_id];
+      // Of the joint tables one, whichever: half of those who are alike are in each.
+      const auto table = static_cast<std::uint16_t>(metadata::presence_of(key_.id(), concept_id).bytes[0] % Place::kJointTables);
+      if (!shelf) {
+        shelf = std::make_unique<Shelf>(shelf_context(concept_id), Shelf::Options{.refresh = options_.refresh,
+                                                                                  .crowd = options_.crowd,
+                                                                                  .label_listings = 0,
+                                                                                  .only_table = table});
+      }
+      shelf->publish(*presences_.entry(concept_id));
+      unannounced_.insert(concept_id);
+    }
+    announce();
+    if (!tick_ && !presences_.empty()) arm_tick();
+  }
+
   void withdraw() override {
-    experience_.reset();
-    sealed_.clear();
-    description_.clear();
+    presences_.hide_all();
     contacts_.centre(std::nullopt);
+    contacts_.archive({});
     shelf_.withdraw();
+    archive_shelves_.clear();
+    unannounced_.clear();
+    announcing_.reset();
     twin_timer_.reset();
     tick_.reset();
   }
@@ -150,8 +189,13 @@ class DhtDirectory final : public Directory {
 
   Standing standing() const override {
     Standing out;
-    out.published = experience_.has_value();
+    out.published = presences_.entry(kLive) != nullptr;
+    out.archived = presences_.archived().size();
     out.places = shelf_.listed();
+    for (const auto& [concept_id, shelf] : archive_shelves_) {
+      const auto listed = shelf->listed();
+      out.places.insert(out.places.end(), listed.begin(), listed.end());
+    }
     for (const auto& [id, contact] : contacts_.all()) {
       out.contacts.push_back({.entry = contact.entry,
                               .near = contact.role.near,
@@ -174,39 +218,30 @@ class DhtDirectory final : public Directory {
     double within = 0;
     std::function<void(const Candidate&)> on_candidate;
     std::set<Nonce> nonces;
-    std::map<NodeId, std::uint64_t> told;  // versions
+    std::map<NodeId, std::uint64_t> told;  // versions of presences
     Executor::TimerHandle again;
   };
 
   double nodes() const { return dht_.stats().estimated_nodes; }
 
-  std::uint64_t next_version() {
-    version_ = std::max(version_ + 1, executor_.wall_ms());
-    return version_;
-  }
-
-  /// Our entry as of now; empty while there is nothing to say or nowhere to reach us.
-  Bytes sealed() {
-    if (!experience_) return {};
-    const Endpoint link = endpoint_();
-    const auto table_port = dht_.local().port;
-    if (link.port == 0 || table_port == 0) return {};
-    if (sealed_.empty() || executor_.now() - sealed_at_ > kReseal || entry_.endpoint != link ||
-        entry_.table_port != table_port) {
-      entry_.endpoint = link;
-      entry_.table_port = table_port;
-      entry_.version = next_version();
-      sealed_ = metadata::seal(entry_, key_);
-      sealed_at_ = executor_.now();
-    }
-    return sealed_;
+  Shelf::Context shelf_context(std::uint32_t concept_id) {
+    return {.executor = executor_,
+            .dht = dht_,
+            .task = tag_,
+            .self = metadata::presence_of(key_.id(), concept_id),
+            .value_id = [this, concept_id](const Place& place) { return value_id(place, concept_id); },
+            .sealed = [this, concept_id] { return presences_.sealed(concept_id); },
+            .nodes = [this] { return nodes(); },
+            .share_knowing = [this](std::int32_t c) { return contacts_.share_knowing(c); },
+            .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }};
   }
 
   /// The same id for the same bucket as long as the key lives, also after a restart, so that an entry replaces its
   /// older self; nobody else can tell it beforehand, for it comes from a signature.
-  std::uint64_t value_id(const Place& place) const {
+  std::uint64_t value_id(const Place& place, std::uint32_t concept_id) const {
     ByteWriter text;
-    text.put_array(std::span<const std::uint8_t>(view("p2p-learner/value-id/1")));
+    text.put_array(std::span<const std::uint8_t>(view("p2p-learner/value-id/2")));
+    text.put(concept_id);
     text.put_array(std::span<const std::uint8_t>(metadata::place_key(tag_, place)));
     const auto digest = metadata::sha256(key_.sign(text.bytes()));
     ByteReader reader(digest.view());
@@ -214,13 +249,14 @@ class DhtDirectory final : public Directory {
   }
 
   void put_twin() {
-    if (!experience_) return;
+    const Entry* entry = presences_.entry(kLive);
+    if (!entry) return;
     twin_put_ = executor_.now();
-    const bool reachable = !sealed().empty();
+    const bool reachable = !presences_.sealed(kLive).empty();
     if (reachable) {
       const auto text_place = metadata::text_key(metadata::twin_name(key_.id()));
       dht_.put_text(text_place, std::max<std::uint64_t>(brief(key_.id()), 1),
-                    metadata::twin_text(entry_, task_, options_.node_name));
+                    metadata::twin_text(*entry, task_, options_.node_name, presences_.archived().size()));
     }
     twin_timer_ = executor_.after(reachable ? options_.refresh * 9 / 10 : 1s, [this] { put_twin(); });
   }
@@ -265,7 +301,7 @@ class DhtDirectory final : public Directory {
   }
 
   void start_lookup(const metadata::Need& need, const metadata::Target& target, const LookupOptions& options,
-                    std::function<void(LookupResult)> done) {
+                    std::function<void(LookupResult)> done, std::uint32_t asked_as = kLive) {
     // A window of few samples is far from everybody by its noise alone, |noise|^2 being about 1/n.
     const double noise = need.experience.samples() > 0 ? 1 / std::sqrt(need.experience.samples()) : 0;
     const double usual = contacts_.usual_distance(target.by);
@@ -281,10 +317,12 @@ class DhtDirectory final : public Directory {
                         .contacts = contacts_,
                         .task = tag_,
                         .self = key_.id(),
+                        .own = archived_presences(),
+                        .as = presences_.sealed(asked_as),
                         .places = places(target, need.classes),
                         .near_enough = std::isfinite(usual) ? kNear * usual + noise : 0,
                         .everybody_known = any_answers &&
-                                           static_cast<double>(contacts_.size() + 1) >= std::round(total),
+                                           static_cast<double>(contacts_.nodes() + 1) >= std::round(total),
                         .patience = patience(),
                         .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }},
         need, target, options, std::move(done));
@@ -294,19 +332,36 @@ class DhtDirectory final : public Directory {
     lookup->start();
   }
 
-  /// Who is like us? Everybody who is asked hears of us.
-  void find_neighbours() {
-    metadata::Need need{*experience_, {}, By::joint};
+  std::vector<NodeId> archived_presences() const {
+    std::vector<NodeId> out;
+    for (const auto concept_id : presences_.archived()) out.push_back(metadata::presence_of(key_.id(), concept_id));
+    return out;
+  }
+
+  /// Who is like this presence of ours? Everybody who is asked hears of it.
+  void find_neighbours(std::uint32_t concept_id) {
+    metadata::Need need{*presences_.fingerprint(concept_id), {}, By::joint};
     LookupOptions options;
     options.want = 1;
     options.fetches = 0;
     options.deadline = 3s;
-    start_lookup(need, sketcher_.target(need), options, [](const LookupResult&) {});
+    start_lookup(need, sketcher_.target(need), options, [](const LookupResult&) {}, concept_id);
+  }
+
+  /// What we remember is made known where its like are, once we can be reached there.
+  void announce() {
+    announcing_.reset();
+    if (unannounced_.empty()) return;
+    if (presences_.sealed(*unannounced_.begin()).empty()) {
+      announcing_ = executor_.after(1s, [this] { announce(); });
+      return;
+    }
+    for (const auto concept_id : std::exchange(unannounced_, {})) find_neighbours(concept_id);
   }
 
   /// Somebody has been named: asked sooner or later, if it would be a contact.
   void meet(const Hint& hint) {
-    if (brief(hint) == brief(key_.id()) || !contacts_.wanted(hint) || prospects_.size() >= kMostProspects) return;
+    if (presences_.is_own(hint) || !contacts_.wanted(hint) || prospects_.size() >= kMostProspects) return;
     const bool waiting = std::any_of(prospects_.begin(), prospects_.end(), [&](const Hint& h) { return h.id == hint.id; });
     if (waiting) return;
     prospects_.push_back(hint);
@@ -327,17 +382,29 @@ class DhtDirectory final : public Directory {
 
   void tick() {
     contacts_.expire(executor_.now());
-    if (!experience_ || sealed().empty()) return;
-    if (contacts_.size() == 0 && prospects_.empty()) return find_neighbours();
+    const auto own = presences_.archived();
+    const std::uint32_t first = own.empty() || presences_.entry(kLive) ? kLive : own.front();
+    if (presences_.sealed(first).empty()) return;
+    if (contacts_.size() == 0 && prospects_.empty()) return find_neighbours(first);
     std::optional<Hint> whom;
     while (!prospects_.empty() && !whom) {
       if (contacts_.wanted(prospects_.front())) whom = prospects_.front();
       prospects_.pop_front();
     }
     if (!whom && ++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);
+    std::uint32_t asked_as = first;
+    if (whom) {
+      asked_as = nearest_own(whom->sketch);
+    } else if (const auto turn = ticks_ / kExchanges; !own.empty() && turn % 2 == 1) {
+      // What we remember shares our turns, and is made known to those around it.
+      asked_as = own[turn / 2 % own.size()];
+      const auto around = contacts_.best({.by = By::joint, .sketch = presences_.entry(asked_as)->sketch}, kAround);
+      if (!around.empty()) whom = hint_of(around[random_.below(around.size())]->entry);
+    }
     if (!whom) whom = hint_of(contacts_.stalest()->entry);
     const auto node = brief(*whom);
-    Correspondence::Ask ask{.target = {.by = By::joint, .sketch = entry_.sketch},
+    Correspondence::Ask ask{.target = {.by = By::joint, .sketch = presences_.entry(asked_as)->sketch},
+                            .as = presences_.sealed(asked_as),
                             .timeout = kMostPatience,
                             .on_answer = {},
                             .on_portrait = {}};
@@ -350,9 +417,23 @@ class DhtDirectory final : public Directory {
     correspondence_.ask(*whom, std::move(ask));
   }
 
+  /// Our presence that somebody of this sketch is most likely to keep in mind.
+  std::uint32_t nearest_own(const metadata::Sketch& sketch) const {
+    const auto own = presences_.archived();
+    const Entry* live = presences_.entry(kLive);
+    std::uint32_t best = live || own.empty() ? kLive : own.front();
+    for (const auto concept_id : own) {
+      if (metadata::joint_distance(presences_.entry(concept_id)->sketch, sketch) <
+          metadata::joint_distance(presences_.entry(best)->sketch, sketch)) {
+        best = concept_id;
+      }
+    }
+    return best;
+  }
+
   /// Is it still there? A quarter of what a question costs.
   void ping(const Entry& entry) {
-    const auto node = brief(entry.node);
+    const auto node = brief(entry.presence());
     correspondence_.ping(hint_of(entry), kMostPatience, [this, node](Result<Portrait> portrait) {
       trouble_ = 0.9 * trouble_ + (portrait ? 0 : 0.1);
       if (!portrait || !portrait->entry) return contacts_.failed(node);
@@ -417,7 +498,7 @@ class DhtDirectory final : public Directory {
     candidate.entry = entry;
     candidate.distance = metadata::remoteness(watched.target, entry.sketch, entry.knows());
     if (candidate.distance > watched.within || watched.told.size() >= kMostTold) return true;
-    auto& told = watched.told[entry.node];
+    auto& told = watched.told[entry.presence()];
     if (told >= entry.version) return true;
     told = entry.version;
     candidate.needed_recall = listed_recall(entry, watched.need);
@@ -438,21 +519,19 @@ class DhtDirectory final : public Directory {
   const std::uint64_t secret_;
   Random random_;
 
-  std::optional<metadata::Fingerprint> experience_;
-  Entry entry_;
-  Bytes sealed_, description_;
-  TimePoint sealed_at_;
-  std::uint64_t version_ = 0;
-
+  static constexpr std::uint32_t kLive = 0;  // Entry::concept_id
+  Presences presences_;
   Contacts contacts_;
   Correspondence correspondence_;
   Responder responder_;
   Shelf shelf_;
+  std::map<std::uint32_t, std::unique_ptr<Shelf>> archive_shelves_;
+  std::set<std::uint32_t> unannounced_;
 
   std::deque<Hint> prospects_;
   std::uint64_t ticks_ = 0;
   double trouble_ = 0;  // share of the latest questions to contacts that were not answered
-  Executor::TimerHandle tick_, twin_timer_;
+  Executor::TimerHandle tick_, twin_timer_, announcing_;
   TimePoint twin_put_;
   std::map<std::uint64_t, std::shared_ptr<Lookup>> lookups_;
   std::map<std::uint64_t, Watched> watches_;

@@ -9,6 +9,7 @@ class NoDirectory final : public Directory {
  public:
   explicit NoDirectory(Executor& executor) : executor_(executor) {}
   void publish(const metadata::Fingerprint&) override {}
+  void remember(const std::vector<Archived>&) override {}
   void withdraw() override {}
   void lookup(const metadata::Need&, const LookupOptions&, std::function<void(LookupResult)> done) override {
     executor_.post([done = std::move(done)] { done({}); });

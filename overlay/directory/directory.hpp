@@ -26,8 +26,14 @@ using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 using std::chrono_literals::operator""us;
 
-/// A node that may help, as far as the directory could check: its entry is signed by itself, and so is its fingerprint,
-/// if that was fetched. What both claim is for whoever uses it to try.
+/// A concept that a node keeps from its past.
+struct Archived {
+  std::uint32_t concept_id = 0;  ///< unique within its node, never 0
+  metadata::Fingerprint fingerprint;
+};
+
+/// A node that may help, or a concept that it has archived (`entry.concept_id`), as far as the directory could check: its
+/// entry is signed by itself, and so is its fingerprint, if that was fetched. What both claim is for whoever uses it to try.
 struct Candidate {
   metadata::Entry entry;
   std::optional<metadata::Fingerprint> fingerprint;
@@ -51,7 +57,8 @@ struct LookupOptions {
 
 /// What a lookup found and what it cost.
 struct LookupResult {
-  std::vector<Candidate> candidates;  ///< best first, at most `want`, never the asker itself
+  /// Best first, at most `want`, never the asker itself; of one node at most what it serves and metadata::kMostArchived.
+  std::vector<Candidate> candidates;
   std::size_t skipped = 0;            ///< found, and not wanted
   std::size_t gets = 0;               ///< keys read
   std::size_t values = 0;             ///< records received under them
@@ -67,9 +74,9 @@ struct LookupResult {
 struct Bucket {
   Place place;
   DhtKey key{};
-  std::vector<metadata::Entry> entries;  ///< valid ones, one per node, the newest
+  std::vector<metadata::Entry> entries;  ///< valid ones, one per presence, the newest
   std::size_t values = 0;                ///< received, junk included
-  double crowd = 0;                      ///< nodes that belong here, listed or not, estimated from the lots
+  double crowd = 0;                      ///< presences that belong here, listed or not, estimated from the lots
 };
 
 /// How a directory stands, for people.
@@ -88,6 +95,7 @@ struct Standing {
     Duration heard_ago{}, round_trip{};
   };
   bool published = false;
+  std::size_t archived = 0;    ///< concepts that it remembers, besides
   std::vector<Listed> places;
   std::vector<Contact> contacts;
   double estimated_nodes = 0;  ///< of the task
@@ -103,6 +111,10 @@ class Directory {
   virtual ~Directory() = default;
   /// Makes this experience known, instead of what was known before; kept fresh until withdrawn.
   virtual void publish(const metadata::Fingerprint& fingerprint) = 0;
+  /// Makes these known besides, instead of those that were made known before: at most metadata::kMostArchived, each of its
+  /// own number. What is the same as before stays as it is.
+  virtual void remember(const std::vector<Archived>& archive) = 0;
+  /// All of it.
   virtual void withdraw() = 0;
   /// Exactly one call of `done`, after the deadline at the latest, never from inside this call.
   virtual void lookup(const metadata::Need& need, const LookupOptions& options,
@@ -126,6 +138,7 @@ struct RoleOptions {
   std::size_t near = 32;      ///< the nearest of all
   std::size_t per_level = 6;  ///< the nearest of each of ever smaller random samples
   std::size_t far = 16;       ///< of a uniform sample
+  std::size_t archive = 6;    ///< archived presences near to ours, and any near to each that we have archived
 };
 
 struct DirectoryContext {

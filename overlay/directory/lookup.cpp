@@ -29,6 +29,7 @@ void Lookup::start() {
     if (const auto self = weak.lock()) self->finish();
   });
   walk_.shun(brief(setting_.self));
+  for (const auto& presence : setting_.own) walk_.shun(brief(presence));
   const auto contacts = setting_.contacts.best(walk_.target(), setting_.contacts.size());
   for (const auto* contact : contacts) walk_.hear(hint_of(contact->entry), Walk::kOurselves);
   const auto best = walk_.best(1);
@@ -81,7 +82,7 @@ bool Lookup::on_value(std::size_t number, const Place& place, const overlay::Dht
   // Each holder sends the same record: it counts, and costs a signature check, once. No more of it is hashed than
   // tells that it is too long.
   const ByteView bytes(value.data.data(), std::min(value.data.size(), metadata::Listing::kMaxBytes + 1));
-  if (!get.seen.insert(metadata::sha256(bytes)).second) return true;
+  if (get.nodes.used_up(value.data) || !get.seen.insert(metadata::sha256(bytes)).second) return true;
   ++result_.values;
   const auto entry = metadata::open_listed(value.data, setting_.task, place);
   if (!entry) {
@@ -89,7 +90,7 @@ bool Lookup::on_value(std::size_t number, const Place& place, const overlay::Dht
     return true;
   }
   get.found = true;
-  if (entry->node != setting_.self) {
+  if (entry->node != setting_.self && get.nodes.take(entry->node)) {
     setting_.on_met(*entry);
     // The bucket answers for its entries: if these lead nowhere, the rest of it falls behind.
     walk_.hear(hint_of(*entry), number + 1);
@@ -130,6 +131,7 @@ void Lookup::ask(const Hint& hint) {
   const Brief node = brief(hint);
   const std::weak_ptr<Lookup> weak = weak_from_this();
   Correspondence::Ask ask{.target = walk_.target(), .timeout = setting_.patience, .on_answer = {}, .on_portrait = {}};
+  ask.as = setting_.as;
   for (const auto* known : walk_.best(Question::kMostKnown)) ask.known.push_back(known_mark(known->hint.id));
   ask.on_answer = [weak, node](Result<Heard> answer) {
     if (const auto self = weak.lock()) self->on_answer(node, std::move(answer));
@@ -265,8 +267,11 @@ void Lookup::finish() {
     ranked.emplace_back(place, std::move(found));
   }
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  if (ranked.size() > options_.want) ranked.resize(options_.want);
-  for (auto& [place, found] : ranked) result_.candidates.push_back(std::move(found));
+  NodeQuota nodes;
+  for (auto& [place, found] : ranked) {
+    if (result_.candidates.size() == options_.want) break;
+    if (nodes.take(found.entry.node)) result_.candidates.push_back(std::move(found));
+  }
   result_.known = walk_.known();
   result_.datagram_bytes = setting_.correspondence.counters().bytes - bytes_before_;
   result_.took = setting_.executor.now() - started_;

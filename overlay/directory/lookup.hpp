@@ -11,6 +11,7 @@
 #include "overlay/directory/contacts.hpp"
 #include "overlay/directory/correspondence.hpp"
 #include "overlay/directory/directory.hpp"
+#include "overlay/directory/node_quota.hpp"
 #include "overlay/directory/walk.hpp"
 
 namespace p2p::directory {
@@ -38,6 +39,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     Contacts& contacts;
     metadata::TaskTag task;
     NodeId self;
+    std::vector<NodeId> own = {};      ///< its archived presences
+    std::optional<Bytes> as = {};      ///< Correspondence::Ask::as
     std::vector<Place> places;   ///< where to read, the best first
     /// A remoteness from which on somebody counts as near: no bucket is read if a contact is.
     double near_enough = 0;
@@ -63,6 +66,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     bool found = false;  // a valid entry
     std::size_t received = 0;
     std::set<metadata::Hash> seen;
+    NodeQuota nodes;
   };
   struct Known {
     std::optional<metadata::Entry> entry;

@@ -48,6 +48,7 @@ Bytes pack_hints(const std::vector<Hint>& hints) {
     const auto address = ipv4(hint.at.host);
     if (!address) continue;
     out.put_array(std::span<const std::uint8_t>(hint.id));
+    out.put(static_cast<std::uint8_t>(hint.archived));
     out.put_array(std::span<const std::uint8_t>(*address));
     out.put(hint.at.port);
     out.put_array(std::span<const std::uint8_t>(hint.sketch.bytes));
@@ -63,6 +64,9 @@ bool unpack_hints(ByteView bytes, std::vector<Hint>& out) {
     Hint hint;
     std::array<std::uint8_t, 4> address{};
     reader.get_array(std::span<std::uint8_t>(hint.id));
+    const auto archived = reader.get<std::uint8_t>();
+    if (archived > 1) return false;
+    hint.archived = archived == 1;
     reader.get_array(std::span<std::uint8_t>(address));
     hint.at.port = reader.get<std::uint16_t>();
     reader.get_array(std::span<std::uint8_t>(hint.sketch.bytes));
@@ -103,6 +107,13 @@ bool read_task(Value value, metadata::TaskTag& out) {
   return true;
 }
 
+bool read_prefix(Value value, PresencePrefix& out) {
+  const auto bytes = value.binary();
+  if (!bytes || bytes->size() != out.size()) return false;
+  std::copy(bytes->begin(), bytes->end(), out.begin());
+  return true;
+}
+
 bool read_bytes(Value value, std::size_t most, Bytes& out) {
   const auto bytes = value.binary();
   if (!bytes || bytes->size() > most) return false;
@@ -113,14 +124,14 @@ bool read_bytes(Value value, std::size_t most, Bytes& out) {
 Result<Message> read_question(Value root, Nonce nonce) {
   Question out;
   out.nonce = nonce;
-  const auto by = root[3].unsigned_integer();
-  const auto blank = root[4].boolean(), description = root[7].boolean();
-  const auto sketch = root[5].binary();
-  const auto classes = root[6].unsigned_integer(), within = root[8].unsigned_integer();
-  if (root.size() != 12 || !read_task(root[2], out.task) || !by || *by > 2 || !blank || !sketch ||
+  const auto by = root[4].unsigned_integer();
+  const auto blank = root[5].boolean(), description = root[8].boolean();
+  const auto sketch = root[6].binary();
+  const auto classes = root[7].unsigned_integer(), within = root[9].unsigned_integer();
+  if (root.size() != 13 || !read_task(root[2], out.task) || !read_prefix(root[3], out.to) || !by || *by > 2 || !blank || !sketch ||
       sketch->size() != metadata::Sketch::kBytes || !classes || !description || !within || *within > 1'000'000 ||
-      !read_bytes(root[9], metadata::Entry::kMaxBytes, out.entry) || !unpack_known(root[10], out.known) ||
-      !root[11].binary()) {
+      !read_bytes(root[10], metadata::Entry::kMaxBytes, out.entry) || !unpack_known(root[11], out.known) ||
+      !root[12].binary()) {
     return malformed();
   }
   out.target.by = static_cast<metadata::By>(*by);
@@ -147,7 +158,7 @@ Result<Message> read_answer(Value root, Nonce nonce) {
 Bytes encode_filled(const Message& message, std::size_t filling) {
   Encoder out;
   if (const auto* asked = std::get_if<Question>(&message)) {
-    out.array(12).unsigned_integer(question).unsigned_integer(asked->nonce).binary(asked->task.bytes);
+    out.array(13).unsigned_integer(question).unsigned_integer(asked->nonce).binary(asked->task.bytes).binary(asked->to);
     out.unsigned_integer(static_cast<std::uint8_t>(asked->target.by)).boolean(asked->target.blank);
     out.binary(asked->target.sketch.bytes).unsigned_integer(asked->target.classes);
     out.boolean(asked->description).unsigned_integer(asked->within_milli).binary(asked->entry);
@@ -157,7 +168,7 @@ Bytes encode_filled(const Message& message, std::size_t filling) {
     P2P_ASSERT(told->hints.size() <= Answer::kMaxHints);
     out.binary(pack_hints(told->hints));
   } else if (const auto* fetched = std::get_if<Fetch>(&message)) {
-    out.array(4).unsigned_integer(fetch).unsigned_integer(fetched->nonce).binary(fetched->task.bytes);
+    out.array(5).unsigned_integer(fetch).unsigned_integer(fetched->nonce).binary(fetched->task.bytes).binary(fetched->to);
     out.binary(Bytes(filling));
   } else if (const auto* description = std::get_if<Described>(&message)) {
     out.array(4).unsigned_integer(described).unsigned_integer(description->nonce).binary(description->entry);
@@ -171,7 +182,7 @@ Bytes encode_filled(const Message& message, std::size_t filling) {
 
 }  // namespace
 
-std::uint32_t known_mark(const std::array<std::uint8_t, 8>& id) {
+std::uint32_t known_mark(const PresencePrefix& id) {
   std::uint32_t mark = 0;
   for (std::size_t i = 0; i < Question::kKnownBytes; ++i) mark |= std::uint32_t{id[i]} << (8 * i);
   return mark;
@@ -179,7 +190,9 @@ std::uint32_t known_mark(const std::array<std::uint8_t, 8>& id) {
 
 Hint hint_of(const metadata::Entry& entry) {
   Hint out;
-  std::copy_n(entry.node.bytes.begin(), out.id.size(), out.id.begin());
+  const auto presence = entry.presence();
+  std::copy_n(presence.bytes.begin(), out.id.size(), out.id.begin());
+  out.archived = entry.concept_id != 0;
   out.at = entry.table_endpoint();
   out.sketch = entry.sketch;
   out.knows = entry.knows();
@@ -197,7 +210,7 @@ Bytes encode(const Message& message, std::size_t bytes) {
 }
 
 Result<Message> decode(ByteView datagram) {
-  const auto document = Document::parse(datagram, {.bytes = kMaxDatagram, .depth = 1, .elements = 12});
+  const auto document = Document::parse(datagram, {.bytes = kMaxDatagram, .depth = 1, .elements = 13});
   if (!document) return malformed();
   const Value root = document->root();
   const auto kind = root[0].unsigned_integer();
@@ -207,8 +220,10 @@ Result<Message> decode(ByteView datagram) {
     case question: return read_question(root, *nonce);
     case answer: return read_answer(root, *nonce);
     case fetch: {
-      Fetch out{*nonce, {}};
-      if (root.size() != 4 || !read_task(root[2], out.task) || !root[3].binary()) return malformed();
+      Fetch out{*nonce, {}, {}};
+      if (root.size() != 5 || !read_task(root[2], out.task) || !read_prefix(root[3], out.to) || !root[4].binary()) {
+        return malformed();
+      }
       return out;
     }
     case described: {

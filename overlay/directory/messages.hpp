@@ -15,13 +15,17 @@ namespace p2p::directory {
 /// Tells an answer's question; nobody who does not see the question can guess it.
 using Nonce = std::uint64_t;
 
-/// A node as another one speaks of it: unsigned, a hint whom to ask.
+/// The first bytes of what a presence goes by (metadata::presence_of); for a node's live one, of its node id.
+using PresencePrefix = std::array<std::uint8_t, 8>;
+
+/// A presence as another node speaks of it: unsigned, a hint whom to ask.
 struct Hint {
-  std::array<std::uint8_t, 8> id{};  ///< the first bytes of its node id
+  PresencePrefix id{};
+  bool archived = false;             ///< a concept from its node's past, not what that serves now
   metadata::Endpoint at;             ///< of its table, IPv4
   metadata::Sketch sketch;
   metadata::ClassMask knows = 0;
-  static constexpr std::size_t kBytes = 8 + 4 + 2 + metadata::Sketch::kBytes + 8;
+  static constexpr std::size_t kBytes = 8 + 1 + 4 + 2 + metadata::Sketch::kBytes + 8;
 };
 Hint hint_of(const metadata::Entry& entry);
 
@@ -35,19 +39,20 @@ struct Question {
   metadata::Target target;
   bool description = false;   ///< send your description too, in a datagram of its own
   std::uint32_t within_milli = 0;  ///< > 0: and tell me for kWatchTime of others not further than this, in thousandths
-  Bytes entry;                ///< the asker's own, sealed: it makes itself known; empty: it is not published
+  Bytes entry;                ///< one of the asker's own, sealed: it makes itself known; empty: it is not published
   /// Whom the asker has heard of and need not be told of again: of each the first kKnownBytes bytes of its id. Neighbours
   /// know each other, so without this most answers name the same few.
   std::vector<std::uint32_t> known = {};
+  PresencePrefix to = {};     ///< which of the answerer's presences is asked; zeros: the live one
   static constexpr std::size_t kMostKnown = 32, kKnownBytes = 3;
 };
-/// A node as Question::known has it.
-std::uint32_t known_mark(const std::array<std::uint8_t, 8>& id);
+/// A presence as Question::known has it.
+std::uint32_t known_mark(const PresencePrefix& id);
 
 /// "I am this, and I know these."
 struct Answer {
   Nonce nonce = 0;
-  Bytes entry;                ///< the answerer's own, sealed; empty: it has nothing published
+  Bytes entry;                ///< of the presence that was asked, sealed; empty: there is none such here
   std::vector<Hint> hints;    ///< nearest first
   static constexpr std::size_t kMaxHints = 7;
 };
@@ -56,6 +61,7 @@ struct Answer {
 struct Fetch {
   Nonce nonce = 0;
   metadata::TaskTag task;
+  PresencePrefix to = {};     ///< as in a question
 };
 
 /// The entry, unless an Answer brought it, and the description (metadata::seal); that is empty if it is longer than a

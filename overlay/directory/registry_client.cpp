@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "metadata/base/random.hpp"
+#include "overlay/directory/node_quota.hpp"
 #include "overlay/directory/registry.hpp"
 #include "overlay/directory/registry_table.hpp"
 
@@ -55,19 +56,31 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
   }
 
   void publish(const metadata::Fingerprint& fingerprint) {
-    current_ = fingerprint;
-    sealed_.reset();
-    unsent_ = true;
-    to_withdraw_ = false;
+    show(kLive, fingerprint);
+    flush();
+  }
+
+  void remember(const std::vector<Archived>& archive) {
+    P2P_ASSERT(archive.size() <= metadata::kMostArchived);
+    std::set<std::uint32_t> kept;
+    for (const auto& one : archive) P2P_ASSERT(one.concept_id != kLive && kept.insert(one.concept_id).second);
+    std::erase_if(shown_, [&](const auto& shown) {
+      const auto concept_id = shown.first;
+      if (concept_id == kLive || kept.contains(concept_id)) return false;
+      if (told_) to_forget_.insert(concept_id);
+      return true;
+    });
+    for (const auto& [concept_id, fingerprint] : archive) {
+      const auto found = shown_.find(concept_id);
+      if (found == shown_.end() || found->second.fingerprint != fingerprint) show(concept_id, fingerprint);
+    }
     flush();
   }
 
   void withdraw() {
-    to_withdraw_ = told_;
-    current_.reset();
-    sealed_.reset();
-    unsent_ = listed_ = false;
-    report_.reset();
+    to_withdraw_ |= told_;
+    shown_.clear();
+    to_forget_.clear();
     flush();
   }
 
@@ -113,7 +126,13 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
 
   Standing standing() const {
     Standing out;
-    out.published = listed_;
+    for (const auto& [concept_id, shown] : shown_) {
+      if (concept_id != kLive) {
+        ++out.archived;
+      } else {
+        out.published = shown.listed;
+      }
+    }
     out.estimated_nodes = static_cast<double>(known_);
     return out;
   }
@@ -129,7 +148,7 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     searches_.clear();
     watches_.clear();
     reconnect_.reset();
-    report_.reset();
+    shown_.clear();
     ping_.reset();
     linger_.reset();
     options_.on_trouble = {};
@@ -141,6 +160,16 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     OnAnswer done;
     Executor::TimerHandle deadline;
   };
+  /// What this node makes known of itself, by concept.
+  struct Shown {
+    metadata::Fingerprint fingerprint;
+    std::optional<registry::Row> sealed = {};
+    Endpoint sealed_at = {};
+    std::uint64_t version = 0;  ///< of what is sealed
+    bool unsent = true, publishing = false;
+    bool listed = false;        ///< the registry has said so, on this link
+    Executor::TimerHandle report = {};
+  };
   struct Search {
     registry::Question question;
     LookupOptions options;
@@ -149,7 +178,7 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     Executor::TimerHandle deadline, again;
     bool to_ask = false;
     std::vector<Candidate> found;
-    std::set<NodeId> seen;
+    std::set<NodeId> seen;  // presences
     LookupResult result;
   };
   struct Watching {
@@ -157,7 +186,7 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     double within = 0;
     std::function<void(const Candidate&)> on_candidate;
     std::uint64_t request = 0;  ///< on the present link; 0: not asked there
-    std::map<NodeId, std::uint64_t> heard = {};
+    std::map<NodeId, std::uint64_t> heard = {};  ///< versions of presences
   };
 
   static std::uint64_t hash_of(const NodeId& id) {
@@ -182,7 +211,10 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
 
   // ---- The link.
 
-  bool needed() const { return current_ || to_withdraw_ || !searches_.empty() || !watches_.empty(); }
+  bool needed() const {
+    return !shown_.empty() || to_withdraw_ || !to_forget_.empty() || !searches_.empty() ||
+           !watches_.empty();
+  }
 
   void connect() {
     if (down_ || link_ || connecting_ || reconnect_ || !needed()) return;
@@ -240,8 +272,10 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     });
     link_ = nullptr;
     ping_.reset();
-    publishing_ = listed_ = false;
-    unsent_ = current_.has_value();
+    for (auto& [concept_id, shown] : shown_) {
+      shown.publishing = shown.listed = false;
+      shown.unsent = true;
+    }
     for (auto& [number, watching] : watches_) watching.request = 0;
     auto pending = std::exchange(pending_, {});
     for (auto& [id, request] : pending) request.done(tl::unexpected(why), 0);
@@ -359,10 +393,15 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     if (down_ || !needed()) return;
     if (!link_) return connect();
     if (to_withdraw_) {
-      ask(registry::Withdraw{shape_.task}, [](Result<Message>, std::size_t) {});
+      ask(registry::Withdraw{shape_.task, {}}, [](Result<Message>, std::size_t) {});
       to_withdraw_ = told_ = false;
     }
-    if (unsent_ && !publishing_) send_publication();
+    for (const auto concept_id : std::exchange(to_forget_, {})) {
+      ask(registry::Withdraw{shape_.task, concept_id}, [](Result<Message>, std::size_t) {});
+    }
+    for (auto& [concept_id, shown] : shown_) {
+      if (shown.unsent && !shown.publishing) send_publication(concept_id, shown);
+    }
     for (auto& [number, watching] : watches_) {
       if (watching.request == 0) send_watch(number, watching);
     }
@@ -373,58 +412,79 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
 
   // ---- Publishing.
 
-  void send_publication() {
+  void show(std::uint32_t concept_id, const metadata::Fingerprint& fingerprint) {
+    Shown& shown = shown_[concept_id];
+    shown.fingerprint = fingerprint;
+    shown.sealed.reset();
+    shown.unsent = true;
+    to_forget_.erase(concept_id);
+  }
+
+  void send_publication(std::uint32_t concept_id, Shown& shown) {
     const Endpoint at = endpoint_();
-    if (!metadata::connectable(at)) return report_after(kEndpointRetry);
+    if (!metadata::connectable(at)) return report_after(concept_id, shown, kEndpointRetry);
     const auto wall = executor_.wall_ms();
-    if (!sealed_ || sealed_at_ != at || wall < version_ || wall - version_ > kReuseMs) seal(at, wall);
-    publishing_ = told_ = true;
-    unsent_ = false;
-    ask(registry::Publish{sealed_->entry, sealed_->description},
-        [weak = weak_from_this()](const Result<Message>& answer, std::size_t) {
-          if (const auto self = weak.lock()) self->published(answer);
+    if (!shown.sealed || shown.sealed_at != at || wall < shown.version || wall - shown.version > kReuseMs) {
+      seal(concept_id, shown, at, wall);
+    }
+    shown.publishing = told_ = true;
+    shown.unsent = false;
+    ask(registry::Publish{shown.sealed->entry, shown.sealed->description},
+        [weak = weak_from_this(), concept_id](const Result<Message>& answer, std::size_t) {
+          if (const auto self = weak.lock()) self->published(concept_id, answer);
         });
   }
 
-  void seal(const Endpoint& at, std::uint64_t wall) {
+  void seal(std::uint32_t concept_id, Shown& shown, const Endpoint& at, std::uint64_t wall) {
     // Grows, unless this machine's clock was far ahead until now: then nobody would take what comes next.
     version_ = wall <= version_ && version_ - wall <= kReuseMs ? version_ + 1 : wall;
-    metadata::Entry entry = metadata::entry_of(*current_, sketcher_.sketch(*current_));
+    metadata::Entry entry = metadata::entry_of(shown.fingerprint, sketcher_.sketch(shown.fingerprint));
     entry.task = metadata::tag(shape_.task);
     entry.node = key_.id();
+    entry.concept_id = concept_id;
     entry.version = version_;
     entry.endpoint = at;
     entry.table_port = at.port;
-    const metadata::Description description{shape_.task, key_.id(), version_, *current_};
-    sealed_ = registry::Row{metadata::seal(entry, key_), metadata::seal(description, key_)};
-    sealed_at_ = at;
+    const metadata::Description description{.task = shape_.task,
+                                            .node = key_.id(),
+                                            .version = version_,
+                                            .fingerprint = shown.fingerprint,
+                                            .concept_id = concept_id};
+    shown.sealed = registry::Row{metadata::seal(entry, key_), metadata::seal(description, key_)};
+    shown.sealed_at = at;
+    shown.version = version_;
   }
 
-  void published(const Result<Message>& answer) {
-    publishing_ = false;
+  void published(std::uint32_t concept_id, const Result<Message>& answer) {
+    const auto found = shown_.find(concept_id);
+    if (found == shown_.end()) return;
+    Shown& shown = found->second;
+    shown.publishing = false;
     if (!answer) return;  // the link is gone, and all is sent again on the next one
-    if (!current_) return;
     if (const auto* refused = std::get_if<Refused>(&*answer)) {
       const bool busy = refused->why == Refused::Why::busy;
-      listed_ = false;
+      shown.listed = false;
       if (!busy) trouble(error(ErrorCode::unavailable, "the registry does not list this node: " + refused->text));
-      report_after(busy ? std::max<Duration>(std::chrono::milliseconds(refused->retry_ms), 1s) : kRefusedRetry);
+      report_after(concept_id, shown, busy ? std::max<Duration>(std::chrono::milliseconds(refused->retry_ms), 1s) : kRefusedRetry);
     } else {
-      listed_ = true;
+      shown.listed = true;
       backoff_ = options_.backoff_low;
       last_trouble_.clear();
-      report_after(Duration(static_cast<std::int64_t>(static_cast<double>(options_.report_every.count()) *
+      report_after(concept_id, shown,
+                   Duration(static_cast<std::int64_t>(static_cast<double>(options_.report_every.count()) *
                                                       (0.8 + 0.2 * random_.uniform()))));
     }
     flush();
   }
 
-  void report_after(Duration wait) {
-    report_ = executor_.after(wait, [weak = weak_from_this()] {
+  void report_after(std::uint32_t concept_id, Shown& shown, Duration wait) {
+    shown.report = executor_.after(wait, [weak = weak_from_this(), concept_id] {
       const auto self = weak.lock();
-      if (!self || !self->current_) return;
-      self->sealed_.reset();
-      self->unsent_ = true;
+      if (!self) return;
+      const auto found = self->shown_.find(concept_id);
+      if (found == self->shown_.end()) return;
+      found->second.sealed.reset();
+      found->second.unsent = true;
       self->flush();
     });
   }
@@ -482,7 +542,7 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     for (const auto& row : found->rows) {
       ++search.result.values;
       auto candidate = open(row, search.question);
-      if (!candidate || !search.seen.insert(candidate->entry.node).second) {
+      if (!candidate || !search.seen.insert(candidate->entry.presence()).second) {
         ++search.result.refused;
         continue;
       }
@@ -514,6 +574,8 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     const auto& need = search.question.need;
     std::stable_sort(search.found.begin(), search.found.end(),
                      [&](const auto& a, const auto& b) { return rank(a, need) < rank(b, need); });
+    NodeQuota nodes;
+    std::erase_if(search.found, [&](const Candidate& candidate) { return !nodes.take(candidate.entry.node); });
     if (search.found.size() > search.options.want) search.found.resize(search.options.want);
     search.result.candidates = std::move(search.found);
     search.result.took = executor_.now() - search.started;
@@ -525,7 +587,7 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
     auto entry = metadata::open_entry(row.entry);
     if (!entry || entry->task != metadata::tag(shape_.task) || entry->node == key_.id()) return std::nullopt;
     auto description = metadata::open_description(row.description, shape_.classes);
-    if (!description || description->task != shape_.task || description->node != entry->node ||
+    if (!description || description->task != shape_.task || description->node != entry->node || description->concept_id != entry->concept_id ||
         description->version != entry->version || description->fingerprint.dimensions != shape_.dimensions ||
         description->fingerprint.classes != shape_.classes) {
       return std::nullopt;
@@ -567,10 +629,11 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
         !registry::near(watching.question, watching.within, candidate->entry, *candidate->fingerprint)) {
       return;
     }
-    const auto heard = watching.heard.find(candidate->entry.node);
+    const auto presence = candidate->entry.presence();
+    const auto heard = watching.heard.find(presence);
     if (heard != watching.heard.end() && heard->second >= candidate->entry.version) return;
     if (heard == watching.heard.end() && watching.heard.size() >= kMaxHeard) watching.heard.erase(watching.heard.begin());
-    watching.heard[candidate->entry.node] = candidate->entry.version;
+    watching.heard[presence] = candidate->entry.version;
     const auto tell = watching.on_candidate;  // a copy: it may end the watch
     if (tell) tell(*candidate);
   }
@@ -594,15 +657,12 @@ class RegistryClient : public std::enable_shared_from_this<RegistryClient> {
   Executor::TimerHandle reconnect_, ping_, linger_;
   std::string last_trouble_;
 
-  std::optional<metadata::Fingerprint> current_;
-  std::optional<registry::Row> sealed_;
-  Endpoint sealed_at_;
+  static constexpr std::uint32_t kLive = 0;  // Entry::concept_id
+  std::map<std::uint32_t, Shown> shown_;
   std::uint64_t version_ = 0;
-  bool unsent_ = false, publishing_ = false;
-  bool listed_ = false;  // the registry has said so, on this link
   bool told_ = false;    // it may have listed us
   bool to_withdraw_ = false;
-  Executor::TimerHandle report_;
+  std::set<std::uint32_t> to_forget_;
 
   std::map<std::uint64_t, Search> searches_;
   std::map<std::uint64_t, Watching> watches_;
@@ -621,6 +681,7 @@ class RegistryDirectory final : public Directory {
   ~RegistryDirectory() override { client_->abandon(); }
 
   void publish(const metadata::Fingerprint& fingerprint) override { client_->publish(fingerprint); }
+  void remember(const std::vector<Archived>& archive) override { client_->remember(archive); }
   void withdraw() override { client_->withdraw(); }
   void lookup(const metadata::Need& need, const LookupOptions& options,
               std::function<void(LookupResult)> done) override {

@@ -74,7 +74,10 @@ Bytes encode(const Frame& frame) {
   std::visit(overlay::Match{
                  [&](const Greeting& m) { start(2, kGreeting).unsigned_integer(m.version).unsigned_integer(m.frame_bytes); },
                  [&](const Publish& m) { start(2, kPublish).binary(m.entry).binary(m.description); },
-                 [&](const Withdraw& m) { start(1, kWithdraw).binary(m.task.view()); },
+                 [&](const Withdraw& m) {
+                   start(3, kWithdraw).binary(m.task.view()).unsigned_integer(m.concept_id ? 1 : 0);
+                   out.unsigned_integer(m.concept_id.value_or(0));
+                 },
                  [&](const Lookup& m) {
                    put_query(start(3, kLookup), m.query);
                    out.unsigned_integer(m.want).array(static_cast<std::uint32_t>(m.excluded.size()));
@@ -135,7 +138,15 @@ Result<Frame> decode_frame(ByteView body) {
       frame.message = std::move(m);
       break;
     }
-    case kWithdraw: frame.message = Withdraw{fields.fixed<metadata::TaskId>()}; break;
+    case kWithdraw: {
+      Withdraw m{fields.fixed<metadata::TaskId>(), {}};
+      const bool one = fields.number(1) == 1;
+      const auto concept_id = fields.number32();
+      if (one) m.concept_id = concept_id;
+      fields.require(one || concept_id == 0);
+      frame.message = m;
+      break;
+    }
     case kLookup: {
       Lookup m;
       m.query = read_query(fields.next(), ok);

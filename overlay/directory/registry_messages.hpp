@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -14,11 +15,11 @@
 
 namespace p2p::directory::registry {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 /// Longest frame in either direction: an entry and the largest description that fits a task's bounds, with room.
 inline constexpr std::size_t kFrameBytes = 320 * 1024;
 inline constexpr std::size_t kMaxWant = 64;       ///< nodes in one answer
-inline constexpr std::size_t kMaxExcluded = 256;  ///< nodes that a question rules out
+inline constexpr std::size_t kMaxExcluded = 256;  ///< presences that a question rules out
 
 /// What nearness is, at the registry.
 enum class Similarity : std::uint8_t {
@@ -38,6 +39,7 @@ struct Publish {
 };
 struct Withdraw {
   metadata::TaskId task;
+  std::optional<std::uint32_t> concept_id = {};  ///< one presence; none: all of the task's
 };
 /// A metadata::Need on its way.
 struct Query {
@@ -50,7 +52,7 @@ struct Query {
 struct Lookup {
   Query query;
   std::uint32_t want = 0;  ///< 1 .. kMaxWant
-  std::vector<metadata::NodeId> excluded;
+  std::vector<metadata::NodeId> excluded;  ///< by what presences go by (metadata::presence_of)
 };
 /// A standing question; its number is the request's.
 struct Watch {
@@ -70,10 +72,10 @@ struct Row {
 };
 struct Found {
   std::uint64_t known = 0;  ///< nodes of the task
-  bool more = false;        ///< there are others than these and the excluded ones
+  bool more = false;        ///< there are other presences than these and the excluded ones
   std::vector<Row> rows;    ///< best first
 };
-/// A watch has seen this node; the frame's id is the watch's.
+/// A watch has seen this presence; the frame's id is the watch's.
 struct Appeared {
   Row row;
 };

@@ -256,7 +256,9 @@ class RegistryServer::State : public std::enable_shared_from_this<State> {
           if constexpr (std::is_same_v<Asked, registry::Publish>) return publish(number, connection, asked);
           if constexpr (std::is_same_v<Asked, registry::Lookup>) return lookup(connection, asked);
           if constexpr (std::is_same_v<Asked, registry::Watch>) return watch(number, connection, request.id, asked);
-          if constexpr (std::is_same_v<Asked, registry::Withdraw>) table_.withdraw(connection.link->peer(), asked.task);
+          if constexpr (std::is_same_v<Asked, registry::Withdraw>) {
+            table_.withdraw(connection.link->peer(), asked.task, asked.concept_id);
+          }
           if constexpr (std::is_same_v<Asked, registry::Unwatch>) unwatch(number, connection, asked.watch);
           return Done{};
         },
@@ -310,7 +312,7 @@ class RegistryServer::State : public std::enable_shared_from_this<State> {
     if (!afford(std::max(RegistryServerOptions::kCost, table_.nodes_of(question->shape) * each))) return overloaded();
     ++counters_.lookups;
     std::set<metadata::NodeId> excluded(message.excluded.begin(), message.excluded.end());
-    excluded.insert(connection.link->peer());
+    excluded.merge(table_.presences(connection.link->peer(), question->shape));
     const auto ranking = table_.rank(*question, message.want, excluded, executor_.now());
     Found out;
     out.known = ranking.known;

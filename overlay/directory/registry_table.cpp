@@ -103,7 +103,7 @@ bool near(const Question& question, double within, const Entry& entry, const Fin
   return listed_recall(entry, question.need) >= Entry::kKnownRecall;
 }
 
-Table::Digest::Digest(const Listed& row) : sketch(row.sketch), expires(row.expires) {
+Table::Digest::Digest(const Listed& row) : sketch(row.sketch), expires(row.expires), live(row.entry.concept_id == 0) {
   std::copy(row.entry.recall.begin(), row.entry.recall.end(), recall.begin());
 }
 
@@ -126,9 +126,9 @@ Result<const Listed*> Table::publish(const metadata::NodeId& node, const Publish
   if (!entry) return tl::unexpected(entry.error());
   auto description = metadata::open_description(message.description, metadata::kMaxTaskClasses);
   if (!description) return tl::unexpected(description.error());
-  if (description->node != node || description->version != entry->version ||
-      metadata::tag(description->task) != entry->task) {
-    return fail(ErrorCode::untrusted, "the entry and the description are not of one node, task and version");
+  if (description->node != node || description->concept_id != entry->concept_id ||
+      description->version != entry->version || metadata::tag(description->task) != entry->task) {
+    return fail(ErrorCode::untrusted, "the entry and the description are not of one node, concept, task and version");
   }
 
   const Shape shape{description->task, description->fingerprint.dimensions, description->fingerprint.classes};
@@ -138,12 +138,13 @@ Result<const Listed*> Table::publish(const metadata::NodeId& node, const Publish
   row.fingerprint = std::move(description->fingerprint);
   row.sealed = {message.entry, message.description};
   row.expires = moment.now + limits_.life;
+  const auto presence = row.entry.presence();
 
   auto shelf = shelves_.find(shape);
   const bool fresh_shelf = shelf == shelves_.end();
   std::size_t* at = nullptr;
   if (!fresh_shelf) {
-    const auto found = shelf->second.where.find(node);
+    const auto found = shelf->second.where.find(presence);
     if (found != shelf->second.where.end()) at = &found->second;
   }
   const std::size_t replaced = at ? bytes_of(shelf->second.rows[*at]) : 0;
@@ -152,9 +153,17 @@ Result<const Listed*> Table::publish(const metadata::NodeId& node, const Publish
     return fail(ErrorCode::full, "the registry has no room for another node; raise its limits or start a second one");
   }
   const auto listed = listed_.find(node);
-  if (!at && listed != listed_.end() && listed->second.size() >= limits_.tasks_per_node) {
+  const bool fresh_task = listed == listed_.end() || !listed->second.contains(shape);
+  if (!at && fresh_task && listed != listed_.end() && listed->second.size() >= limits_.tasks_per_node) {
     return fail(ErrorCode::full, "this node is listed for " + std::to_string(limits_.tasks_per_node) +
                                      " tasks already; withdraw it from one");
+  }
+  if (!at && row.entry.concept_id != 0 && !fresh_task) {
+    const auto& there = listed->second.at(shape);
+    if (there.size() - (there.contains(node) ? 1 : 0) >= metadata::kMostArchived) {
+      return fail(ErrorCode::full, "this node has " + std::to_string(metadata::kMostArchived) +
+                                       " archived concepts listed already; withdraw one");
+    }
   }
   if (fresh_shelf) {
     shelf = shelves_.emplace(shape, Shelf{metadata::Sketcher(shape.task, shape.dimensions, shape.classes)}).first;
@@ -172,8 +181,8 @@ Result<const Listed*> Table::publish(const metadata::NodeId& node, const Publish
     shelf->second.digests[*at] = Digest(rows[*at]);
     return &rows[*at];
   }
-  shelf->second.where.emplace(node, rows.size());
-  listed_[node].insert(shape);
+  shelf->second.where.emplace(presence, rows.size());
+  listed_[node][shape].insert(presence);
   ++nodes_;
   rows.push_back(std::move(row));
   shelf->second.digests.emplace_back(rows.back());
@@ -182,14 +191,14 @@ Result<const Listed*> Table::publish(const metadata::NodeId& node, const Publish
 
 void Table::remove(Shelf& shelf, std::size_t at) {
   auto& rows = shelf.rows;
-  const auto node = rows[at].entry.node;
+  const auto presence = rows[at].entry.presence();
   bytes_ -= bytes_of(rows[at]);
   --nodes_;
-  shelf.where.erase(node);
+  shelf.where.erase(presence);
   if (at + 1 != rows.size()) {
     rows[at] = std::move(rows.back());
     shelf.digests[at] = shelf.digests.back();
-    shelf.where[rows[at].entry.node] = at;
+    shelf.where[rows[at].entry.presence()] = at;
   }
   rows.pop_back();
   shelf.digests.pop_back();
@@ -202,17 +211,36 @@ void Table::forget_empty(const Shape& shape) {
   bytes_ -= bytes_of(shape);
 }
 
-void Table::withdraw(const metadata::NodeId& node, const metadata::TaskId& task) {
+void Table::forget(const metadata::NodeId& node, const Shape& shape, const metadata::NodeId& presence) {
+  const auto listed = listed_.find(node);
+  const auto there = listed->second.find(shape);
+  there->second.erase(presence);
+  if (there->second.empty()) listed->second.erase(there);
+  if (listed->second.empty()) listed_.erase(listed);
+}
+
+void Table::withdraw(const metadata::NodeId& node, const metadata::TaskId& task,
+                     std::optional<std::uint32_t> concept_id) {
   const auto listed = listed_.find(node);
   if (listed == listed_.end()) return;
-  std::erase_if(listed->second, [&](const Shape& shape) {
-    if (shape.task != task) return false;
-    auto& shelf = shelves_.at(shape);
-    remove(shelf, shelf.where.at(node));
+  const auto shapes = listed->second;
+  for (const auto& [shape, presences] : shapes) {
+    if (shape.task != task) continue;
+    for (const auto& presence : presences) {
+      if (concept_id && presence != metadata::presence_of(node, *concept_id)) continue;
+      auto& shelf = shelves_.at(shape);
+      remove(shelf, shelf.where.at(presence));
+      forget(node, shape, presence);
+    }
     forget_empty(shape);
-    return true;
-  });
-  if (listed->second.empty()) listed_.erase(listed);
+  }
+}
+
+std::set<metadata::NodeId> Table::presences(const metadata::NodeId& node, const Shape& shape) const {
+  const auto listed = listed_.find(node);
+  if (listed == listed_.end()) return {};
+  const auto there = listed->second.find(shape);
+  return there == listed->second.end() ? std::set<metadata::NodeId>{} : there->second;
 }
 
 void Table::expire(TimePoint now) {
@@ -224,9 +252,7 @@ void Table::expire(TimePoint now) {
         ++i;
         continue;
       }
-      const auto listed = listed_.find(rows[i].entry.node);
-      listed->second.erase(shape);
-      if (listed->second.empty()) listed_.erase(listed);
+      forget(rows[i].entry.node, shape, rows[i].entry.presence());
       remove(shelf->second, i);
     }
     ++shelf;
@@ -255,8 +281,8 @@ Table::Ranking Table::rank(const Question& question, std::size_t want, const std
   std::vector<double> shares_there(my_shares.size());
   const auto classes = folded(need);
   std::set<std::size_t> left_out;
-  for (const auto& node : excluded) {
-    if (const auto at = found->second.where.find(node); at != found->second.where.end()) left_out.insert(at->second);
+  for (const auto& presence : excluded) {
+    if (const auto at = found->second.where.find(presence); at != found->second.where.end()) left_out.insert(at->second);
   }
   auto next_out = left_out.begin();
 
@@ -268,7 +294,7 @@ Table::Ranking Table::rank(const Question& question, std::size_t want, const std
     if (out_of_it) ++next_out;
     const auto& digest = digests[i];
     if (digest.expires <= now) continue;
-    ++out.known;
+    out.known += digest.live ? 1 : 0;
     if (out_of_it) continue;
     double apart = 0;
     if (!blank && exact) {

@@ -45,7 +45,7 @@ void Responder::meet(const Endpoint& from, const Question& question) {
   if (!claimed || claimed->task != context_.task || claimed->node == context_.self) return;
   if (claimed->table_endpoint() != from) return;  // anybody can show another's entry, of a dead one too
   const auto& known = context_.contacts.all();
-  const auto contact = known.find(claimed->node);
+  const auto contact = known.find(claimed->presence());
   const bool news = contact == known.end() ? context_.contacts.wanted(hint_of(*claimed))
                                            : claimed->version > contact->second.entry.version;
   const bool watched = std::any_of(watches_.begin(), watches_.end(), [&](const Watch& w) {
@@ -67,7 +67,7 @@ void Responder::on_newcomer(const metadata::Entry& entry, const Bytes& sealed) {
     const Notice notice{watch.nonce, sealed};
     const std::size_t bytes = encode(notice).size();
     if (bytes > watch.left) continue;
-    auto& told = watch.told[entry.node];
+    auto& told = watch.told[entry.presence()];
     if (told >= entry.version) continue;
     told = entry.version;
     watch.left -= bytes;
@@ -90,37 +90,56 @@ void Responder::remember(const Endpoint& from, const Question& question, std::si
   known->until = now + kWatchTime;
 }
 
+/// The contacts and our other presences that are nearest to what is asked for, nearest first. The asker knows itself.
+std::vector<Hint> Responder::near_hints(const Question& question, const std::optional<NodeId>& asker,
+                                        std::size_t most) const {
+  const auto remoteness = [&](const Hint& h) { return metadata::remoteness(question.target, h.sketch, h.knows); };
+  std::vector<Hint> out;
+  for (const auto* contact : context_.contacts.best(question.target, most)) {
+    if (contact->entry.node != asker) out.push_back(hint_of(contact->entry));
+  }
+  if (!context_.own) return out;
+  for (const auto& own : context_.own()) {
+    const bool asked = question.to == PresencePrefix{} ? !own.archived : own.id == question.to;
+    if (asked) continue;
+    const auto at = std::find_if(out.begin(), out.end(), [&](const Hint& h) { return remoteness(own) < remoteness(h); });
+    out.insert(at, own);
+  }
+  return out;
+}
+
 void Responder::on_question(const Endpoint& from, const Question& question, std::size_t bytes) {
   if (question.task != context_.task || !admitted(from)) return;
   ++counters_.questions;
   const std::size_t allowance = bytes * kAmplification;
   Answer answer;
   answer.nonce = question.nonce;
-  answer.entry = context_.own_entry();
+  answer.entry = context_.own_entry(question.to);
   const std::size_t second = question.description ? kDescribedFrame : 0;
   if (answer.entry.size() + kAnswerFrame + second > allowance) return;
   const std::size_t room =
       std::min(allowance - second, overlay::Dht::kMaxDatagramBytes) - answer.entry.size() - kAnswerFrame;
   const std::size_t most = std::min(Answer::kMaxHints, room / Hint::kBytes);
-  // The asker knows itself.
-  const auto asker = metadata::peek_entry(question.entry);
-  const auto give = [&](const Contacts::Contact* contact) {
-    if (!contact || answer.hints.size() >= most) return;
-    if (asker && contact->entry.node == asker->node) return;
-    const Hint hint = hint_of(contact->entry);
+  const auto claimed = metadata::peek_entry(question.entry);
+  const auto asker = claimed ? std::optional(claimed->node) : std::nullopt;
+  const auto give = [&](const Hint& hint) {
+    if (answer.hints.size() >= most) return;
     if (std::find(question.known.begin(), question.known.end(), known_mark(hint.id)) != question.known.end()) return;
     const bool given = std::any_of(answer.hints.begin(), answer.hints.end(), [&](const Hint& h) { return h.id == hint.id; });
     if (!given) answer.hints.push_back(hint);
   };
-  for (const auto* contact : context_.contacts.best(question.target, most + Question::kMostKnown)) {
+  for (const auto& hint : near_hints(question, asker, most + Question::kMostKnown)) {
     if (answer.hints.size() == kNearHints) break;
-    give(contact);
+    give(hint);
   }
-  for (std::size_t i = kNearHints; i < Answer::kMaxHints; ++i) give(context_.contacts.any(random_));
+  for (std::size_t i = kNearHints; i < Answer::kMaxHints; ++i) {
+    const auto* contact = context_.contacts.any(random_);
+    if (contact && contact->entry.node != asker) give(hint_of(contact->entry));
+  }
   std::size_t sent = encode(answer).size();
   context_.correspondence.send(from, answer);
   if (question.description) {
-    Described described{question.nonce, {}, context_.own_description()};
+    Described described{question.nonce, {}, context_.own_description(question.to)};
     if (described.description.size() > kMaxDescriptionBytes ||
         sent + described.description.size() + kDescribedFrame > allowance) {
       described.description.clear();
@@ -135,7 +154,7 @@ void Responder::on_question(const Endpoint& from, const Question& question, std:
 
 void Responder::on_fetch(const Endpoint& from, const Fetch& fetch, std::size_t bytes) {
   if (fetch.task != context_.task || !admitted(from)) return;
-  Described answer{fetch.nonce, context_.own_entry(), context_.own_description()};
+  Described answer{fetch.nonce, context_.own_entry(fetch.to), context_.own_description(fetch.to)};
   const std::size_t allowance = bytes * kAmplification;
   if (answer.description.size() > kMaxDescriptionBytes ||
       answer.entry.size() + answer.description.size() + kDescribedFrame > allowance) {

@@ -11,7 +11,7 @@
 
 namespace p2p::directory {
 
-/// Answers questions from the contacts, describes this node, and tells watchers of newcomers.
+/// Answers questions from the contacts and this node's own presences, describes these, and tells watchers of newcomers.
 ///
 /// Bounds: kQuestionsPerSecond in all and a part of them for one address, then silence; kMostWatches, of kWatchTime each;
 /// nothing that is sent is longer than kAmplification times what came. Notices are paid for by the question that asked
@@ -27,8 +27,9 @@ class Responder {
     Correspondence& correspondence;
     metadata::TaskTag task;
     std::uint64_t secret = 0;
-    std::function<Bytes()> own_entry;        ///< sealed; empty: nothing is published
-    std::function<Bytes()> own_description;  ///< sealed; empty: nothing is published
+    /// Of the presence that is asked, sealed; empty: there is none such.
+    std::function<Bytes(const PresencePrefix&)> own_entry, own_description;
+    std::function<std::vector<Hint>()> own = {};  ///< all presences of this node, which it knows for nothing; may be empty
     NodeId self;
   };
   explicit Responder(Context context) : context_(std::move(context)), random_(context_.secret) {}
@@ -61,12 +62,13 @@ class Responder {
     double within = 0;
     std::size_t left = 0;  // bytes of notices that are paid for
     TimePoint until = {};
-    std::map<NodeId, std::uint64_t> told;  // versions
+    std::map<NodeId, std::uint64_t> told;  // versions of presences
   };
   bool take(Bucket& bucket, double rate);
   bool admitted(const Endpoint& from);
   void meet(const Endpoint& from, const Question& question);
   void remember(const Endpoint& from, const Question& question, std::size_t left);
+  std::vector<Hint> near_hints(const Question& question, const std::optional<NodeId>& asker, std::size_t most) const;
 
   Context context_;
   Random random_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "overlay/directory/node_quota.hpp"
 #include "overlay/directory/walk.hpp"
 
 namespace p2p::directory {
@@ -16,6 +17,7 @@ constexpr double kDeeper = 2;          // times the crowd, from which on a bucke
 constexpr unsigned kMostMoves = 8;     // levels in one go
 constexpr double kStay = 1.5;          // who is listed stays until his lot is that far beyond the limit
 constexpr Duration kReadBack = std::chrono::seconds(60);  // after a put, to see whether it is there
+constexpr std::size_t kTables = Place::kJointTables + 1;
 constexpr std::size_t kRest = 4;        // refreshes for each in which a table is looked at
 constexpr unsigned kMostReadBacks = 3;  // between two refreshes
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken
@@ -25,7 +27,7 @@ constexpr std::size_t kCopies = 16;    // of each value, from its holders, that 
 
 double crowd_of(const Place& place, const std::vector<metadata::Entry>& entries) {
   double highest = 0;
-  for (const auto& entry : entries) highest = std::max(highest, metadata::lot(entry.node, place));
+  for (const auto& entry : entries) highest = std::max(highest, metadata::lot(entry.presence(), place));
   const auto count = static_cast<double>(entries.size());
   if (entries.size() < 4 || highest <= 0) return count;
   return std::max(count, (count - 1) / highest);
@@ -37,6 +39,7 @@ void read_bucket(overlay::Dht& dht, const metadata::TaskTag& task, const Place& 
     Bucket bucket;
     std::map<NodeId, metadata::Entry> entries;
     std::set<metadata::Hash> seen;
+    NodeQuota nodes;
     std::size_t received = 0;
   };
   auto reading = std::make_shared<Reading>();
@@ -47,17 +50,21 @@ void read_bucket(overlay::Dht& dht, const metadata::TaskTag& task, const Place& 
       [reading, alive, task, place](const overlay::DhtValue& value) {
         if (alive.expired() || ++reading->received > kCopies * kMostRead) return false;
         const ByteView bytes(value.data.data(), std::min(value.data.size(), metadata::Listing::kMaxBytes + 1));
-        if (!reading->seen.insert(metadata::sha256(bytes)).second) return true;
+        if (reading->nodes.used_up(value.data) || !reading->seen.insert(metadata::sha256(bytes)).second) return true;
         if (auto entry = metadata::open_listed(value.data, task, place)) {
-          auto& known = reading->entries[entry->node];
-          if (known.version <= entry->version) known = std::move(*entry);
+          const auto known = reading->entries.find(entry->presence());
+          if (known != reading->entries.end()) {
+            if (known->second.version <= entry->version) known->second = std::move(*entry);
+          } else if (reading->nodes.take(entry->node)) {
+            reading->entries.emplace(entry->presence(), std::move(*entry));
+          }
         }
         return reading->seen.size() < kMostRead;
       },
       [reading, alive, done = std::move(done)](bool ok) {
         if (alive.expired()) return;
         reading->bucket.values = reading->seen.size();
-        for (auto& [node, entry] : reading->entries) reading->bucket.entries.push_back(std::move(entry));
+        for (auto& [presence, entry] : reading->entries) reading->bucket.entries.push_back(std::move(entry));
         reading->bucket.crowd = crowd_of(reading->bucket.place, reading->bucket.entries);
         done(std::move(reading->bucket), ok);
       });
@@ -65,6 +72,10 @@ void read_bucket(overlay::Dht& dht, const metadata::TaskTag& task, const Place& 
 
 Shelf::Shelf(Context context, const Options& options)
     : context_(std::move(context)), options_(options), jitter_(brief(context_.self)) {
+  if (options.only_table) {
+    slots_.push_back(Slot{.kind = Place::Kind::joint, .table = *options.only_table});
+    return;
+  }
   for (std::uint16_t table = 0; table < Place::kJointTables; ++table) slots_.push_back(Slot{.kind = Place::Kind::joint, .table = table});
   slots_.push_back(Slot{.kind = Place::Kind::marginal, .table = 0});
 }
@@ -112,7 +123,7 @@ void Shelf::arm() {
     arm();
     if (!entry_) return;
     // Now and then one table is looked at, and so read back; the others are put again where they are.
-    const std::size_t turn = turn_++ % (kRest * slots_.size());
+    const std::size_t turn = turn_++ % (kRest * kTables);
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       slots_[i].moves = slots_[i].read_backs = 0;
       if (i == turn || !slots_[i].looked || slots_[i].overfull) {
@@ -147,11 +158,11 @@ void Shelf::looked(std::size_t number, const Bucket& bucket, bool ok) {
   slot.retry = {};
   slot.timer.reset();
   std::vector<metadata::Entry> all = bucket.entries;
-  const auto mine = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.node == context_.self; });
+  const auto mine = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.presence() == context_.self; });
   slot.confirmed = mine != all.end();
   if (!slot.confirmed) all.push_back(*entry_);
   for (const auto& entry : bucket.entries) {
-    if (entry.node != context_.self) context_.on_met(entry);
+    if (entry.presence() != context_.self) context_.on_met(entry);
   }
   // From those that are listed: the estimate takes them for the lowest lots, and our own may be any.
   slot.crowd = std::max(crowd_of(place, bucket.entries), static_cast<double>(all.size()));

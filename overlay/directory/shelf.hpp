@@ -13,7 +13,7 @@
 
 namespace p2p::directory {
 
-/// Reads one bucket: valid entries, one per node, the newest; junk costs no more than `kMostRead` signature checks.
+/// Reads one bucket: valid entries, one per presence, the newest, of one node no more than it may show; junk costs no more than `kMostRead` signature checks.
 /// `done` exactly once, never from inside the call, with false when the table could not be asked; nothing once `alive`
 /// has gone.
 void read_bucket(overlay::Dht& dht, const metadata::TaskTag& task, const Place& place, std::weak_ptr<int> alive,
@@ -24,7 +24,7 @@ inline constexpr std::size_t kMostRead = 32;
 /// 2002. Never fewer than are there.
 double crowd_of(const Place& place, const std::vector<metadata::Entry>& entries);
 
-/// Keeps a node's listings, refreshed while it lives, in buckets of about `crowd` entries however many belong there.
+/// Keeps the listings of one presence of a node, refreshed while it lives, in buckets of about `crowd` entries however many belong there.
 ///
 /// For each table (two joint ones, the marginal one) a node has a level of depth. It looks at its bucket there before it
 /// lists itself, and now and then again:
@@ -36,6 +36,9 @@ double crowd_of(const Place& place, const std::vector<metadata::Entry>& entries)
 ///
 /// A minute after a put it reads back; what its holders have lost is put again.
 ///
+/// An archived presence needs a point of entry near it where nobody live is, and no more: it is listed in one joint table,
+/// and under no class.
+///
 /// Bounds: at most three tables with one level each and some above, and `label_listings` classes. One table is
 /// looked at in every fourth refresh, and three more times where reading back says that something is amiss.
 /// Thread: the executor's.
@@ -45,7 +48,7 @@ class Shelf {
     Executor& executor;
     overlay::Dht& dht;
     metadata::TaskTag task;
-    NodeId self;
+    NodeId self;                             ///< what the presence goes by
     std::function<std::uint64_t(const Place&)> value_id;
     std::function<Bytes()> sealed;           ///< a fresh entry; empty: not now
     std::function<double()> nodes;           ///< of the table, estimated; 0: unknown
@@ -57,10 +60,11 @@ class Shelf {
     Duration refresh;
     double crowd = 8;
     std::size_t label_listings = 2;
+    std::optional<std::uint16_t> only_table = {};  ///< a joint one
   };
   Shelf(Context context, const Options& options);
 
-  /// What is known of this node now. Puts what is new, and again before it expires.
+  /// What is known of the presence now. Puts what is new, and again before it expires.
   void publish(const metadata::Entry& entry);
   void withdraw();
   /// Depth of a table here, once it was looked at: what a reader would guess for others.

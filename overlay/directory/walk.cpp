@@ -15,8 +15,9 @@ Brief brief_of(const std::uint8_t* bytes) {
 
 }  // namespace
 
+Brief brief(const PresencePrefix& id) { return brief_of(id.data()); }
 Brief brief(const Hint& hint) { return brief_of(hint.id.data()); }
-Brief brief(const metadata::NodeId& node) { return brief_of(node.bytes.data()); }
+Brief brief(const metadata::NodeId& presence) { return brief_of(presence.bytes.data()); }
 
 Walk::Known* Walk::find(Brief node) {
   const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& k) { return brief(k.hint) == node; });
@@ -48,6 +49,15 @@ void Walk::settle(const Known& known, bool good) {
     Credit& c = credit(source);
     (good ? c.good : c.bad) += 1;
   }
+}
+
+/// A node could make up any number of concepts, and be asked for nothing but those.
+bool Walk::exhausted(const metadata::Endpoint& at) const {
+  if (at.port == 0) return false;
+  const auto answered = std::count_if(known_.begin(), known_.end(), [&](const Known& k) {
+    return k.state == State::answered && k.hint.at == at;
+  });
+  return static_cast<std::size_t>(answered) >= kMostAtOne;
 }
 
 /// Nobody who gave this hint has been right yet, and one of his is being tried: that will tell.
@@ -89,6 +99,7 @@ void Walk::hear(const Hint& hint, Brief source) {
     }
     return;
   }
+  if (exhausted(hint.at)) return;
   Known fresh{hint, metadata::remoteness(target_, hint.sketch, hint.knows), State::heard, {}};
   if (source != kOurselves) fresh.sources.push_back(source);
   if (known_.size() < kMost) {
@@ -151,6 +162,9 @@ void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassM
     known->hint.knows = knows;
   }
   known->state = State::answered;
+  if (const auto at = known->hint.at; exhausted(at)) {
+    std::erase_if(known_, [&](const Known& k) { return k.state == State::heard && k.hint.at == at; });
+  }
 }
 
 void Walk::failed(Brief node) {

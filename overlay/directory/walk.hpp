@@ -9,10 +9,11 @@
 
 namespace p2p::directory {
 
-/// The first bytes of a node id as a number: names a node within one walk.
+/// The first bytes of what a presence goes by, as a number: names it within one walk.
 using Brief = std::uint64_t;
+Brief brief(const PresencePrefix& id);
 Brief brief(const Hint& hint);
-Brief brief(const metadata::NodeId& node);
+Brief brief(const metadata::NodeId& presence);
 
 /// A greedy search on the graph of "who is near whom", like that of HNSW (Malkov, Yashunin, 2016) on one layer, without
 /// any input or output: the caller asks the nodes that next() names and tells what came.
@@ -23,7 +24,10 @@ Brief brief(const metadata::NodeId& node);
 /// that says that it is much nearer than others had said is taken at the others' word, so that nobody becomes a
 /// candidate by saying to each asker what he wants to hear.
 ///
-/// Bounds: kMost nodes; hints beyond that are dropped unless they are nearer than the furthest.
+/// What it walks over are presences: a node may be there several times. Once as many of one address have answered as a node
+/// may show, no others of that address are asked.
+///
+/// Bounds: kMost presences; hints beyond that are dropped unless they are nearer than the furthest.
 class Walk {
  public:
   struct Options {
@@ -38,6 +42,7 @@ class Walk {
     std::vector<Brief> sources;  ///< who said so, at most kSources; empty: we knew it ourselves
   };
   static constexpr Brief kOurselves = 0;
+  static constexpr std::size_t kMostAtOne = 1 + metadata::kMostArchived;  ///< that answer from one address
 
   Walk(const metadata::Target& target, const Options& options) : target_(target), options_(options) {}
 
@@ -71,6 +76,7 @@ class Walk {
   double doubt(const Known& known) const;
   double standing(const Known& known) const { return known.remoteness + kDoubt * doubt(known); }
   void settle(const Known& known, bool good);
+  bool exhausted(const metadata::Endpoint& at) const;
   bool untried(const Known& known) const;
   void begin(const Known& known);
   void end(const Known& known);

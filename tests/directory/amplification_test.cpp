@@ -82,8 +82,8 @@ class Party {
                         .correspondence = correspondence_,
                         .task = metadata::testing::example_entry().task,
                         .secret = 2,
-                        .own_entry = [this] { return entry; },
-                        .own_description = [this] { return description; },
+                        .own_entry = [this](const PresencePrefix&) { return entry; },
+                        .own_description = [this](const PresencePrefix&) { return description; },
                         .self = metadata::testing::example_key().id()}};
 };
 

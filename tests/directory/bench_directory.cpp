@@ -11,8 +11,12 @@
 //   hostile  30 % liars, and `junk` (2000) valid listings of nobody under each key that a query may read; `needs` (3)
 //            different queries, because each key costs as many signatures
 //   load     one lookup per node within ten minutes
+//   archive  recall and cost of lookups near what is live, and near what only archives know (with archived=3 apart=1)
 //
-// Recall is that of the 10 nearest of 24 candidates among the 10 nearest of all that are published and alive by the
+// `archived=N` (0): each node remembers N concepts besides, others than anybody serves. `apart=1`: live ones are all on one
+// side of a plane, archived ones on the other.
+//
+// Recall is that of the 10 nearest of 24 candidates among the 10 nearest of all presences that are alive by the
 // distance of their fingerprints; who is no further than the tenth counts.
 #include <algorithm>
 #include <cstdio>
@@ -44,7 +48,7 @@ constexpr double kLiars = 0.3;
 
 struct Options {
   std::string data, set = "fashion", mode = "lookups";
-  std::size_t nodes = 1000, lookups = 100, settle = 5, junk = 2000, needs = 3, publish = 1;
+  std::size_t nodes = 1000, lookups = 100, settle = 5, junk = 2000, needs = 3, publish = 1, archived = 0, apart = 0;
   std::uint64_t seed = 1;
 };
 
@@ -116,9 +120,22 @@ struct Peer {
   swarm::Node* node = nullptr;
   std::optional<metadata::KeyPair> key;
   std::optional<metadata::Fingerprint> fingerprint;  ///< published
+  std::vector<Archived> archive;                     ///< remembered
   std::unique_ptr<LyingDht> lying;
   std::unique_ptr<Directory> directory;
   bool live() const { return node->alive() && fingerprint; }
+  std::vector<const metadata::Fingerprint*> shown() const {
+    std::vector<const metadata::Fingerprint*> out;
+    if (fingerprint) out.push_back(&*fingerprint);
+    for (const auto& one : archive) out.push_back(&one.fingerprint);
+    return out;
+  }
+  /// Null: it shows no such concept.
+  const metadata::Fingerprint* of(std::uint32_t concept_id) const {
+    if (concept_id == 0) return fingerprint ? &*fingerprint : nullptr;
+    const auto found = std::find_if(archive.begin(), archive.end(), [&](const auto& a) { return a.concept_id == concept_id; });
+    return found == archive.end() ? nullptr : &found->fingerprint;
+  }
 };
 
 /// Of lookups of one kind.
@@ -148,6 +165,7 @@ class Bench {
       if (options_.mode == "churn") churn();
       if (options_.mode == "hostile") hostile();
       if (options_.mode == "load") load();
+      if (options_.mode == "archive") archive();
     }
     std::printf("in all: %.0f s of virtual time in %.0f s, %.1f M events\n", ms(swarm_.now() - TimePoint{}) / 1e3,
                 swarm::real_seconds() - start, static_cast<double>(swarm_.events()) / 1e6);
@@ -184,8 +202,24 @@ class Bench {
   }
   void publish(Peer& peer) {
     if (!peer.directory) return;
-    peer.fingerprint = population_.node(peer.node->index());
+    peer.fingerprint = one_of(false, [this](std::size_t i) { return population_.node(i); }, next_live_, peer.node->index());
     peer.directory->publish(*peer.fingerprint);
+    for (std::size_t k = 0; k < options_.archived; ++k) {
+      peer.archive.push_back({static_cast<std::uint32_t>(k + 1),
+                              one_of(true, [this](std::size_t i) { return population_.node(i); }, next_archived_,
+                                     next_archived_)});
+    }
+    if (!peer.archive.empty()) peer.directory->remember(peer.archive);
+  }
+  /// Number `plain`; with `apart` the next on that side of the plane.
+  metadata::Fingerprint one_of(bool archived, const std::function<metadata::Fingerprint(std::size_t)>& draw,
+                               std::size_t& next, std::size_t plain) {
+    if (options_.apart == 0) return ++next, draw(plain);
+    for (;;) {
+      auto drawn = draw(next++);
+      const auto place = metadata::place_of(sketcher_.sketch(drawn), metadata::Place::Kind::joint, 0, 3);
+      if ((place.prefix & 1) == (archived ? 1 : 0)) return drawn;
+    }
   }
 
   /// "I am what you are looking for, and so are these": some of them liars, some nowhere.
@@ -253,13 +287,12 @@ class Bench {
     }
   }
 
-  /// The distance of the tenth nearest, of all published, living, honest nodes but the asker.
+  /// The distance of the tenth nearest, of all presences of living, honest nodes but the asker.
   double tenth(const metadata::Need& need, const Peer& asker) const {
     std::vector<double> all;
     for (const auto& peer : peers_) {
-      if (peer->live() && !peer->lying && peer.get() != &asker) {
-        all.push_back(metadata::joint_distance(need.experience, *peer->fingerprint));
-      }
+      if (!peer->live() || peer->lying || peer.get() == &asker) continue;
+      for (const auto* shown : peer->shown()) all.push_back(metadata::joint_distance(need.experience, *shown));
     }
     std::nth_element(all.begin(), all.begin() + kNearest - 1, all.end());
     return all[kNearest - 1];
@@ -276,7 +309,8 @@ class Bench {
     std::size_t hits = 0;
     for (const auto& c : found) {
       const Peer& peer = *peers_[number_.at(c.entry.node)];
-      hits += peer.live() && metadata::joint_distance(need.experience, *peer.fingerprint) <= limit ? 1 : 0;
+      const auto* shown = peer.of(c.entry.concept_id);
+      hits += peer.live() && shown && metadata::joint_distance(need.experience, *shown) <= limit ? 1 : 0;
     }
     return static_cast<double>(hits) / kNearest;
   }
@@ -429,6 +463,22 @@ class Bench {
       print("packets", packets);
       print("first value, ms", first);
       print("done, ms", done);
+    }
+  }
+
+  void archive() {
+    for (const bool archived : {false, true}) {
+      for (const bool cold : {false, true}) {
+        Measured m;
+        std::size_t next = 0;
+        for (std::size_t i = 0; i < options_.lookups; ++i) {
+          const auto need = one_of(archived, [this](std::size_t k) { return population_.asker(k); }, next, next);
+          Peer& asker = cold ? add() : any_live();
+          ask(asker, need, thorough(), m);
+          if (cold) swarm_.kill(*asker.node);
+        }
+        report(std::string(archived ? "near what is archived" : "near what is live") + (cold ? ", cold" : ", warm"), m);
+      }
     }
   }
 
@@ -647,7 +697,7 @@ class Bench {
   Swarm swarm_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<NodeId, std::size_t> number_;
-  std::size_t next_asker_ = 1'000'000;
+  std::size_t next_asker_ = 1'000'000, next_live_ = 0, next_archived_ = 2'000'000;
 };
 
 int run(int count, char** words) {
@@ -663,7 +713,8 @@ int run(int count, char** words) {
     const auto number = static_cast<std::size_t>(std::strtoull(value.c_str(), nullptr, 10));
     const std::map<std::string, std::size_t*> numbers{
         {"nodes", &options.nodes}, {"lookups", &options.lookups}, {"settle", &options.settle},
-        {"junk", &options.junk},   {"needs", &options.needs},     {"publish", &options.publish}};
+        {"junk", &options.junk},   {"needs", &options.needs},     {"publish", &options.publish},
+        {"archived", &options.archived}, {"apart", &options.apart}};
     if (name == "set") options.set = value;
     else if (name == "mode") options.mode = value;
     else if (name == "seed") options.seed = number;

@@ -17,6 +17,7 @@ using metadata::Sketch;
 namespace {
 
 constexpr Nonce kNonce = 0x1122334455667788;
+const PresencePrefix kPrefix = {0x03, 0xa1, 0x07, 0xbf, 0xf3, 0xce, 0x10, 0xbe};  // the example node's live one
 constexpr std::size_t kMost = overlay::Dht::kMaxDatagramBytes;
 
 Bytes example_sealed() { return metadata::seal(metadata::testing::example_entry(), metadata::testing::example_key()); }
@@ -29,7 +30,8 @@ Question example_question() {
           .description = true,
           .within_milli = 250,
           .entry = {},
-          .known = {0x030201, 0xffffff}};
+          .known = {0x030201, 0xffffff},
+          .to = kPrefix};
 }
 
 Hint example_hint() { return hint_of(metadata::testing::example_entry()); }
@@ -105,10 +107,10 @@ void check_bounds(const std::vector<Write>& good, const std::vector<Bad>& all) {
   check_refused(made(more));
 }
 
-const std::vector<Write> kQuestion = {number(0), big(kNonce), binary(16), number(2),   flag(false), binary(98),
+const std::vector<Write> kQuestion = {number(0), big(kNonce), binary(16),  binary(8),   number(2),  flag(false), binary(98),
                                       big(6),    flag(true),  number(250), binary(332), binary(96), binary(0)};
 const std::vector<Write> kAnswer = {number(1), big(kNonce), binary(332), binary(0)};
-const std::vector<Write> kFetch = {number(2), big(kNonce), binary(16), binary(0)};
+const std::vector<Write> kFetch = {number(2), big(kNonce), binary(16), binary(8), binary(0)};
 const std::vector<Write> kDescribed = {number(3), big(kNonce), binary(332), binary(840)};
 const std::vector<Write> kNotice = {number(4), big(kNonce), binary(332)};
 
@@ -126,7 +128,7 @@ TEST_CASE("this build writes and reads the bytes of the README's datagrams") {
   const auto task = metadata::testing::example_entry().task;
   expect("question", encode(example_question()));
   expect("answer", encode(Answer{kNonce, {}, {example_hint()}}));
-  expect("fetch", encode(Fetch{kNonce, task}, 40));
+  expect("fetch", encode(Fetch{kNonce, task, kPrefix}, 50));
   expect("described",
          encode(Described{kNonce, {}, metadata::seal(metadata::testing::example_description(), metadata::testing::example_key())}));
   expect("notice", encode(Notice{kNonce, example_sealed()}));
@@ -144,6 +146,7 @@ TEST_CASE("a question is read as it was asked") {
       asked.target.classes = on ? ~0ull : 0;
       asked.within_milli = on ? 1'000'000 : 0;
       asked.known.assign(on ? Question::kMostKnown : 0, 0xfedcba);
+      asked.to = on ? kPrefix : PresencePrefix{};
       for (const std::size_t bytes : {0u, 400u, 1200u}) {
         const auto got = decoded<Question>(encode(asked, bytes));
         CHECK(got.nonce == asked.nonce);
@@ -153,6 +156,7 @@ TEST_CASE("a question is read as it was asked") {
         CHECK(got.within_milli == asked.within_milli);
         CHECK(got.entry == asked.entry);
         CHECK(got.known == asked.known);
+        CHECK(got.to == asked.to);
       }
     }
   }
@@ -163,6 +167,7 @@ TEST_CASE("an answer, a fetch, a description and a notice are read as they were 
   for (std::uint8_t i = 0; i < Answer::kMaxHints; ++i) {
     Hint hint = example_hint();
     hint.id[7] = i;
+    hint.archived = i % 2 == 1;
     hint.at = {"10.0.0." + std::to_string(i), static_cast<std::uint16_t>(1 + 6000 * i)};
     hint.sketch.bytes[i] ^= 0xff;
     hint.knows = ~std::uint64_t{i};
@@ -174,14 +179,16 @@ TEST_CASE("an answer, a fetch, a description and a notice are read as they were 
   REQUIRE(answer.hints.size() == hints.size());
   for (std::size_t i = 0; i < hints.size(); ++i) {
     CHECK(answer.hints[i].id == hints[i].id);
+    CHECK(answer.hints[i].archived == hints[i].archived);
     CHECK(answer.hints[i].at == hints[i].at);
     CHECK(answer.hints[i].sketch == hints[i].sketch);
     CHECK(answer.hints[i].knows == hints[i].knows);
   }
   const auto task = metadata::testing::example_entry().task;
-  const auto fetch = decoded<Fetch>(encode(Fetch{~0ull, task}, 300));
+  const auto fetch = decoded<Fetch>(encode(Fetch{~0ull, task, kPrefix}, 300));
   CHECK(fetch.nonce == ~0ull);
   CHECK(fetch.task == task);
+  CHECK(fetch.to == kPrefix);
   const auto described = decoded<Described>(encode(Described{kNonce, example_sealed(), Bytes(kMaxDescriptionBytes, 7)}));
   CHECK(described.nonce == kNonce);
   CHECK(described.entry == example_sealed());
@@ -198,7 +205,13 @@ TEST_CASE("a hint is what an entry says of where its table is, what it is like a
   CHECK(hint.at == metadata::Endpoint{"192.0.2.7", 4223});
   CHECK(hint.sketch == entry.sketch);
   CHECK(hint.knows == 0b101);
-  CHECK(Hint::kBytes == 120);
+  CHECK_FALSE(hint.archived);
+  Entry archived = entry;
+  archived.concept_id = 7;
+  const Hint remembered = hint_of(archived);
+  CHECK(remembered.archived);
+  CHECK(std::equal(remembered.id.begin(), remembered.id.end(), archived.presence().bytes.begin()));
+  CHECK(Hint::kBytes == 121);
 }
 
 TEST_CASE("whom an asker knows is told by the first three bytes of the id") {
@@ -246,7 +259,7 @@ TEST_CASE("questions and fetches are filled up to the length that is asked, and 
   Question question = example_question();
   for (const bool published : {false, true}) {
     if (published) question.entry = example_sealed();
-    const Fetch fetch{kNonce, question.task};
+    const Fetch fetch{kNonce, question.task, {}};
     for (const Message& message : {Message(question), Message(fetch)}) {
       const std::size_t bare = encode(message).size();
       for (std::size_t bytes = 0; bytes <= 1500; ++bytes) {
@@ -275,7 +288,7 @@ TEST_CASE("the largest datagram of each kind fits, and a question of the least l
   question.entry = largest_entry();
   question.known.assign(Question::kMostKnown, 0xffffff);
   const std::vector<Message> largest = {
-      question, Answer{~0ull, largest_entry(), std::vector(Answer::kMaxHints, example_hint())}, Fetch{~0ull, {}},
+      question, Answer{~0ull, largest_entry(), std::vector(Answer::kMaxHints, example_hint())}, Fetch{~0ull, {}, kPrefix},
       Described{~0ull, largest_entry(), Bytes(kMaxDescriptionBytes)}, Notice{~0ull, largest_entry()}};
   for (const auto& message : largest) {
     INFO("kind " << message.index());
@@ -283,7 +296,7 @@ TEST_CASE("the largest datagram of each kind fits, and a question of the least l
     CHECK(encode(message, 5000).size() <= kMost);
     CHECK(decode(encode(message)));
   }
-  CHECK(encode(largest[1]).size() == 1189);
+  CHECK(encode(largest[1]).size() == 1196);
   CHECK(encode(largest[1]).size() <= kAmplification * kQuestionBytes);
   CHECK(encode(question, kQuestionBytes).size() >= kQuestionBytes);
   CHECK(encode(example_question(), kQuestionBytes).size() >= kQuestionBytes);
@@ -293,33 +306,38 @@ TEST_CASE("a question with a field out of bounds is refused") {
   check_bounds(kQuestion, {{0, {number(5), number(-1), text("0")}},
                            {1, {number(-1), text("nonce")}},
                            {2, {binary(0), binary(15), binary(17), binary(32), text(std::string(16, 'a'))}},
-                           {3, {number(3), number(-1), number(256), flag(true)}},
-                           {4, {number(0), number(1)}},
-                           {5, {binary(97), binary(99), text(std::string(98, 'a'))}},
-                           {6, {number(-1), flag(true)}},
-                           {7, {number(0), number(1)}},
-                           {8, {number(1'000'001), number(-1), big(1ull << 32)}},
-                           {9, {binary(333), text("entry")}},
-                           {10, {binary(1), binary(95), binary(99), text(""), number(0)}},
-                           {11, {text(""), number(0)}}});
-  CHECK(decode(made(kQuestion, 8, number(1'000'000))));
+                           {3, {binary(0), binary(7), binary(9), text("presence"), number(0)}},
+                           {4, {number(3), number(-1), number(256), flag(true)}},
+                           {5, {number(0), number(1)}},
+                           {6, {binary(97), binary(99), text(std::string(98, 'a'))}},
+                           {7, {number(-1), flag(true)}},
+                           {8, {number(0), number(1)}},
+                           {9, {number(1'000'001), number(-1), big(1ull << 32)}},
+                           {10, {binary(333), text("entry")}},
+                           {11, {binary(1), binary(95), binary(99), text(""), number(0)}},
+                           {12, {text(""), number(0)}}});
+  CHECK(decode(made(kQuestion, 9, number(1'000'000))));
 }
 
 TEST_CASE("an answer with a field out of bounds is refused") {
   check_bounds(kAnswer, {{1, {number(-1)}},
                          {2, {binary(333), text("")}},
-                         {3, {binary(1), binary(119), binary(121), text("")}}});
+                         {3, {binary(1), binary(120), binary(122), text("")}}});
   // One hint too many, where the datagram would hold it.
   Encoder out;
   out.array(4).integer(1).integer(1).binary({}).binary(Bytes((Answer::kMaxHints + 1) * Hint::kBytes));
   const Bytes many = out.take();
   REQUIRE(many.size() <= kMost);
   check_refused(many);
+  // Neither live nor archived.
+  Bytes neither(Hint::kBytes);
+  neither[8] = 2;
+  check_refused(made(kAnswer, 3, [&](Encoder& to) { to.binary(neither); }));
   CHECK(decoded<Answer>(made(kAnswer, 3, binary(Answer::kMaxHints * Hint::kBytes))).hints.empty());  // 0.0.0.0:0 all
 }
 
 TEST_CASE("a fetch, a description or a notice with a field out of bounds is refused") {
-  check_bounds(kFetch, {{1, {number(-1)}}, {2, {binary(15), binary(32)}}, {3, {number(0), text("")}}});
+  check_bounds(kFetch, {{1, {number(-1)}}, {2, {binary(15), binary(32)}}, {3, {binary(7), binary(9), number(0)}}, {4, {number(0), text("")}}});
   check_bounds(kDescribed, {{1, {number(-1)}}, {2, {binary(333), text("")}}, {3, {text(""), number(0)}}});
   check_bounds(kNotice, {{1, {number(-1)}}, {2, {binary(333), text("")}}});
   // A description of one byte more where the datagram would hold it.
@@ -337,16 +355,16 @@ TEST_CASE("what is no array of a known kind is refused, and so is what is longer
   check_refused(Bytes{0xdd, 0xff, 0xff, 0xff, 0xff});
   check_refused(Bytes{0x93, 0x04, 0x01, 0xc6, 0xff, 0xff, 0xff, 0xff});
   Encoder out;
-  out.array(4).integer(2).integer(1).binary(Bytes(16)).binary(Bytes(kMost - 24));
+  out.array(5).integer(2).integer(1).binary(Bytes(16)).binary(Bytes(8)).binary(Bytes(kMost - 34));
   const Bytes full = out.take();
   REQUIRE(full.size() == kMost);
   CHECK(decode(full));
   Encoder longer;
-  longer.array(4).integer(2).integer(1).binary(Bytes(16)).binary(Bytes(kMost - 23));
+  longer.array(5).integer(2).integer(1).binary(Bytes(16)).binary(Bytes(8)).binary(Bytes(kMost - 33));
   check_refused(longer.take());
 
   for (const Message& message : {Message(example_question()), Message(Answer{kNonce, example_sealed(), {example_hint()}}),
-                                 Message(Fetch{kNonce, {}}), Message(Described{kNonce, {}, Bytes(50)}),
+                                 Message(Fetch{kNonce, {}, {}}), Message(Described{kNonce, {}, Bytes(50)}),
                                  Message(Notice{kNonce, example_sealed()})}) {
     Bytes bytes = encode(message);
     for (std::size_t size = 0; size < bytes.size(); ++size) {
@@ -362,7 +380,7 @@ TEST_CASE("random bytes and flipped bits are refused or read as a message within
   P2P_SHOW_SEED(seed);
   Random random(seed);
   const std::vector<Bytes> good = {encode(example_question(), 300), encode(Answer{kNonce, example_sealed(), {example_hint()}}),
-                                   encode(Fetch{kNonce, {}}), encode(Described{kNonce, {}, Bytes(50)}),
+                                   encode(Fetch{kNonce, {}, {}}), encode(Described{kNonce, {}, Bytes(50)}),
                                    encode(Notice{kNonce, example_sealed()})};
   for (int round = 0; round < 20000; ++round) {
     Bytes bytes = good[random.below(good.size())];

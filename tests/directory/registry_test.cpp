@@ -888,5 +888,5 @@ TEST_CASE("The frames of the registry have these bytes") {
   const auto bytes = registry::encode({5, registry::Watch{{.task = {}, .classes = {2}, .fingerprint = {1, 2}}, 0.5}});
   CHECK(to_hex(bytes) == "00000037" "94" "44" "05" "95" "c420" + std::string(64, '0') + "00" "00" "91" "02" "c402" "0102"
                          "cb3fe0000000000000");
-  CHECK(to_hex(registry::encode({0, registry::Greeting{}})) == "00000009" "94" "40" "00" "01" "ce00050000");
+  CHECK(to_hex(registry::encode({0, registry::Greeting{}})) == "00000009" "94" "40" "00" "02" "ce00050000");
 }

@@ -33,8 +33,8 @@ struct Answerer {
                                                                .correspondence = *correspondence,
                                                                .task = tag,
                                                                .secret = 6,
-                                                               .own_entry = [this] { return sealed; },
-                                                               .own_description = [this] { return description; },
+                                                               .own_entry = [this](const PresencePrefix&) { return sealed; },
+                                                               .own_description = [this](const PresencePrefix&) { return description; },
                                                                .self = host.id()});
     sealed = metadata::seal(entry(host.key(), on_line(0), host.endpoint()), host.key());
     description = metadata::seal(metadata::Description{metadata::id(task), host.id(), 1, experience()}, host.key());

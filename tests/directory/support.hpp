@@ -96,7 +96,9 @@ inline Entry entry_on_line(std::uint64_t number, double x, std::uint64_t version
   Entry out;
   out.node = id_of(number);
   out.version = version;
-  out.endpoint = {"10.1.2.3", 4000};
+  out.endpoint = {"10." + std::to_string(number >> 16 & 255) + "." + std::to_string(number >> 8 & 255) + "." +
+                      std::to_string(number & 255),
+                  4000};
   out.table_port = 4000;
   out.sketch = on_line(x);
   return out;

@@ -35,7 +35,8 @@ TEST_CASE("this build writes the bytes of FORMAT.md's example") {
   expect("sketch", entry.sketch.bytes);
   expect("place-key", place_key(entry.task, example_place()));
   expect("twin-key", text_key(twin_name(entry.node)));
-  CHECK(all.size() == 12);
+  expect("presence", presence_of(example_key().id(), 7).bytes);
+  CHECK(all.size() == 13);
 }
 
 TEST_CASE("this build reads the bytes of FORMAT.md's example") {

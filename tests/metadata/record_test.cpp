@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "metadata/codec.hpp"
 #include "tests/metadata/examples.hpp"
@@ -50,14 +51,15 @@ Bytes forged(std::string_view domain, const Bytes& body, const KeyPair& key) {
 }
 
 /// The example entry's body with one field written by `change`.
-Bytes body_with(int field, const std::function<void(Encoder&)>& change, std::uint32_t fields = 10) {
+Bytes body_with(int field, const std::function<void(Encoder&)>& change, std::uint32_t fields = 11) {
   const Entry e = example_entry();
   Encoder out;
   out.array(fields);
   const std::function<void()> writers[] = {
-      [&] { out.integer(2); },
+      [&] { out.integer(3); },
       [&] { out.binary(e.task.bytes); },
       [&] { out.binary(e.node.bytes); },
+      [&] { out.unsigned_integer(e.concept_id); },
       [&] { out.unsigned_integer(e.version); },
       [&] { out.array(2).text(e.endpoint.host).integer(e.endpoint.port); },
       [&] { out.integer(e.table_port); },
@@ -66,7 +68,7 @@ Bytes body_with(int field, const std::function<void(Encoder&)>& change, std::uin
       [&] { out.unsigned_integer(e.accuracy); },
       [&] { out.binary(Bytes{0x0e, 0x08}); },
   };
-  for (int i = 0; i < 10 && i < static_cast<int>(fields); ++i) {
+  for (int i = 0; i < 11 && i < static_cast<int>(fields); ++i) {
     if (i == field) {
       change(out);
     } else {
@@ -97,6 +99,7 @@ TEST_CASE("an entry's recall is packed in pairs: an odd one is read back with a 
 
 TEST_CASE("the largest entry that there can be, and its listing, fit their bounds") {
   Entry entry = example_entry();
+  entry.concept_id = ~0u;
   entry.version = ~0ull;
   entry.endpoint = {"2001:db8:1111:2222:3333:4444:5555:6666", 65535};
   entry.table_port = 65535;
@@ -105,11 +108,11 @@ TEST_CASE("the largest entry that there can be, and its listing, fit their bound
   entry.accuracy = 255;
   entry.recall.assign(Entry::kMaxListedClasses, 15);
   const Bytes bytes = seal(entry, example_key());
-  CHECK(bytes.size() == 320);  // as FORMAT.md says
+  CHECK(bytes.size() == 326);  // as FORMAT.md says
   CHECK(bytes.size() <= Entry::kMaxBytes);
   CHECK(*open_entry(bytes) == entry);
   const Bytes listing = pack({{Place::Kind::label, 1023, 0, 0}, bytes});
-  CHECK(listing.size() == 330);
+  CHECK(listing.size() == 336);
   CHECK(listing.size() <= Listing::kMaxBytes);
   CHECK(unpack_listing(listing)->entry == bytes);
   CHECK(pack({{Place::Kind::label, 65535, 0, 0}, Bytes(Entry::kMaxBytes)}).size() <= Listing::kMaxBytes);
@@ -171,52 +174,55 @@ TEST_CASE("an entry that another key signed, or for another purpose, is untruste
     return entry.error().code;
   };
   const Bytes body = body_with(-1, {});
-  REQUIRE(open_entry(forged("p2p-learner entry v2", body, example_key())));
-  CHECK(refused(forged("p2p-learner entry v2", body, example_key(1))) == ErrorCode::untrusted);
-  CHECK(refused(forged("p2p-learner description v1", body, example_key())) == ErrorCode::untrusted);
+  REQUIRE(open_entry(forged("p2p-learner entry v3", body, example_key())));
+  CHECK(refused(forged("p2p-learner entry v3", body, example_key(1))) == ErrorCode::untrusted);
+  CHECK(refused(forged("p2p-learner description v2", body, example_key())) == ErrorCode::untrusted);
   CHECK(refused(forged("", body, example_key())) == ErrorCode::untrusted);
 }
 
 TEST_CASE("an entry with a field that cannot be is refused although its node signed it") {
-  const auto refused = [](int field, const std::function<void(Encoder&)>& change, std::uint32_t fields = 10) {
-    const auto entry = open_entry(forged("p2p-learner entry v2", body_with(field, change, fields), example_key()));
+  const auto refused = [](int field, const std::function<void(Encoder&)>& change, std::uint32_t fields = 11) {
+    const auto entry = open_entry(forged("p2p-learner entry v3", body_with(field, change, fields), example_key()));
     REQUIRE_FALSE(entry);
     return entry.error().code;
   };
   const auto endpoint = [](std::string host, std::int64_t port) {
     return [=](Encoder& out) { out.array(2).text(host).integer(port); };
   };
-  CHECK(refused(0, [](Encoder& out) { out.integer(3); }) == ErrorCode::version);
-  CHECK(refused(0, [](Encoder& out) { out.integer(1); }) == ErrorCode::version);
+  CHECK(refused(0, [](Encoder& out) { out.integer(4); }) == ErrorCode::version);
+  CHECK(refused(0, [](Encoder& out) { out.integer(2); }) == ErrorCode::version);
   CHECK(refused(0, [](Encoder& out) { out.nil(); }) == ErrorCode::malformed);
   CHECK(refused(1, [](Encoder& out) { out.binary(Bytes(15)); }) == ErrorCode::malformed);
   CHECK(refused(1, [](Encoder& out) { out.binary(Bytes(32)); }) == ErrorCode::malformed);
   CHECK(refused(2, [](Encoder& out) { out.binary(Bytes(33)); }) == ErrorCode::malformed);
   CHECK(refused(3, [](Encoder& out) { out.integer(-1); }) == ErrorCode::malformed);
-  CHECK(refused(4, endpoint("192.0.2.7", 0)) == ErrorCode::malformed);
-  CHECK(refused(4, endpoint("192.0.2.7", 65536)) == ErrorCode::malformed);
-  CHECK(refused(4, endpoint("evil.example", 80)) == ErrorCode::malformed);
-  CHECK(refused(4, endpoint("0.0.0.0", 80)) == ErrorCode::malformed);
-  CHECK(refused(4, endpoint(std::string(46, '1'), 80)) == ErrorCode::malformed);
-  CHECK(refused(4, [](Encoder& out) { out.array(1).text("192.0.2.7"); }) == ErrorCode::malformed);
-  CHECK(refused(5, [](Encoder& out) { out.integer(0); }) == ErrorCode::malformed);
-  CHECK(refused(5, [](Encoder& out) { out.integer(65536); }) == ErrorCode::malformed);
-  CHECK(refused(6, [](Encoder& out) { out.binary(Bytes(97)); }) == ErrorCode::malformed);
-  CHECK(refused(6, [](Encoder& out) { out.binary(Bytes(99)); }) == ErrorCode::malformed);
-  CHECK(refused(7, [](Encoder& out) { out.unsigned_integer(1ull << 32); }) == ErrorCode::malformed);
-  CHECK(refused(7, [](Encoder& out) { out.real(5); }) == ErrorCode::malformed);
-  CHECK(refused(8, [](Encoder& out) { out.integer(256); }) == ErrorCode::malformed);
-  CHECK(refused(9, [](Encoder& out) { out.binary(Bytes(33)); }) == ErrorCode::malformed);
-  CHECK(refused(9, [](Encoder&) {}, 9) == ErrorCode::malformed);
+  CHECK(refused(3, [](Encoder& out) { out.unsigned_integer(1ull << 32); }) == ErrorCode::malformed);
+  CHECK(refused(3, [](Encoder& out) { out.binary(Bytes(4)); }) == ErrorCode::malformed);
+  CHECK(refused(4, [](Encoder& out) { out.integer(-1); }) == ErrorCode::malformed);
+  CHECK(refused(5, endpoint("192.0.2.7", 0)) == ErrorCode::malformed);
+  CHECK(refused(5, endpoint("192.0.2.7", 65536)) == ErrorCode::malformed);
+  CHECK(refused(5, endpoint("evil.example", 80)) == ErrorCode::malformed);
+  CHECK(refused(5, endpoint("0.0.0.0", 80)) == ErrorCode::malformed);
+  CHECK(refused(5, endpoint(std::string(46, '1'), 80)) == ErrorCode::malformed);
+  CHECK(refused(5, [](Encoder& out) { out.array(1).text("192.0.2.7"); }) == ErrorCode::malformed);
+  CHECK(refused(6, [](Encoder& out) { out.integer(0); }) == ErrorCode::malformed);
+  CHECK(refused(6, [](Encoder& out) { out.integer(65536); }) == ErrorCode::malformed);
+  CHECK(refused(7, [](Encoder& out) { out.binary(Bytes(97)); }) == ErrorCode::malformed);
+  CHECK(refused(7, [](Encoder& out) { out.binary(Bytes(99)); }) == ErrorCode::malformed);
+  CHECK(refused(8, [](Encoder& out) { out.unsigned_integer(1ull << 32); }) == ErrorCode::malformed);
+  CHECK(refused(8, [](Encoder& out) { out.real(5); }) == ErrorCode::malformed);
+  CHECK(refused(9, [](Encoder& out) { out.integer(256); }) == ErrorCode::malformed);
+  CHECK(refused(10, [](Encoder& out) { out.binary(Bytes(33)); }) == ErrorCode::malformed);
+  CHECK(refused(10, [](Encoder&) {}, 10) == ErrorCode::malformed);
 }
 
 TEST_CASE("peeking reads an entry whoever signed it, and refuses what opening refuses for its shape") {
-  const Bytes stolen = forged("p2p-learner entry v2", body_with(-1, {}), example_key(1));
+  const Bytes stolen = forged("p2p-learner entry v3", body_with(-1, {}), example_key(1));
   REQUIRE(peek_entry(stolen));
   CHECK(*peek_entry(stolen) == example_entry());
   REQUIRE_FALSE(open_entry(stolen));
   const Bytes shapeless =
-      forged("p2p-learner entry v2", body_with(6, [](Encoder& out) { out.binary(Bytes(31)); }), example_key());
+      forged("p2p-learner entry v3", body_with(7, [](Encoder& out) { out.binary(Bytes(31)); }), example_key());
   REQUIRE_FALSE(peek_entry(shapeless));
   CHECK(peek_entry(shapeless).error().code == ErrorCode::malformed);
 }
@@ -440,6 +446,36 @@ TEST_CASE("a node cannot replace another node's entry, however new its own is") 
   CHECK(code_of(may_store(intruder.over(stored))) == ErrorCode::untrusted);
 }
 
+TEST_CASE("an archived presence does not replace its node's live entry, nor that of another concept, and takes its own place") {
+  Entry live = example_entry(), first = live, second = live, later = live;
+  first.concept_id = 7;
+  second.concept_id = 8;
+  later.concept_id = 7;
+  for (Entry* entry : {&first, &second}) entry->version += 5;
+  later.version += 10;
+  const Stored of_live(live), of_first(first), of_second(second), of_later(later);
+  REQUIRE(may_store(of_first.check));
+  CHECK(code_of(may_store(of_first.over(of_live))) == ErrorCode::untrusted);
+  CHECK(code_of(may_store(of_later.over(of_second))) == ErrorCode::untrusted);
+  CHECK(may_store(of_later.over(of_first)));
+  CHECK(code_of(may_store(of_first.over(of_later))) == ErrorCode::untrusted);
+}
+
+TEST_CASE("a node goes by its id, and each of its archived concepts by a hash that no other one has") {
+  Entry entry = example_entry();
+  CHECK(entry.presence() == entry.node);
+  std::set<NodeId> all{entry.node};
+  for (const std::uint32_t concept_id : {1u, 2u, 0x01000000u, ~0u}) {
+    entry.concept_id = concept_id;
+    CHECK(all.insert(entry.presence()).second);
+    CHECK(presence_of(entry.node, concept_id) == entry.presence());
+    CHECK(all.insert(presence_of(example_key(1).id(), concept_id)).second);
+    Description description = example_description();
+    description.concept_id = concept_id;
+    CHECK(description.presence() == entry.presence());
+  }
+}
+
 TEST_CASE("junk that got under a key stands in nobody's way") {
   const Entry entry = example_entry();
   const Stored stored(entry);
@@ -469,8 +505,12 @@ TEST_CASE("a description opens as what was sealed, and only as its node signed i
   REQUIRE(opened);
   CHECK(opened->task == description.task);
   CHECK(opened->node == description.node);
+  CHECK(opened->concept_id == 0);
   CHECK(opened->version == description.version);
   CHECK(opened->fingerprint == description.fingerprint);
+  Description archived = description;
+  archived.concept_id = ~0u;
+  CHECK(open_description(seal(archived, example_key()), 3)->concept_id == ~0u);
 
   REQUIRE_FALSE(open_description(bytes, 2));  // a task with fewer classes
   CHECK(open_description(bytes, 2).error().code == ErrorCode::malformed);
@@ -479,11 +519,11 @@ TEST_CASE("a description opens as what was sealed, and only as its node signed i
   CHECK(open_description(bytes, 3).error().code == ErrorCode::untrusted);
 
   Encoder body;
-  body.array(5).integer(1).binary(description.task.bytes).binary(description.node.bytes);
-  body.unsigned_integer(description.version).binary(encode(description.fingerprint));
+  body.array(6).integer(2).binary(description.task.bytes).binary(description.node.bytes);
+  body.integer(0).unsigned_integer(description.version).binary(encode(description.fingerprint));
   const Bytes body_bytes = body.take();
-  REQUIRE(open_description(forged("p2p-learner description v1", body_bytes, example_key()), 3));
-  const auto misused = open_description(forged("p2p-learner entry v2", body_bytes, example_key()), 3);
+  REQUIRE(open_description(forged("p2p-learner description v2", body_bytes, example_key()), 3));
+  const auto misused = open_description(forged("p2p-learner entry v3", body_bytes, example_key()), 3);
   REQUIRE_FALSE(misused);
   CHECK(misused.error().code == ErrorCode::untrusted);
 }
@@ -501,7 +541,7 @@ TEST_CASE("a description of the largest fingerprint fits the bound on descriptio
 }
 
 TEST_CASE("the readable twin is JSON that says who, where, how much and how well") {
-  const auto json = nlohmann::json::parse(twin_text(example_entry(), example_task(), "roof sensor"));
+  const auto json = nlohmann::json::parse(twin_text(example_entry(), example_task(), "roof sensor", 0));
   CHECK(json["name"] == "roof sensor");
   CHECK(json["id"] == example_key().id().hex());
   CHECK(json["task"] == "pump");
@@ -512,6 +552,8 @@ TEST_CASE("the readable twin is JSON that says who, where, how much and how well
   CHECK(json["knows"]["idle"] == Approx(0.93));
   CHECK(json["knows"]["worn"] == Approx(0.5));
   CHECK_FALSE(json.contains("more"));
+  CHECK_FALSE(json.contains("remembers"));
+  CHECK(nlohmann::json::parse(twin_text(example_entry(), example_task(), "", 3))["remembers"] == 3);
 }
 
 TEST_CASE("the readable twin stays under 500 bytes and JSON, whatever the names and however many classes") {
@@ -539,7 +581,7 @@ TEST_CASE("the readable twin stays under 500 bytes and JSON, whatever the names 
     }
     entry.endpoint.host = "2001:db8:1111:2222:3333:4444:5555:6666";
     entry.samples = ~0u;
-    const std::string text = twin_text(entry, task, word(80));
+    const std::string text = twin_text(entry, task, word(80), random.below(4));
     REQUIRE(text.size() <= 500);
     REQUIRE(std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }));
     REQUIRE(text.find("\xc2\x9b") == std::string::npos);
@@ -552,7 +594,7 @@ TEST_CASE("the readable twin stays under 500 bytes and JSON, whatever the names 
 TEST_CASE("a class list longer than the entry's, or shorter, shows what both have") {
   Entry entry = example_entry();
   entry.recall = {15};
-  CHECK(nlohmann::json::parse(twin_text(entry, example_task(), ""))["knows"].size() == 1);
+  CHECK(nlohmann::json::parse(twin_text(entry, example_task(), "", 0))["knows"].size() == 1);
   entry.recall.assign(10, 15);
-  CHECK(nlohmann::json::parse(twin_text(entry, example_task(), ""))["knows"].size() == 3);
+  CHECK(nlohmann::json::parse(twin_text(entry, example_task(), "", 0))["knows"].size() == 3);
 }
