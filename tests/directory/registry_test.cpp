@@ -890,3 +890,64 @@ TEST_CASE("The frames of the registry have these bytes") {
                          "cb3fe0000000000000");
   CHECK(to_hex(registry::encode({0, registry::Greeting{}})) == "00000009" "94" "40" "00" "02" "ce00050000");
 }
+
+TEST_CASE("A registry finds archived concepts, keeps three of a node, and forgets the one that its node names") {
+  registry::Table table({});
+  const auto task = example_task();
+  const auto id = metadata::id(task);
+  const auto key = key_of(1);
+  const auto publish = [&](std::uint32_t concept_id, const metadata::Fingerprint& fingerprint, std::uint32_t described_as) {
+    auto entry = sealed_by(key, task, fingerprint, 1000).entry;
+    entry.concept_id = concept_id;
+    const metadata::Description description{
+        .task = id, .node = key.id(), .version = 1000, .fingerprint = fingerprint, .concept_id = described_as};
+    return table.publish(key.id(), {metadata::seal(entry, key), metadata::seal(description, key)}, {.now = {}, .wall_ms = 1000});
+  };
+  REQUIRE(publish(0, fingerprint_of(8, 3, 1), 0));
+  for (const std::uint32_t concept_id : {5u, 6u, 7u}) REQUIRE(publish(concept_id, fingerprint_of(8, 3, concept_id), concept_id));
+  const auto more = publish(8, fingerprint_of(8, 3, 8), 8);
+  REQUIRE_FALSE(more);
+  CHECK(more.error().code == ErrorCode::full);
+  const auto lying = publish(7, fingerprint_of(8, 3, 7), 6);
+  REQUIRE_FALSE(lying);
+  CHECK(lying.error().code == ErrorCode::untrusted);
+  CHECK(table.nodes() == 4);
+  const registry::Shape shape{id, 8, 3};
+  const auto best = [&] {
+    const auto ranking = table.rank({shape, registry::Similarity::embedding, {fingerprint_of(8, 3, 6), {}, metadata::By::joint}}, 4, {}, {});
+    CHECK(ranking.known == 1);
+    return ranking.best.at(0)->entry.concept_id;
+  };
+  CHECK(best() == 6);
+  table.withdraw(key.id(), id, 6);
+  CHECK(table.nodes() == 3);
+  CHECK(best() != 6);
+  CHECK(table.presences(key.id(), shape).size() == 3);
+  CHECK(publish(8, fingerprint_of(8, 3, 8), 8));
+  table.withdraw(key.id(), id);
+  CHECK(table.nodes() == 0);
+}
+
+TEST_CASE("At a registry a remembered concept is found until it is forgotten, and never by its own node") {
+  Town town(2);
+  const auto live = fingerprint_of(8, 3, 1), past = fingerprint_of(8, 3, 2);
+  town.directories[0]->publish(live);
+  town.directories[0]->remember({{7, past}});
+  town.simulation.run_for(1s);
+  const metadata::Need need{past, {}, metadata::By::joint};
+  auto found = town.lookup(1, need);
+  REQUIRE(found);
+  REQUIRE(found->candidates.size() == 2);
+  CHECK(found->candidates[0].entry.concept_id + found->candidates[1].entry.concept_id == 7);
+  CHECK(town.lookup(0, need)->candidates.empty());
+  town.directories[0]->remember({});
+  town.simulation.run_for(1s);
+  found = town.lookup(1, need);
+  REQUIRE(found->candidates.size() == 1);
+  CHECK(found->candidates[0].entry.concept_id == 0);
+  town.directories[0]->remember({{7, past}});
+  town.simulation.run_for(1s);
+  town.directories[0]->withdraw();
+  town.simulation.run_for(1s);
+  CHECK(town.lookup(1, need)->candidates.empty());
+}
