@@ -22,6 +22,7 @@ constexpr std::size_t kMaxDescriptionBytes = 1u << 20;
 constexpr std::string_view kEntryDomain{"p2p-learner entry v3", 21};
 constexpr std::string_view kDescriptionDomain{"p2p-learner description v2", 27};
 constexpr std::string_view kPresenceDomain{"p2p-learner presence v1", 24};
+constexpr std::string_view kConceptDomain{"p2p-learner concept v1"};
 
 Bytes signed_bytes(std::string_view domain, ByteView body) {
   Bytes out;
@@ -156,17 +157,25 @@ Result<void> may_replace(const Entry& entry, const StoreCheck& check) {
                                                             : "the entry would replace another node's");
 }
 
+Hash numbered(std::string_view domain, std::span<const std::uint8_t> name, std::uint32_t number) {
+  ByteWriter text;
+  text.put_array(std::span<const std::uint8_t>(view(domain)));
+  text.put_array(name);
+  text.put(number);
+  return sha256(text.bytes());
+}
+
 }  // namespace
 
 NodeId presence_of(const NodeId& node, std::uint32_t concept_id) {
   if (concept_id == 0) return node;
-  ByteWriter text;
-  text.put_array(std::span<const std::uint8_t>(view(kPresenceDomain)));
-  text.put_array(std::span<const std::uint8_t>(node.bytes));
-  text.put(concept_id);
   NodeId out;
-  out.bytes = sha256(text.bytes()).bytes;
+  out.bytes = numbered(kPresenceDomain, node.bytes, concept_id).bytes;
   return out;
+}
+
+TaskId concept_task(const TaskId& task, std::uint32_t concept_id) {
+  return concept_id == 0 ? task : numbered(kConceptDomain, task.bytes, concept_id);
 }
 
 double Entry::listed_recall(std::int32_t c) const {

@@ -31,6 +31,9 @@ bool connectable(const Endpoint& endpoint);
 /// which is what it serves now, else a hash of the node and the number (FORMAT.md). The signature and the link are always
 /// the node's.
 NodeId presence_of(const NodeId& node, std::uint32_t concept_id);
+/// The name under which links serve the parts of a concept, in the place of the task's: the task itself for concept 0, else a
+/// hash of it and the number.
+TaskId concept_task(const TaskId& task, std::uint32_t concept_id);
 /// Of one node at a time, besides what it serves now. Whoever keeps or counts presences takes no more of one node.
 inline constexpr std::size_t kMostArchived = 3;
 

@@ -31,7 +31,9 @@ bool knows(const Received& received, ClassIndex c) {
 }
 
 std::string origin(const Received& received) {
-  return received.archived != 0 ? fmt::format("own concept {}", received.archived) : received.helper.peer.id.brief();
+  if (received.archived != 0) return fmt::format("own concept {}", received.archived);
+  const auto peer = received.helper.peer.id.brief();
+  return received.helper.concept_id == 0 ? peer : fmt::format("{}, its concept {}", peer, received.helper.concept_id);
 }
 
 std::size_t count_last(const std::vector<bool>& bits, std::size_t last) {

@@ -122,6 +122,7 @@ void Library::used(std::uint32_t id, std::uint64_t samples) {
     if (archived.id != id) continue;
     ++archived.uses;
     archived.used_at = samples;
+    ++version_;
   }
 }
 

@@ -124,7 +124,7 @@ class Node::State {
     standby_ = std::make_unique<Standby>(options_.standby, library_, serving_->spec());
     task_id_ = metadata::id(task_);
     if (context_.transport) {
-      showcase_ = std::make_unique<Showcase>(context_.executor, *serving_, task_id_, context_.key,
+      showcase_ = std::make_unique<Showcase>(context_.executor, *serving_, library_, task_id_, context_.key,
                                              options_.part_precision);
       exchange_ = std::make_unique<overlay::Exchange>(
           context_.executor, *context_.transport,
@@ -139,6 +139,7 @@ class Node::State {
         Publisher::Context{.executor = context_.executor,
                            .directory = context_.directory,
                            .serving = *serving_,
+                           .library = library_,
                            .unsettled = [this] { return healing_->unsettled(); },
                            .on_published =
                                [this] {

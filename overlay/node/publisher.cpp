@@ -1,5 +1,6 @@
 #include "overlay/node/publisher.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -37,7 +38,24 @@ bool Publisher::worth_it(const metadata::Fingerprint& now) const {
   return metadata::joint_distance(now, *published_) > options_.change;
 }
 
+void Publisher::remember() {
+  if (!published_ || context_.library.version() == remembered_) return;
+  remembered_ = context_.library.version();
+  std::vector<const Archived*> own;
+  for (const auto& archived : context_.library.all()) {
+    if (!archived.fetched) own.push_back(&archived);
+  }
+  std::sort(own.begin(), own.end(), [](const Archived* a, const Archived* b) {
+    return a->used_at != b->used_at ? a->used_at > b->used_at : a->id > b->id;
+  });
+  if (own.size() > metadata::kMostArchived) own.resize(metadata::kMostArchived);
+  std::vector<directory::Archived> shown;
+  for (const auto* archived : own) shown.push_back({archived->id, archived->fingerprint});
+  context_.directory->remember(shown);
+}
+
 void Publisher::consider() {
+  remember();
   if (context_.serving.samples() < options_.after || context_.serving.fingerprint_samples() < kFewest) return;
   if (context_.unsettled()) return;
   auto now = context_.serving.fingerprint();

@@ -9,6 +9,7 @@
 #include "metadata/fingerprint.hpp"
 #include "overlay/directory/directory.hpp"
 #include "overlay/executor.hpp"
+#include "overlay/node/library.hpp"
 #include "overlay/node/serving.hpp"
 
 namespace p2p::node {
@@ -30,6 +31,7 @@ class Publisher {
     overlay::Executor& executor;
     directory::Directory* directory;      ///< null: never publishes
     const Serving& serving;
+    const Library& library;             ///< its own concepts are made known too, those of most use first
     std::function<bool()> unsettled;    ///< a drift is being healed
     std::function<void()> on_published;
   };
@@ -44,6 +46,7 @@ class Publisher {
  private:
   void consider();
   void wait(overlay::Duration delay);
+  void remember();
   bool worth_it(const metadata::Fingerprint& now) const;
   static constexpr std::size_t kLook = 25;      // samples between two looks
   static constexpr double kFewest = 30;         // samples that a fingerprint worth publishing holds
@@ -53,6 +56,7 @@ class Publisher {
   std::optional<metadata::Fingerprint> published_;
   overlay::TimePoint last_;
   bool due_ = false;
+  std::uint64_t remembered_ = 0;  // the library's version
   overlay::Executor::TimerHandle timer_;  // looks again by itself, should the stream rest meanwhile
   static constexpr overlay::Duration kSoon = std::chrono::seconds(1);
 };

@@ -42,7 +42,8 @@ double needed_accuracy(const metadata::Need& need, const metadata::Fingerprint& 
 
 bool Helper::better_than(const Helper& other) const {
   const double ours = accuracy + trust - distance, theirs = other.accuracy + other.trust - other.distance;
-  return ours != theirs ? ours > theirs : peer.id < other.peer.id;
+  if (ours != theirs) return ours > theirs;
+  return peer.id != other.peer.id ? peer.id < other.peer.id : concept_id < other.concept_id;
 }
 
 Quest::Quest(const Context& context, const Options& options, Request request, Observer observer)
@@ -97,9 +98,9 @@ void Quest::asked(directory::LookupResult result) {
   for (auto& candidate : result.candidates) {
     const overlay::Exchange::Peer peer{candidate.entry.node, candidate.entry.endpoint};
     if (candidate.fingerprint) {
-      consider(peer, std::move(*candidate.fingerprint));
+      consider(peer, candidate.entry.concept_id, std::move(*candidate.fingerprint));
       if (done_) return;
-    } else if (silent.size() < options_.ask) {
+    } else if (silent.size() < options_.ask && candidate.entry.concept_id == 0) {
       silent.push_back(peer);
     }
   }
@@ -118,21 +119,22 @@ void Quest::described(const overlay::Exchange::Peer& peer, Result<metadata::Desc
   if (done_ || stage_ != Stage::asking) return;
   --awaited_;
   if (result) {
-    consider(peer, std::move(result->fingerprint));
+    consider(peer, 0, std::move(result->fingerprint));
   } else if (peers_fault(result.error())) {
     observer_.on_refused(peer.id, result.error());
   }
   if (!done_ && awaited_ == 0) rank();
 }
 
-void Quest::consider(const overlay::Exchange::Peer& peer, metadata::Fingerprint fingerprint) {
+void Quest::consider(const overlay::Exchange::Peer& peer, std::uint32_t concept_id,
+                     metadata::Fingerprint fingerprint) {
   if (fingerprint.dimensions != request_.need.experience.dimensions ||
       fingerprint.classes != request_.need.experience.classes) {
     return observer_.on_refused(peer.id,
                                 {ErrorCode::malformed, "the peer's fingerprint is not of this task's shape", {}});
   }
   ++findings_.described;
-  Helper helper{.peer = peer, .fingerprint = std::move(fingerprint)};
+  Helper helper{.peer = peer, .concept_id = concept_id, .fingerprint = std::move(fingerprint)};
   if (options_.ranking != Ranking::gain) {
     const auto& mine = request_.need.experience;
     if (options_.ranking == Ranking::priors) helper.distance = metadata::prior_divergence(mine, helper.fingerprint);
@@ -171,7 +173,7 @@ void Quest::pull_next() {
   awaited_ = end - next_helper_;
   for (; next_helper_ < end; ++next_helper_) {
     const Helper& helper = helpers_[next_helper_];
-    context_.exchange.pull({helper.peer}, context_.task, request_.need.classes,
+    context_.exchange.pull({helper.peer}, metadata::concept_task(context_.task, helper.concept_id), request_.need.classes,
                            [weak = weak_from_this(), helper](Result<overlay::PulledPart> part) {
                              if (const auto self = weak.lock()) self->pulled(helper, std::move(part));
                            });

@@ -19,6 +19,7 @@ namespace p2p::node {
 /// A peer that described itself and may be able to help.
 struct Helper {
   overlay::Exchange::Peer peer;
+  std::uint32_t concept_id = 0;  ///< 0: what it serves now; else one of its archived concepts
   metadata::Fingerprint fingerprint;
   double distance = 0;  ///< metadata::need_distance
   double accuracy = 0;  ///< its own, over the needed classes, as it claims
@@ -100,7 +101,7 @@ class Quest : public std::enable_shared_from_this<Quest> {
  private:
   void asked(directory::LookupResult result);
   void described(const overlay::Exchange::Peer& peer, Result<metadata::Description> result);
-  void consider(const overlay::Exchange::Peer& peer, metadata::Fingerprint fingerprint);
+  void consider(const overlay::Exchange::Peer& peer, std::uint32_t concept_id, metadata::Fingerprint fingerprint);
   void rank();
   void pull_next();
   void pulled(const Helper& helper, Result<overlay::PulledPart> result);

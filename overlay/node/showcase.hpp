@@ -8,6 +8,7 @@
 #include "metadata/record.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/executor.hpp"
+#include "overlay/node/library.hpp"
 #include "overlay/node/serving.hpp"
 
 namespace p2p::node {
@@ -19,12 +20,13 @@ namespace p2p::node {
 /// Thread: the node's.
 class Showcase {
  public:
-  Showcase(overlay::Executor& executor, const Serving& serving, metadata::TaskId task, metadata::KeyPair key,
-           learner::Precision precision);
+  Showcase(overlay::Executor& executor, const Serving& serving, const Library& library, metadata::TaskId task,
+           metadata::KeyPair key, learner::Precision precision);
 
   /// Empty for another task, or before the first sample.
   Bytes describe(const metadata::TaskId& task);
-  /// Null for another task, impossible classes, or when nothing is known of them.
+  /// Null for another task, impossible classes, or when nothing is known of them. An own archived concept is asked for by
+  /// metadata::concept_task.
   std::shared_ptr<const overlay::Offer> offer(const metadata::TaskId& task, std::vector<learner::ClassIndex> classes);
 
   static constexpr std::size_t kOffers = 4;
@@ -37,10 +39,13 @@ class Showcase {
     overlay::TimePoint made;
     std::shared_ptr<const overlay::Offer> offer;
   };
+  std::shared_ptr<const overlay::Offer> archived(const metadata::TaskId& task,
+                                                 const std::vector<learner::ClassIndex>& classes) const;
   bool fresh(overlay::TimePoint made, std::uint64_t generation) const;
 
   overlay::Executor& executor_;
   const Serving& serving_;
+  const Library& library_;
   metadata::TaskId task_;
   metadata::KeyPair key_;
   learner::Precision precision_;  ///< of the blocks that it gives away

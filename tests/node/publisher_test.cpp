@@ -17,6 +17,8 @@ class Notebook final : public SilentDirectory {
   using SilentDirectory::SilentDirectory;
   void publish(const metadata::Fingerprint&) override { published.push_back(executor_.now()); }
   void withdraw() override { ++withdrawn; }
+  void remember(const std::vector<directory::Archived>& archive) override { remembered.push_back(archive); }
+  std::vector<std::vector<directory::Archived>> remembered;
   std::vector<overlay::TimePoint> published;
   int withdrawn = 0;
 };
@@ -28,6 +30,7 @@ struct Scene {
   sim::Host& host = sim.add_host();
   Notebook notebook{host.executor()};
   std::unique_ptr<node::Serving> serving;
+  node::Library library{{}};
   bool unsettled = false;
   std::unique_ptr<node::Publisher> publisher;
 
@@ -36,7 +39,7 @@ struct Scene {
     REQUIRE(made.has_value());
     serving = std::move(*made);
     publisher = std::make_unique<node::Publisher>(
-        node::Publisher::Context{host.executor(), &notebook, *serving, [this] { return unsettled; }, [] {}},
+        node::Publisher::Context{host.executor(), &notebook, *serving, library, [this] { return unsettled; }, [] {}},
         node::Publisher::Options{.after = 200, .interval = interval, .change = 0.1});
   }
   void live(int samples, overlay::Duration each = std::chrono::milliseconds(10)) {
@@ -50,6 +53,26 @@ struct Scene {
 };
 
 }  // namespace
+
+TEST_CASE("The own past is made known beside the present, the latest three concepts, and nothing that came from others") {
+  Scene scene;
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    Stream stream(kWorld, i);
+    stream.set(rotated(i), kAll);
+    const auto model = trained(scene.task, stream, 50);
+    REQUIRE(scene.library.archive(model->partition({}), experience(scene.task, stream, 400), i, i == 5) == i);
+  }
+  scene.live(199);
+  CHECK(scene.notebook.remembered.empty());
+  scene.live(60);
+  REQUIRE(scene.notebook.remembered.size() == 1);
+  std::vector<std::uint32_t> ids;
+  for (const auto& archived : scene.notebook.remembered[0]) ids.push_back(archived.concept_id);
+  CHECK(ids == std::vector<std::uint32_t>{4, 3, 2});
+  scene.library.used(1, 300);
+  scene.live(30);
+  CHECK(scene.notebook.remembered.size() == 2);
+}
 
 TEST_CASE("Nothing is published before enough samples were seen") {
   Scene scene;

@@ -9,6 +9,7 @@ class SilentDirectory : public directory::Directory {
  public:
   explicit SilentDirectory(overlay::Executor& executor) : executor_(executor) {}
   void publish(const metadata::Fingerprint&) override {}
+  void remember(const std::vector<directory::Archived>&) override {}
   void withdraw() override {}
   void lookup(const metadata::Need&, const directory::LookupOptions&,
               std::function<void(directory::LookupResult)> done) override {

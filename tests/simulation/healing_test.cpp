@@ -315,3 +315,22 @@ TEST_CASE("A scout whose budget is spent fetches nothing") {
   village.run_to(0, 3000);
   CHECK(village[0].count(Event::Kind::fetched_ahead) == 0);
 }
+
+TEST_CASE("A concept that nobody lives in any more is pulled from the archive of whoever has seen it") {
+  const auto seed = seed_or(12);
+  INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
+  Village village(seed, 4);
+  const auto turned = relabelled({1, 2, 3, 4, 5, 0});
+  village[1].stream().set(turned, kAll);
+  village[1].at_sample(1200, [&] { village[1].stream().set(relabelled({5, 0, 1, 2, 3, 4}), kAll); });
+  village[2].stream().set(rotated(5), kAll);
+  village[3].stream().set(rotated(6), kAll);
+  village[0].at_sample(2200, [&] { village[0].stream().set(turned, kAll); });
+  village.start(std::chrono::milliseconds(100));
+  village.run_to(0, 2800);
+  REQUIRE(village[1].node().status().concepts >= 1);
+  const auto& report = merged(village[0], 2200);
+  CHECK(report.helper == village[1].host().id().brief());
+  CHECK(report.reason.find("its concept") != std::string::npos);
+  CHECK(accuracy(village[0].record(), 2200, 2600) > accuracy(village[0].twin_record(), 2200, 2600) + 0.05);
+}
