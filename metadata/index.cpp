@@ -159,6 +159,13 @@ double joint_distance(const Sketch& a, const Sketch& b) {
 
 double marginal_distance(const Sketch& a, const Sketch& b) { return distance(a, b, 0, 0, Sketch::kMarginal); }
 
+std::array<float, Sketch::kJoint> joint_coordinates(const Sketch& sketch) {
+  const auto unit = static_cast<float>(scale_of(sketch.bytes[1]));
+  std::array<float, Sketch::kJoint> out{};
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(sketch.level(Sketch::kMarginal + i)) * unit;
+  return out;
+}
+
 ClassMask class_mask(std::span<const std::int32_t> classes) {
   ClassMask mask = 0;
   for (const auto c : classes) {

@@ -40,6 +40,8 @@ struct Sketch {
 /// Estimates joint_distance() and marginal_distance() of the sketched fingerprints.
 double joint_distance(const Sketch& a, const Sketch& b);
 double marginal_distance(const Sketch& a, const Sketch& b);
+/// The joint coordinates by themselves: linear in the fingerprint's embedding but for their rounding.
+std::array<float, Sketch::kJoint> joint_coordinates(const Sketch& sketch);
 
 /// Which classes a node knows well enough to be asked about them, folded onto 64 bits: class c is bit c % 64.
 using ClassMask = std::uint64_t;

@@ -11,6 +11,10 @@ namespace {
 constexpr double kUnseen = std::numeric_limits<double>::infinity();
 constexpr double kWorst = 2;    // what a class that the other has not seen counts in need_distance
 constexpr double kUnknown = 1;  // and one that the asker has not seen
+// What expected_accuracy was fitted with.
+constexpr double kFew = 10;         // samples that make half an expert
+constexpr double kReach = 0.2;      // squared distance at which a class's knowledge is worth 1/e
+constexpr double kUncompared = 0.5; // what it is worth where there is nothing to compare it with
 
 void check_comparable(const Fingerprint& a, const Fingerprint& b) {
   P2P_ASSERT(a.dimensions == b.dimensions && a.classes == b.classes);
@@ -33,6 +37,23 @@ double squared_distance(const Fingerprint& a, const Fingerprint& b, std::size_t 
     sum += difference * difference;
   }
   return sum;
+}
+
+/// Calls visit(class, weight) for the needed classes, as need_distance weighs them.
+template <typename Visit>
+void needed(const Need& need, Visit visit) {
+  const Fingerprint& mine = need.experience;
+  if (need.classes.empty()) {
+    for (std::size_t c = 0; c < mine.classes; ++c) {
+      if (mine.count[c] > 0) visit(c, static_cast<double>(mine.count[c]));
+    }
+    return;
+  }
+  for (const std::int32_t c : need.classes) {
+    if (c < 0 || static_cast<std::uint32_t>(c) >= mine.classes) continue;
+    const auto i = static_cast<std::size_t>(c);
+    visit(i, std::max(1.0, static_cast<double>(mine.count[i])));
+  }
 }
 
 }  // namespace
@@ -108,7 +129,7 @@ double need_distance(const Need& need, const Fingerprint& other) {
   check_comparable(mine, other);
   const double my_total = mine.samples(), their_total = other.samples();
   double sum = 0, weight = 0;
-  const auto add = [&](std::size_t c, double w) {
+  needed(need, [&](std::size_t c, double w) {
     double distance = kWorst;
     if (other.count[c] > 0) {
       distance = mine.count[c] > 0
@@ -118,19 +139,26 @@ double need_distance(const Need& need, const Fingerprint& other) {
     }
     sum += w * std::min(distance, kWorst);
     weight += w;
-  };
-  if (need.classes.empty()) {
-    for (std::size_t c = 0; c < mine.classes; ++c) {
-      if (mine.count[c] > 0) add(c, mine.count[c]);
-    }
-  } else {
-    for (const std::int32_t c : need.classes) {
-      if (c < 0 || static_cast<std::uint32_t>(c) >= mine.classes) continue;
-      const auto i = static_cast<std::size_t>(c);
-      add(i, std::max(1.0, static_cast<double>(mine.count[i])));
-    }
-  }
+  });
   return weight > 0 ? sum / weight : kWorst;
+}
+
+double expected_accuracy(const Need& need, const Fingerprint& other) {
+  const Fingerprint& mine = need.experience;
+  check_comparable(mine, other);
+  const double my_total = mine.samples(), their_total = other.samples();
+  double sum = 0, weight = 0;
+  needed(need, [&](std::size_t c, double w) {
+    weight += w;
+    const double n = other.count[c], m = mine.count[c];
+    if (!(n > 0)) return;
+    double alike = kUncompared;
+    if (m > 0) {
+      alike = std::exp(-squared_distance(mine, other, c, my_total / m, their_total / n) / kReach);
+    }
+    sum += w * n / (n + kFew) * std::sqrt(static_cast<double>(other.accuracy[c])) * alike;
+  });
+  return weight > 0 ? sum / weight : 0;
 }
 
 }  // namespace p2p::metadata

@@ -23,7 +23,8 @@ double listed_recall(const metadata::Entry& entry, const metadata::Need& need) {
 double rank(const Candidate& candidate, const metadata::Need& need) {
   if (need.by == metadata::By::marginal) return candidate.distance;  // without labels nothing is known of classes
   const bool compared = candidate.fingerprint && need.by == metadata::By::joint && need.experience.samples() > 0;
-  return (compared ? metadata::need_distance(need, *candidate.fingerprint) : candidate.distance) - candidate.needed_recall;
+  return compared ? -metadata::expected_accuracy(need, *candidate.fingerprint)
+                  : candidate.distance - candidate.needed_recall;
 }
 
 }  // namespace p2p::directory

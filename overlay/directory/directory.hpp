@@ -163,11 +163,8 @@ std::unique_ptr<Directory> make_dht_directory(const DirectoryContext& context, c
 /// What an entry says of its node's recall where help is needed: the mean over the needed classes, or over those that
 /// the need has seen when it names none. A class that is not listed counts 0.
 double listed_recall(const metadata::Entry& entry, const metadata::Need& need);
-/// The candidate's place in an answer; lower is better: how far its classes' means are from the need's
-/// (metadata::need_distance; that a helper has seen other shares of them does no harm), less what it says of its recall
-/// where help is needed. Both are of order one, so that a much better node passes a slightly nearer one. On Fashion-MNIST
-/// the first candidate so ranked is right on 0.73 of the asker's next samples, ranked by joint distance on 0.66
-/// (tests/directory/bench_index mode=best).
+/// The candidate's place in an answer; lower is better. Of one that has shown its fingerprint: how well it will probably
+/// do, with a minus (metadata::expected_accuracy); else its distance less the recall that it claims.
 double rank(const Candidate& candidate, const metadata::Need& need);
 
 }  // namespace p2p::directory

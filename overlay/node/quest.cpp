@@ -41,7 +41,7 @@ double needed_accuracy(const metadata::Need& need, const metadata::Fingerprint& 
 }
 
 bool Helper::better_than(const Helper& other) const {
-  const double ours = accuracy + trust - distance, theirs = other.accuracy + other.trust - other.distance;
+  const double ours = expected + trust, theirs = other.expected + other.trust;
   if (ours != theirs) return ours > theirs;
   return peer.id != other.peer.id ? peer.id < other.peer.id : concept_id < other.concept_id;
 }
@@ -144,6 +144,7 @@ void Quest::consider(const overlay::Exchange::Peer& peer, std::uint32_t concept_
   if (request_.trust) helper.trust = request_.trust(peer.id);
   helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
   helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);
+  helper.expected = metadata::expected_accuracy(request_.need, helper.fingerprint);
   if (helper.distance < kUnseen && helper.accuracy > request_.own_accuracy) helpers_.push_back(std::move(helper));
 }
 

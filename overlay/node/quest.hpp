@@ -23,10 +23,10 @@ struct Helper {
   metadata::Fingerprint fingerprint;
   double distance = 0;  ///< metadata::need_distance
   double accuracy = 0;  ///< its own, over the needed classes, as it claims
+  double expected = 0;  ///< metadata::expected_accuracy: by both of these, and by how much it has seen
   double trust = 0;     ///< what earlier pulls from this key were worth here (Trust)
-  /// Best first. Nearness says whether what the helper knows is about the same thing, accuracy how well it claims to
-  /// know it, trust whether its claims were worth something. All are of order one, and a sum lets a much better
-  /// neighbour pass a slightly nearer one. Equal ones by id: deterministic.
+  /// Best first, by the sum of what is expected of it and what came of its claims so far: both are accuracy, so the sum
+  /// is one too. Equal ones by id: deterministic.
   bool better_than(const Helper& other) const;
 };
 

@@ -216,6 +216,45 @@ TEST_CASE("a class that the asker has not seen yet favours those who have") {
   CHECK(need_distance(need, has_not) == 2);
 }
 
+TEST_CASE("more is expected of whoever has seen the needed classes among others than of whoever has seen few of them") {
+  const World world({});
+  Random random(12);
+  std::vector<double> some(10, 0.0), half(10, 0.0);
+  some[2] = some[3] = 0.5;
+  half[2] = 1;
+  const Need need{world.fingerprint(random, some, 4, 100), {}};
+  const auto broad = world.fingerprint(random, uniform(10), 4, 500);
+  const auto same = world.fingerprint(random, some, 4, 500);
+  const auto few = world.fingerprint(random, some, 4, 4);
+  const auto knows_half = world.fingerprint(random, half, 4, 500);
+  const auto other_concept = world.fingerprint(random, some, 0, 500);
+  CHECK(expected_accuracy(need, broad) > expected_accuracy(need, knows_half));
+  CHECK(expected_accuracy(need, same) > expected_accuracy(need, few));
+  CHECK(expected_accuracy(need, same) > 2 * expected_accuracy(need, other_concept));
+  for (const auto* f : {&broad, &same, &few, &knows_half, &other_concept}) {
+    CHECK(expected_accuracy(need, *f) >= 0);
+    CHECK(expected_accuracy(need, *f) <= 1);
+  }
+}
+
+TEST_CASE("what is expected falls with the claimed recall, and is nothing where no needed class was seen") {
+  const World world({});
+  Random random(13);
+  const Need need{world.fingerprint(random, uniform(10), 0, 200), {4}};
+  auto other = world.fingerprint(random, uniform(10), 0, 500);
+  const double before = expected_accuracy(need, other);
+  other.accuracy[4] /= 4;
+  CHECK(expected_accuracy(need, other) == Approx(before / 2));
+  other.count[4] = 0;
+  CHECK(expected_accuracy(need, other) == 0);
+  CHECK(expected_accuracy({need.experience, {-1, 10, 1000}}, other) == 0);
+  const Fingerprint empty = FingerprintBuilder({.dimensions = 32, .classes = 10}).build();
+  CHECK(expected_accuracy({empty, {}}, other) == 0);
+  CHECK(expected_accuracy({empty, {5}}, other) > 0);
+  other.count[5] = 1e-38f;  // as a hostile peer might say
+  CHECK(std::isfinite(expected_accuracy({need.experience, {5}}, other)));
+}
+
 TEST_CASE("a need without classes asks for all that it has seen, and indices out of range are skipped") {
   const World world({});
   Random random(10);
