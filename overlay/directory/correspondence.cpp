@@ -80,6 +80,10 @@ void Correspondence::ping(const Hint& whom, Duration timeout, OnPortrait done) {
   request(whom, timeout, std::move(done), (kEntryFrame + kAmplification - 1) / kAmplification);
 }
 
+bool Correspondence::always_shown() const {
+  return std::size_t{context_.classes} * (context_.dimensions + 12) + kDescriptionFrame <= kMaxDescriptionBytes;
+}
+
 void Correspondence::send(const Endpoint& to, const Message& message) { context_.dht.send(to, encode(message)); }
 
 void Correspondence::received(const Endpoint& from, ByteView datagram) {

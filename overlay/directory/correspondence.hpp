@@ -63,6 +63,8 @@ class Correspondence {
   void fetch(const Hint& whom, Duration timeout, OnPortrait done);
   /// The same, with room for the entry only.
   void ping(const Hint& whom, Duration timeout, OnPortrait done);
+  /// Every fingerprint of the task fits into a datagram: whoever answers, and shows none, does not want to.
+  bool always_shown() const;
   /// Without waiting for anything.
   void send(const Endpoint& to, const Message& message);
 

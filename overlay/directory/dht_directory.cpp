@@ -4,6 +4,7 @@
 #include <set>
 
 #include "metadata/base/random.hpp"
+#include "metadata/cover.hpp"
 #include "overlay/directory/contacts.hpp"
 #include "overlay/directory/correspondence.hpp"
 #include "overlay/directory/directory.hpp"
@@ -310,12 +311,16 @@ class DhtDirectory final : public Directory {
     const auto& contacts = contacts_.all();
     const bool any_answers = std::any_of(contacts.begin(), contacts.end(),
                                          [](const auto& known) { return known.second.failures == 0; });
+    std::function<double(const metadata::Sketch&)> cover;
+    if (need.by == By::joint && !target.blank) cover = metadata::Cover(sketcher_, need);
     auto lookup = std::make_shared<Lookup>(
         Lookup::Setting{.executor = executor_,
                         .dht = dht_,
                         .correspondence = correspondence_,
                         .contacts = contacts_,
                         .task = tag_,
+                        .sketch = [this](const metadata::Fingerprint& f) { return sketcher_.sketch(f); },
+                        .cover = std::move(cover),
                         .self = key_.id(),
                         .own = archived_presences(),
                         .as = presences_.sealed(asked_as),

@@ -136,13 +136,16 @@ void Lookup::ask(const Hint& hint) {
   ask.on_answer = [weak, node](Result<Heard> answer) {
     if (const auto self = weak.lock()) self->on_answer(node, std::move(answer));
   };
-  // Who is near enough to be a candidate may as well describe itself at once.
+  // Who is near enough to be a candidate may as well describe itself at once. Somebody who knows nobody cannot tell who
+  // is near, nor who lies: he wants to see the experience of all whom he asks.
   Known& known = known_[node];
   const double remoteness = metadata::remoteness(walk_.target(), hint.sketch, hint.knows);
-  if (remoteness <= setting_.near_enough && may_fetch() && !known.fetching && !known.fetched) {
+  const bool near = remoteness <= setting_.near_enough && may_fetch();
+  if ((setting_.near_enough == 0 || near) && !known.fetching && !known.fetched) {
     known.fetching = true;
+    known.along = near;
     ++fetching_;
-    ++result_.fetches;
+    result_.fetches += near ? 1 : 0;
     ask.on_portrait = [weak, node](Result<Portrait> portrait) {
       if (const auto self = weak.lock()) self->on_portrait(node, std::move(portrait));
     };
@@ -153,21 +156,35 @@ void Lookup::ask(const Hint& hint) {
 
 void Lookup::fetch_best() {
   std::size_t left = std::min(options_.fetches, options_.want * kSpareFetches);
-  const std::weak_ptr<Lookup> weak = weak_from_this();
-  for (const auto* walked : walk_.best(walk_.known())) {
+  std::size_t by_cover = setting_.cover ? left / 3 : 0;
+  left -= by_cover;
+  std::set<Brief> counted;
+  fetch(walk_.best(walk_.known()), left, counted);
+  by_cover += left;
+  if (by_cover > 0 && setting_.cover) fetch(walk_.best(walk_.known(), setting_.cover), by_cover, counted);
+}
+
+void Lookup::fetch(const std::vector<const Walk::Known*>& order, std::size_t& left, std::set<Brief>& counted) {
+  for (const auto* walked : order) {
+    if (left == 0) return;
     const Brief node = brief(walked->hint);
+    if (counted.contains(node)) continue;
     Known& known = known_[node];
     if (known.entry && skipped(known.entry->node)) continue;  // takes nobody's place
-    if (known.fetched && !known.fingerprint) continue;  // nor does one that shows nothing
-    if (left-- == 0) break;
-    if (known.fetching || known.fetched || !may_fetch()) continue;
-    known.fetching = true;
-    ++fetching_;
-    ++result_.fetches;
-    setting_.correspondence.fetch(walked->hint, setting_.patience, [weak, node](Result<Portrait> portrait) {
-      if (const auto self = weak.lock()) self->on_portrait(node, std::move(portrait));
-    });
+    if (known.exposed || (known.fetched && !known.fingerprint)) continue;  // nor does a liar, or one that shows nothing
+    counted.insert(node);
+    --left;
+    if (!known.fetching && !known.fetched && may_fetch()) fetch(node, walked->hint);
   }
+}
+
+void Lookup::fetch(Brief node, const Hint& hint) {
+  known_[node].fetching = true;
+  ++fetching_;
+  ++result_.fetches;
+  setting_.correspondence.fetch(hint, setting_.patience, [weak = weak_from_this(), node](Result<Portrait> portrait) {
+    if (const auto self = weak.lock()) self->on_portrait(node, std::move(portrait));
+  });
 }
 
 void Lookup::on_answer(Brief node, Result<Heard> answer) {
@@ -179,13 +196,14 @@ void Lookup::on_answer(Brief node, Result<Heard> answer) {
     return pump();
   }
   ++result_.answers;
-  walk_.answered(node, answer->entry.sketch, answer->entry.knows());
+  walk_.answered(node, answer->entry.sketch, answer->entry.knows(), known_[node].fetching);
   for (const auto& hint : answer->hints) walk_.hear(hint, node);
   setting_.contacts.add(answer->entry, setting_.executor.now(), true, answer->round_trip);
   setting_.on_met(answer->entry);
   Known& known = known_[node];
   known.round_trip = answer->round_trip;
   known.entry = std::move(answer->entry);
+  if (known.fetched) prove(node, known);
   tell(known);
   pump();
 }
@@ -196,12 +214,21 @@ void Lookup::on_portrait(Brief node, Result<Portrait> portrait) {
   known.fetching = false;
   known.fetched = true;
   --fetching_;
-  if ((!portrait || !portrait->fingerprint) && barren_ < options_.fetches) ++barren_;
+  if (portrait && !portrait->fingerprint && setting_.correspondence.always_shown()) {
+    portrait = fail(ErrorCode::timeout, "the node answers, and does not show its experience");
+  }
+  const bool along = std::exchange(known.along, false);
+  if (!portrait && along) {
+    --result_.fetches;  // it was asked for in the question, which is counted
+  } else if ((!portrait || !portrait->fingerprint) && barren_ < options_.fetches) {
+    ++barren_;
+  }
   if (!portrait) {
     if (portrait.error().code == ErrorCode::timeout && known.entry && !known.again) {
-      // It answered, so it is there, and one of two datagrams was lost.
+      // It answered, so it is there: one of two datagrams was lost, or it lies. What it says of others hangs on that.
       known.again = true;
       known.fetched = false;
+      if (const auto* walked = walk_.known(node); walked && may_fetch()) fetch(node, walked->hint);
       return pump();
     }
     if (portrait.error().code != ErrorCode::timeout && portrait.error().code != ErrorCode::not_found) ++result_.refused;
@@ -210,15 +237,31 @@ void Lookup::on_portrait(Brief node, Result<Portrait> portrait) {
   }
   if (portrait->entry) {
     setting_.on_met(*portrait->entry);
-    walk_.answered(node, portrait->entry->sketch, portrait->entry->knows());
+    if (!known.entry) walk_.answered(node, portrait->entry->sketch, portrait->entry->knows());
     known.entry = std::move(portrait->entry);
   }
   if (portrait->fingerprint) {
     ++result_.fingerprints;
     known.fingerprint = std::move(portrait->fingerprint);
   }
+  prove(node, known);
   tell(known);
   pump();
+}
+
+void Lookup::prove(Brief node, Known& known) {
+  if (!known.entry) return;
+  // A fingerprint that no datagram can carry proves nothing, neither for nor against.
+  auto sketch = known.entry->sketch;
+  auto knows = known.entry->knows();
+  if (known.fingerprint) {
+    sketch = setting_.sketch(*known.fingerprint);
+    knows = metadata::entry_of(*known.fingerprint, sketch).knows();
+  }
+  if (walk_.shown(node, sketch, knows)) return;
+  known.exposed = true;
+  setting_.contacts.drop(known.entry->node);
+  if (barren_ < options_.fetches) ++barren_;
 }
 
 Candidate Lookup::candidate(const Known& known) const {
@@ -235,7 +278,7 @@ Candidate Lookup::candidate(const Known& known) const {
 }
 
 void Lookup::tell(Known& known) {
-  if (known.told || !known.entry || !known.fingerprint || !options_.on_candidate || skipped(known.entry->node)) return;
+  if (known.told || known.exposed || !known.entry || !known.fingerprint || !options_.on_candidate || skipped(known.entry->node)) return;
   known.told = true;
   options_.on_candidate(candidate(known));
 }
@@ -262,8 +305,8 @@ void Lookup::finish() {
       continue;
     }
     Candidate found = candidate(known);
-    // One that has shown its experience goes before all that only claim one.
-    const double place = rank(found, need_) + (found.fingerprint ? 0 : 4);
+    // One that has shown its experience goes before all that only claim one, and these before the liars.
+    const double place = rank(found, need_) + (known.exposed ? 8 : found.fingerprint ? 0 : 4);
     ranked.emplace_back(place, std::move(found));
   }
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

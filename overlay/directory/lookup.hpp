@@ -20,7 +20,9 @@ namespace p2p::directory {
 ///
 ///   start: our contacts, and, unless one of these is near already, the first buckets
 ///     -> ask up to kParallel of the nearest whom they know, again and again (Walk)
-///     -> once the nearest have all been asked: fetch the fingerprints of the best that have not sent them along
+///     -> once the nearest have all been asked: fetch the fingerprints of the best that have not sent them along; a
+///        third of these are whose sketches show most of what is needed, among whatever else: the best helpers are often
+///        some who have seen it in other shares, and whose distance is therefore large
 ///     -> over: nothing is under way any more, or the deadline passes
 ///
 /// A bucket is read only where the contacts do not lead, for a get costs as much as seven questions, and its first value
@@ -38,6 +40,9 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     Correspondence& correspondence;
     Contacts& contacts;
     metadata::TaskTag task;
+    std::function<metadata::Sketch(const metadata::Fingerprint&)> sketch;  ///< the task's
+    /// Lower where more of the need's classes seem to have been seen, in whatever shares (metadata::Cover); may be empty.
+    std::function<double(const metadata::Sketch&)> cover = {};
     NodeId self;
     std::vector<NodeId> own = {};      ///< its archived presences
     std::optional<Bytes> as = {};      ///< Correspondence::Ask::as
@@ -73,7 +78,9 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     std::optional<metadata::Fingerprint> fingerprint;
     Duration round_trip{};
     bool told = false;      // on_candidate
+    bool exposed = false;   // its fingerprint is further away than it had said
     bool fetching = false, fetched = false, again = false;
+    bool along = false;     // its question asks for the fingerprint too
   };
   void read(const Place& place);
   void read_next();
@@ -86,10 +93,16 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   bool may_fetch() const { return result_.fetches < options_.fetches + barren_; }
   void on_answer(Brief node, Result<Heard> answer);
   void on_portrait(Brief node, Result<Portrait> portrait);
+  /// Holds what it says of itself against the experience that it has shown.
+  void prove(Brief node, Known& known);
   void tell(Known& known);
   void consider_end();
   void finish();
   Candidate candidate(const Known& known) const;
+  /// Fetches whom `order` names first, until `left` are fetched or on their way; not those that are `counted`
+  /// already.
+  void fetch(const std::vector<const Walk::Known*>& order, std::size_t& left, std::set<Brief>& counted);
+  void fetch(Brief node, const Hint& hint);
   bool skipped(const NodeId& node) const { return options_.skip && options_.skip(node); }
 
   const Setting setting_;

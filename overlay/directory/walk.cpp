@@ -77,6 +77,10 @@ void Walk::begin(const Known& known) {
 
 void Walk::end(const Known& known) {
   --pending_;
+  leave_sources(known);
+}
+
+void Walk::leave_sources(const Known& known) {
   for (const auto source : known.sources) {
     Credit& c = credit(source);
     c.pending -= c.pending > 0 ? 1 : 0;  // who named it after it was asked did not wait for it
@@ -112,11 +116,12 @@ void Walk::hear(const Hint& hint, Brief source) {
   if (furthest->state == State::heard && furthest->remoteness > fresh.remoteness) *furthest = std::move(fresh);
 }
 
-std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
+template <typename Place>
+std::vector<const Walk::Known*> Walk::ranked(std::size_t count, Place place) const {
   std::vector<std::pair<double, const Known*>> all;
   all.reserve(known_.size());
   for (const auto& known : known_) {
-    if (known.state != State::failed) all.emplace_back(standing(known), &known);
+    if (known.state != State::failed) all.emplace_back(place(known), &known);
   }
   count = std::min(count, all.size());
   std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end(),
@@ -127,6 +132,10 @@ std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
   std::vector<const Known*> out;
   for (std::size_t i = 0; i < count; ++i) out.push_back(all[i].second);
   return out;
+}
+
+std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
+  return ranked(count, [this](const Known& known) { return standing(known); });
 }
 
 std::optional<Hint> Walk::next() {
@@ -148,13 +157,20 @@ bool Walk::settled() const {
   return std::all_of(top.begin(), top.end(), [](const Known* k) { return k->state != State::heard; });
 }
 
-void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows) {
+void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows, bool proof_comes) {
   Known* known = find(node);
-  if (!known) return;
-  if (known->state == State::asked) end(*known);
+  if (!known || known->unproven) return;
+  const bool was_asked = known->state == State::asked;
   const double claimed = metadata::remoteness(target_, sketch, knows);
-  const bool as_said = claimed <= known->remoteness * 1.5 + 0.05;
-  settle(*known, as_said);
+  const bool true_so_far = as_said(known->remoteness, claimed);
+  known->claimed = claimed;
+  if (was_asked) --pending_;
+  if (proof_comes && was_asked && true_so_far) {
+    known->unproven = true;
+  } else {
+    if (was_asked) leave_sources(*known);
+    settle(*known, true_so_far);
+  }
   const bool too_good = !known->sources.empty() && claimed < known->remoteness * (1 - kNearer);
   if (!too_good) {
     known->remoteness = claimed;
@@ -167,14 +183,38 @@ void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassM
   }
 }
 
+bool Walk::shown(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows) {
+  Known* known = find(node);
+  if (!known || known->state != State::answered) return true;
+  const double proven = metadata::remoteness(target_, sketch, knows);
+  const bool honest = as_said(known->claimed, proven);
+  if (known->unproven) {
+    known->unproven = false;
+    leave_sources(*known);
+    settle(*known, as_said(known->remoteness, proven));
+  }
+  if (!honest) credit(node).bad += kExposed;
+  known->remoteness = proven;
+  known->hint.sketch = sketch;
+  known->hint.knows = knows;
+  return honest;
+}
+
 void Walk::failed(Brief node) {
   Known* known = find(node);
   if (!known || known->state == State::failed) return;
   if (known->state == State::asked) end(*known);
-  if (known->state != State::answered) settle(*known, false);
+  if (known->unproven) leave_sources(*known);
+  if (known->state != State::answered || known->unproven) settle(*known, false);
+  known->unproven = false;
   known->state = State::failed;
 }
 
 std::vector<const Walk::Known*> Walk::best(std::size_t count) const { return ranked(count); }
+
+std::vector<const Walk::Known*> Walk::best(std::size_t count,
+                                           const std::function<double(const metadata::Sketch&)>& measure) const {
+  return ranked(count, [&](const Known& known) { return measure(known.hint.sketch) + kDoubt * doubt(known); });
+}
 
 }  // namespace p2p::directory

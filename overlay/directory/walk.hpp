@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -19,7 +20,9 @@ Brief brief(const metadata::NodeId& presence);
 /// any input or output: the caller asks the nodes that next() names and tells what came.
 ///
 /// A hint is hearsay. It costs one question to find out that it was false, and then whoever gave it is believed less: the
-/// other hints that only such nodes gave fall behind; of one whose hints have not been tried yet one is tried at a time. A
+/// other hints that only such nodes gave fall behind; of one whose hints have not been tried yet one is tried at a time.
+/// That a node says of itself what a hint said of it proves little, for liars vouch for each other; where its fingerprint is
+/// on its way, that decides. A
 /// node that turns out to be further than was said, is further; one
 /// that says that it is much nearer than others had said is taken at the others' word, so that nobody becomes a
 /// candidate by saying to each asker what he wants to hear.
@@ -40,6 +43,8 @@ class Walk {
     double remoteness = 0;       ///< as far as is known
     State state = State::heard;
     std::vector<Brief> sources;  ///< who said so, at most kSources; empty: we knew it ourselves
+    double claimed = 0;          ///< as it says of itself, once it has answered
+    bool unproven = false;       ///< what it says of itself is not yet held against its fingerprint
   };
   static constexpr Brief kOurselves = 0;
   static constexpr std::size_t kMostAtOne = 1 + metadata::kMostArchived;  ///< that answer from one address
@@ -51,18 +56,24 @@ class Walk {
   void shun(Brief node);
   /// Whom to ask now; counts as asked. Nothing: enough have been asked, or nobody is left.
   std::optional<Hint> next();
-  /// `node` said this of itself.
-  void answered(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows);
+  /// `node` said this of itself. `proof_comes`: shown() or failed() follows, and decides what whoever named it is worth.
+  void answered(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows, bool proof_comes = false);
+  /// This is the sketch of the fingerprint that `node` has shown. One that had said that it is nearer speaks to each asker as
+  /// he likes to hear, and is not believed about others any more: false.
+  bool shown(Brief node, const metadata::Sketch& sketch, metadata::ClassMask knows);
   /// It did not answer, or not with anything valid.
   void failed(Brief node);
 
   /// The best `count` that have not failed, best first.
   std::vector<const Known*> best(std::size_t count) const;
+  /// The same by another measure of their sketches (lower is better); hearsay that is in doubt falls back here too.
+  std::vector<const Known*> best(std::size_t count, const std::function<double(const metadata::Sketch&)>& measure) const;
   /// Nothing more to be asked for now; what is under way may change that.
   bool settled() const;
   std::size_t asked() const { return asked_; }
   std::size_t pending() const { return pending_; }
   std::size_t known() const { return known_.size(); }
+  const Known* known(Brief node) const { return const_cast<Walk*>(this)->find(node); }
   const metadata::Target& target() const { return target_; }
 
  private:
@@ -77,12 +88,17 @@ class Walk {
   double standing(const Known& known) const { return known.remoteness + kDoubt * doubt(known); }
   void settle(const Known& known, bool good);
   bool exhausted(const metadata::Endpoint& at) const;
+  static bool as_said(double said, double is) { return is <= said * 1.5 + 0.05; }
+  void leave_sources(const Known& known);
   bool untried(const Known& known) const;
   void begin(const Known& known);
   void end(const Known& known);
   Credit& credit(Brief source);
+  template <typename Place>
+  std::vector<const Known*> ranked(std::size_t count, Place place) const;
   std::vector<const Known*> ranked(std::size_t count) const;
   static constexpr double kDoubt = 1.0;  // what a hint of somebody who was always wrong falls back by
+  static constexpr double kExposed = 8;  // false hints that a lie about oneself counts as
   static constexpr double kNearer = 0.3; // a node may be nearer by this share than was said
 
   metadata::Target target_;

@@ -49,6 +49,7 @@ constexpr double kLiars = 0.3;
 struct Options {
   std::string data, set = "fashion", mode = "lookups";
   std::size_t nodes = 1000, lookups = 100, settle = 5, junk = 2000, needs = 3, publish = 1, archived = 0, apart = 0;
+  std::size_t questions = 16, fetches = 24;
   std::uint64_t seed = 1;
 };
 
@@ -315,10 +316,11 @@ class Bench {
     return static_cast<double>(hits) / kNearest;
   }
 
-  static LookupOptions thorough(std::size_t gets = 3) {
+  LookupOptions thorough(std::size_t gets = 3) const {
     LookupOptions out;
     out.want = 24;
-    out.fetches = 24;
+    out.questions = options_.questions;
+    out.fetches = options_.fetches;
     out.gets = gets;
     out.deadline = 3s;
     return out;
@@ -714,7 +716,8 @@ int run(int count, char** words) {
     const std::map<std::string, std::size_t*> numbers{
         {"nodes", &options.nodes}, {"lookups", &options.lookups}, {"settle", &options.settle},
         {"junk", &options.junk},   {"needs", &options.needs},     {"publish", &options.publish},
-        {"archived", &options.archived}, {"apart", &options.apart}};
+        {"archived", &options.archived}, {"apart", &options.apart},
+        {"questions", &options.questions}, {"fetches", &options.fetches}};
     if (name == "set") options.set = value;
     else if (name == "mode") options.mode = value;
     else if (name == "seed") options.seed = number;

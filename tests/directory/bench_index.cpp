@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <string>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "learner/model.hpp"
+#include "metadata/cover.hpp"
 #include "overlay/directory/contacts.hpp"
 #include "overlay/directory/walk.hpp"
 #include "tests/directory/population.hpp"
@@ -39,7 +41,7 @@ struct Options {
   std::size_t nodes = 8000, lookups = 300, questions = 16, fetches = 24;
   std::uint64_t seed = 1;
   std::size_t rounds = 24;  // of gossip after all have joined
-  std::size_t settled = 10, hints = 6, known = 32, deeper = 3, probes = 16;
+  std::size_t settled = 10, hints = 6, cover = 33, known = 32, deeper = 3, probes = 16;
   double full = 2;  // times the crowd, from which on a bucket is left for a deeper one
   RoleOptions roles = {};
   bool has(const char* what) const { return ("," + mode + ",").find("," + std::string(what) + ",") != std::string::npos; }
@@ -419,10 +421,20 @@ class Asker {
       for (const auto other : told) walk.hear(world_.hint(other), world_.ids[asked]);
       pump();
     }
-    for (const auto* known : walk.best(world_.options.fetches)) {
-      const auto node = index_.at(brief(known->hint));
-      if (load_) ++load_->fetches[node];
-      out.fetched.push_back(node);
+    const auto fetch = [&](std::size_t count, const std::vector<const Walk::Known*>& order) {
+      for (const auto* known : order) {
+        const auto node = index_.at(brief(known->hint));
+        if (out.fetched.size() >= count) return;
+        if (std::find(out.fetched.begin(), out.fetched.end(), node) != out.fetched.end()) continue;
+        if (load_) ++load_->fetches[node];
+        out.fetched.push_back(node);
+      }
+    };
+    const std::size_t fetches = world_.options.fetches, by_cover = fetches * world_.options.cover / 100;
+    fetch(fetches - by_cover, walk.best(fetches));
+    if (by_cover > 0) {
+      const metadata::Cover cover(world_.sketcher, {experience, {}, metadata::By::joint});
+      fetch(fetches, walk.best(fetches, cover));
     }
     std::vector<std::pair<double, std::uint32_t>> order;
     for (const auto node : out.fetched) {
@@ -612,9 +624,37 @@ void measure_rivals(const World& world) {
 
 // ---- Is the nearest the best?
 
-void measure_best(const World& world, Graph& graph, const Buckets& buckets) {
+/// What of expected_accuracy() is in use.
+struct Terms {
+  bool evidence = true, recall = true, nearness = true, noise = false;
+  double recall_power = 0.5;
+};
+double expected(const metadata::Need& need, const Fingerprint& other, const Terms& terms) {
+  double sum = 0, weight = 0;
+  const Fingerprint& mine = need.experience;
+  for (std::size_t c = 0; c < mine.classes; ++c) {
+    const double m = mine.count[c], n = other.count[c];
+    if (!(m > 0)) continue;
+    weight += m;
+    if (!(n > 0)) continue;
+    const double apart = metadata::class_distance(mine, other, c);
+    double norm = 0;
+    for (std::size_t d = 0; d < other.dimensions; ++d) {
+      const double v = other.joint[c * other.dimensions + d] * other.scale[c] / other.prior(c);
+      norm += v * v;
+    }
+    const double noise = terms.noise ? (1 / n + 1 / m) * std::max(0.0, 1 - norm) : 0;
+    sum += m * (terms.evidence ? n / (n + 10) : 1) * (terms.recall ? std::pow(other.accuracy[c], terms.recall_power) : 1) *
+           (terms.nearness ? std::exp(-std::max(0.0, apart * apart - noise) / 0.2) : 1);
+  }
+  return weight > 0 ? sum / weight : 0;
+}
+
+/// Of a thousand nodes the best on some samples is partly the luckiest. So the samples that come next are dealt into two
+/// halves; whoever is best on one is scored on the other, and the other way round. The asker itself can only choose by the
+/// window that it has seen.
+void measure_best(World& world, Graph& graph, const Buckets& buckets) {
   std::vector<std::unique_ptr<learner::Model>> models;
-  std::vector<std::vector<double>> recalls;
   const auto classes = static_cast<std::uint32_t>(world.population.task().classes.size());
   for (std::size_t i = 0; i < world.size(); ++i) {
     auto model = learner::make_model({.family = "softmax", .features = Population::kModelDimensions, .classes = classes, .params = {}});
@@ -625,66 +665,109 @@ void measure_best(const World& world, Graph& graph, const Buckets& buckets) {
       ++seen[c];
       right[c] += (*model)->predict_then_learn(sample.x, sample.y) == sample.y;
     }
-    auto& accuracy = recalls.emplace_back(classes);
-    for (std::size_t c = 0; c < classes; ++c) accuracy[c] = seen[c] > 0 ? right[c] / seen[c] : 0;
+    for (std::size_t c = 0; c < classes; ++c) {
+      world.fingerprints[i].accuracy[c] = static_cast<float>(seen[c] > 0 ? right[c] / seen[c] : 0);
+    }
     models.push_back(std::move(*model));
   }
-  const auto recall = [&](const metadata::Need& need, std::size_t node) {
-    double sum = 0;
-    for (std::size_t c = 0; c < classes; ++c) sum += need.experience.prior(c) * recalls[node][c];
-    return sum;
+  constexpr std::size_t kWindow = 100, kJudged = 1000;
+  struct Score {
+    std::array<double, 2> half{};
+    double window = 0;
+    double all() const { return (half[0] + half[1]) / 2; }
   };
+  struct Order {
+    const char* name;
+    std::function<double(const metadata::Need&, const Fingerprint&)> place;  // lower is better
+    double first = 0, luckiest = 0, best = 0, tried = 0;
+  };
+  const auto by = [](const Terms& terms) {
+    return [terms](const metadata::Need& need, const Fingerprint& other) { return -expected(need, other, terms); };
+  };
+  std::vector<Order> orders;
+  const auto order = [&](const char* name, auto place) { orders.push_back({.name = name, .place = place}); };
+  order("joint distance", [](const auto& need, const auto& other) { return metadata::joint_distance(need.experience, other); });
+  order("distance of class means", [](const auto& need, const auto& other) { return metadata::need_distance(need, other); });
+  order("that less recall", [](const auto& need, const auto& other) {
+    double recall = 0;
+    for (std::size_t c = 0; c < other.classes; ++c) recall += need.experience.prior(c) * static_cast<double>(other.accuracy[c]);
+    return metadata::need_distance(need, other) - recall;
+  });
+  order("expected_accuracy", [](const auto& need, const auto& other) { return -metadata::expected_accuracy(need, other); });
+  order("  without evidence", by({.evidence = false}));
+  order("  without recall", by({.recall = false}));
+  order("  recall, not its root", by({.recall_power = 1}));
+  order("  without nearness", by({.nearness = false}));
+  order("  less what is chance", by({.noise = true}));
   Asker asker(world, graph, buckets, nullptr);
   Random random(world.options.seed);
-  // Judged on what comes next, not on the window that was looked up with: of a thousand nodes the best on a hundred
-  // samples is mostly the luckiest.
-  constexpr std::size_t kJudged = 1000;
-  double best = 0, own = 0;
-  std::array<double, 3> first5{}, first1{};
+  std::vector<Score> scores(world.size());
+  double luckiest = 0, best = 0, tried = 0, any = 0, fetched = 0;
+  // Whom the samples of one half, or the window, would choose; and what comes of it.
+  const auto held_out = [&](std::span<const std::uint32_t> of) {
+    double sum = 0;
+    for (const std::size_t h : {0u, 1u}) {
+      const auto chosen = *std::max_element(of.begin(), of.end(), [&](auto a, auto b) { return scores[a].half[h] < scores[b].half[h]; });
+      sum += scores[chosen].half[1 - h] / 2;
+    }
+    return sum;
+  };
+  const auto by_window = [&](std::span<const std::uint32_t> of) {
+    return scores[*std::max_element(of.begin(), of.end(), [&](auto a, auto b) { return scores[a].window < scores[b].window; })].all();
+  };
+  const auto highest = [&](std::span<const std::uint32_t> of) {
+    double top = 0;
+    for (const auto node : of) top = std::max(top, scores[node].all());
+    return top;
+  };
+  std::vector<std::uint32_t> everybody(world.size());
+  std::iota(everybody.begin(), everybody.end(), 0u);
   for (std::size_t q = 0; q < world.options.lookups; ++q) {
-    const auto samples = world.population.samples_of_asker(q, kJudged);
-    const auto accuracy = [&](std::size_t node) {
-      std::size_t right = 0;
-      for (const auto& sample : samples) right += models[node]->predict(sample.x) == sample.y;
-      return static_cast<double>(right) / static_cast<double>(samples.size());
-    };
+    const auto samples = world.population.samples_of_asker(q, kWindow + kJudged);
+    for (std::size_t i = 0; i < world.size(); ++i) {
+      std::array<double, 3> right{}, of{};
+      for (std::size_t k = 0; k < samples.size(); ++k) {
+        const std::size_t part = k < kWindow ? 2 : k % 2;
+        right[part] += models[i]->predict(samples[k].x) == samples[k].y;
+        ++of[part];
+      }
+      scores[i] = {{right[0] / of[0], right[1] / of[1]}, right[2] / of[2]};
+    }
     const auto who = static_cast<std::uint32_t>(random.below(world.size()));
     const metadata::Need need{world.population.asker(q), {}, metadata::By::joint};
     auto found = asker.ask(who, need.experience, 4, -1).fetched;
-    double top = 0;
-    for (std::size_t i = 0; i < world.size(); ++i) top = std::max(top, accuracy(i));
-    best += top;
-    own += accuracy(who);
-    const auto judge = [&](std::size_t order) {
-      double top5 = 0;
-      for (std::size_t i = 0; i < std::min<std::size_t>(5, found.size()); ++i) top5 = std::max(top5, accuracy(found[i]));
-      first5[order] += top5;
-      first1[order] += found.empty() ? 0 : accuracy(found[0]);
-    };
-    const auto by = [&](auto key) {
-      std::stable_sort(found.begin(), found.end(), [&](auto a, auto b) { return key(a) < key(b); });
-    };
-    judge(0);
-    by([&](auto node) { return metadata::need_distance(need, world.fingerprints[node]); });
-    judge(1);
-    by([&](auto node) {
-      return metadata::need_distance(need, world.fingerprints[node]) - recall(need, node);
-    });
-    judge(2);
+    luckiest += highest(everybody);
+    best += held_out(everybody);
+    tried += by_window(everybody);
+    any += scores[who].all();
+    fetched += held_out(found);
+    for (auto& o : orders) {
+      std::stable_sort(found.begin(), found.end(), [&](auto a, auto b) {
+        return o.place(need, world.fingerprints[a]) < o.place(need, world.fingerprints[b]);
+      });
+      const auto five = std::span<const std::uint32_t>(found).first(std::min<std::size_t>(5, found.size()));
+      o.first += scores[found[0]].all();
+      o.luckiest += highest(five);
+      o.best += held_out(five);
+      o.tried += by_window(five);
+    }
   }
   const auto n = static_cast<double>(world.options.lookups);
-  std::printf("\naccuracy on the asker's next samples: best node anywhere %.3f, a node at random %.3f\n", best / n, own / n);
-  constexpr std::array kOrders{"joint distance", "distance of class means", "that less recall"};
-  for (std::size_t o = 0; o < kOrders.size(); ++o) {
-    std::printf("  candidates by %-24s the first %.3f, best of the first 5 %.3f\n", kOrders[o], first1[o] / n, first5[o] / n);
-  }
+  std::printf("\naccuracy on the asker's next samples               first  chosen on one half,  on all of them  by the asker's\n"
+              "                                                          scored on the other  (the luckiest)  window\n");
+  const auto line = [&](const char* name, double first, double half, double lucky, double window) {
+    std::printf("  %-46s %6.3f   %6.3f               %6.3f          %6.3f\n", name, first / n, half / n, lucky / n, window / n);
+  };
+  line("of all nodes (first: one at random)", any, best, luckiest, tried);
+  std::printf("  of all that were fetched                                %6.3f\n  of the first five by\n", fetched / n);
+  for (const auto& o : orders) line(o.name, o.first, o.best, o.luckiest, o.tried);
 }
 
 int run(int argc, char** argv) {
   if (argc < 2) {
     std::fprintf(stderr, "usage: bench_index DATA [set=mnist|fashion|beijing|ton_iot] [nodes=N] [mode=sketch,walk,load,rivals,best] "
                          "[seed=N] [lookups=N] [questions=N] [fetches=N] "
-                         "[settled=N] [hints=N] [known=N] [near=N] [per_level=N] [far=N] [rounds=N]\nDATA: the folder with mnist/, beijing_air/, ton_iot/\n");
+                         "[settled=N] [cover=PERCENT] [hints=N] [known=N] [near=N] [per_level=N] [far=N] [rounds=N]\nDATA: the folder with mnist/, beijing_air/, ton_iot/\n");
     return 2;
   }
   Options options;
@@ -707,6 +790,7 @@ int run(int argc, char** argv) {
     else if (name == "deeper") options.deeper = number;
     else if (name == "probes") options.probes = number;
     else if (name == "known") options.known = number;
+    else if (name == "cover") options.cover = number;
     else if (name == "hints") options.hints = number;
     else if (name == "near") options.roles.near = number;
     else if (name == "per_level") options.roles.per_level = number;
@@ -721,7 +805,7 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "bench_index: %s\n", population.error().text().c_str());
     return 1;
   }
-  const World world(*population, options);
+  World world(*population, options);
   if (options.has("sketch")) measure_sketches(world);
   if (options.has("rivals")) measure_rivals(world);
   if (options.has("walk") || options.has("load") || options.has("best")) {

@@ -121,6 +121,45 @@ TEST_CASE("A node that says that it is much nearer than others have said stays w
   CHECK(best[1]->remoteness == Approx(0.8).margin(0.01));
 }
 
+TEST_CASE("Liars who vouch for each other are believed until one of them shows its experience, and no longer") {
+  Walk walk(target(0), {.settled = 8, .questions = 16});
+  walk.hear(hint(1, 0.2), Walk::kOurselves);
+  REQUIRE(brief(*walk.next()) == brief_of(1));
+  walk.answered(brief_of(1), on_line(0.2), 0);
+  for (std::uint64_t i = 10; i < 16; ++i) walk.hear(hint(i, 0), 666);
+  walk.hear(hint(20, 0.3), 777);
+  REQUIRE(brief(*walk.next()) == brief_of(10));
+  walk.answered(brief_of(10), on_line(0), 0, true);
+  // While the proof is on its way no other hint of this liar is tried; those that the second one gives are, one at a time.
+  REQUIRE(brief(*walk.next()) == brief_of(20));
+  walk.answered(brief_of(20), on_line(0.3), 0);
+  for (std::uint64_t i = 30; i < 36; ++i) walk.hear(hint(i, 0), brief_of(10));
+  walk.hear(hint(40, 0.35), brief_of(20));
+  CHECK(walk.pending() == 0);
+  walk.shown(brief_of(10), on_line(0.9), 0);
+  CHECK(brief(*walk.next()) == brief_of(40));
+  const auto all = walk.best(99);
+  const auto liar = std::find_if(all.begin(), all.end(), [](const auto* k) { return brief(k->hint) == brief_of(10); });
+  REQUIRE(liar != all.end());
+  CHECK((*liar)->remoteness == Approx(0.9).margin(0.02));
+}
+
+TEST_CASE("Whoever shows what he has said earns credit for the one that named him; whoever shows nothing does not") {
+  const bool shows = GENERATE(true, false);
+  Walk walk(target(0), {.settled = 8, .questions = 16});
+  walk.hear(hint(10, 0.1), 666);
+  walk.hear(hint(11, 0.1), 666);
+  walk.hear(hint(20, 0.4), 777);
+  walk.next();
+  walk.answered(brief_of(10), on_line(0.1), 0, true);
+  if (shows) {
+    walk.shown(brief_of(10), on_line(0.1), 0);
+  } else {
+    walk.failed(brief_of(10));
+  }
+  CHECK(brief(*walk.next()) == brief_of(shows ? 11 : 20));
+}
+
 TEST_CASE("A node that turns out to be further than was said is further") {
   Walk walk(target(0), {});
   walk.hear(hint(1, 0), 777);
