@@ -271,6 +271,10 @@ Result<std::vector<node::Outcome>> EdgeNode::process(std::span<const Sample> sam
   });
 }
 
+Result<node::Outcome> EdgeNode::label(std::uint64_t ticket, learner::ClassIndex label) {
+  return state_->loop.call_and_wait([&] { return state_->node->label(ticket, label); });
+}
+
 Result<learner::ClassIndex> EdgeNode::predict(std::span<const float> x) const {
   return state_->loop.call_and_wait([&] { return state_->node->predict(x); });
 }

@@ -72,6 +72,8 @@ class EdgeNode {
   Result<node::Outcome> process(const Sample& sample);
   /// The same for many, with one hand-over between threads. Stops at the first error; what came before it counts.
   Result<std::vector<node::Outcome>> process(std::span<const Sample> samples);
+  /// The label of a sample that was processed without one, by its Outcome's ticket: node::Node::label().
+  Result<node::Outcome> label(std::uint64_t ticket, learner::ClassIndex label);
   Result<learner::ClassIndex> predict(std::span<const float> x) const;
 
   EdgeNodeStatus status() const;

@@ -6,6 +6,7 @@
 
 #include "learner/snapshot.hpp"
 #include "overlay/node/healing.hpp"
+#include "overlay/node/pending_labels.hpp"
 #include "overlay/node/publisher.hpp"
 #include "overlay/node/scout.hpp"
 #include "overlay/node/serving.hpp"
@@ -30,6 +31,7 @@ Result<void> check(const NodeOptions& options) {
   if (!(options.trial.alpha > 0 && options.trial.alpha < 1)) return wrong("trial.alpha must be in (0, 1)");
   if (!(options.new_class_alpha > 0 && options.new_class_alpha < 1))
     return wrong("new_class_alpha must be in (0, 1)");
+  if (options.pending_labels > 1'000'000) return wrong("pending_labels must be at most 1000000 samples");
   if (options.scout.neighbours > 32 || options.scout.interval < std::chrono::seconds(1)) {
     return wrong("scout.neighbours must be at most 32, scout.interval at least a second");
   }
@@ -110,7 +112,8 @@ std::string_view name(Event::Kind kind) {
 class Node::State {
  public:
   State(const metadata::Task& task, const NodeOptions& options, Context context)
-      : task_(task), options_(options), context_(std::move(context)), library_(options.library) {}
+      : task_(task), options_(options), context_(std::move(context)), library_(options.library),
+        pending_(options.pending_labels) {}
 
   Result<void> open() {
     const bool connected = context_.directory && context_.transport;
@@ -180,22 +183,23 @@ class Node::State {
   ~State() { shutdown(); }
 
   Result<Outcome> process(std::span<const float> raw, std::optional<learner::ClassIndex> label) {
-    P2P_ASSERT(!telling_);  // an event handler must not feed the node
-    if (stopped_) return fail(ErrorCode::closed, "the node has been shut down");
-    if (label && (*label < 0 || static_cast<std::size_t>(*label) >= task_.classes.size())) {
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("label {} is not one of the task's {} classes (0 to {})", *label,
-                              task_.classes.size(), task_.classes.size() - 1));
-    }
+    if (auto good = can_take(label); !good) return tl::unexpected(good.error());
     const auto x = serving_->scale(raw);
     if (!x) return tl::unexpected(x.error());
-    if (!label) return Outcome{serving_->model().predict(*x), false};
-    const auto step = serving_->learn(*x, *label);
-    healing_->on_sample(*x, *label, step.predicted);
-    healing_->on_signal(step.signal);
-    if (const auto known = standby_->on_sample(*x, *label, step.predicted)) healing_->on_known_concept(*known);
-    publisher_->on_sample();
-    return Outcome{step.predicted, true};
+    if (!label) {
+      const auto predicted = serving_->model().predict(*x);
+      return Outcome{.predicted = predicted, .learned = false, .ticket = pending_.keep(*x, predicted)};
+    }
+    const auto ticket = pending_.count();
+    return Outcome{.predicted = learn(*x, *label, {}), .learned = true, .ticket = ticket};
+  }
+
+  Result<Outcome> label(std::uint64_t ticket, learner::ClassIndex label) {
+    if (auto good = can_take(label); !good) return tl::unexpected(good.error());
+    const auto sample = pending_.take(ticket);
+    if (!sample) return tl::unexpected(sample.error());
+    learn(sample->x, label, sample->predicted);
+    return Outcome{.predicted = sample->predicted, .learned = true, .ticket = ticket};
   }
 
   Result<learner::ClassIndex> predict(std::span<const float> raw) const {
@@ -218,6 +222,7 @@ class Node::State {
             .model_bytes = serving_->model().bytes(),
             .distrusted = healing_->distrusted(),
             .concepts = library_.all().size(),
+            .pending_labels = pending_.size(),
             .library_bytes = library_.bytes(),
             .published = publisher_->published()};
   }
@@ -289,6 +294,7 @@ class Node::State {
     }
     if (auto done = serving_->load(*snapshot); !done) return done;
     library_ = std::move(library);
+    pending_.give_up();
     healing_->restore(counters, std::move(*journal), std::move(formers));
     publisher_->hurry();
     return {};
@@ -327,6 +333,25 @@ class Node::State {
   const overlay::Exchange* exchange() const { return exchange_.get(); }
 
  private:
+  Result<void> can_take(std::optional<learner::ClassIndex> label) const {
+    P2P_ASSERT(!telling_);  // an event handler must not feed the node
+    if (stopped_) return fail(ErrorCode::closed, "the node has been shut down");
+    if (!label || (*label >= 0 && static_cast<std::size_t>(*label) < task_.classes.size())) return {};
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("label {} is not one of the task's {} classes (0 to {})", *label, task_.classes.size(),
+                            task_.classes.size() - 1));
+  }
+
+  /// What the model said just before. `earlier`: what had been said of the sample when it came.
+  learner::ClassIndex learn(learner::Features x, learner::ClassIndex label, std::optional<learner::ClassIndex> earlier) {
+    const auto step = serving_->learn(x, label, earlier);
+    healing_->on_sample(x, label, step.predicted);
+    healing_->on_signal(step.signal);
+    if (const auto known = standby_->on_sample(x, label, step.predicted)) healing_->on_known_concept(*known);
+    publisher_->on_sample();
+    return step.predicted;
+  }
+
   void tell(Event::Kind kind, std::string text, const DriftReport& report) {
     if (!context_.on_event) return;
     const bool outer = std::exchange(telling_, true);
@@ -340,6 +365,7 @@ class Node::State {
   Context context_;
   metadata::TaskId task_id_;
   Library library_;
+  PendingLabels pending_;
   std::unique_ptr<Serving> serving_;
   std::unique_ptr<Standby> standby_;
   std::unique_ptr<Showcase> showcase_;
@@ -364,6 +390,7 @@ Result<std::unique_ptr<Node>> Node::make(const metadata::Task& task, const NodeO
 Result<Outcome> Node::process(std::span<const float> raw, std::optional<learner::ClassIndex> label) {
   return state_->process(raw, label);
 }
+Result<Outcome> Node::label(std::uint64_t ticket, learner::ClassIndex label) { return state_->label(ticket, label); }
 Result<learner::ClassIndex> Node::predict(std::span<const float> raw) const { return state_->predict(raw); }
 NodeStatus Node::status() const { return state_->status(); }
 const metadata::Task& Node::task() const { return state_->task(); }

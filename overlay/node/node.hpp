@@ -143,6 +143,7 @@ struct NodeOptions {
   FormerModels::Options former;      ///< models from before the latest merges, for rollback()
   Standby::Options standby;          ///< past concepts that are asked along with the serving model
   ScoutOptions scout;                ///< fetching ahead of a drift; off
+  std::size_t pending_labels = 1000;  ///< samples without a label that are kept for when it comes; 0: none
   std::size_t recall_patience = 30;  ///< fresh samples that an own past concept is tried on before others are asked
   directory::LookupOptions lookup;
   overlay::ExchangeLimits limits;
@@ -152,6 +153,7 @@ struct NodeOptions {
 struct Outcome {
   learner::ClassIndex predicted = learner::kNoClass;
   bool learned = false;
+  std::uint64_t ticket = 0;  ///< the sample's number, from 1: what label() asks for
 };
 
 struct NodeStatus {
@@ -163,6 +165,7 @@ struct NodeStatus {
   std::size_t model_bytes = 0;
   std::size_t distrusted = 0;      ///< peers that are not asked at present
   std::size_t concepts = 0;        ///< archived
+  std::size_t pending_labels = 0;  ///< samples that wait for a label
   std::size_t library_bytes = 0;
   bool published = false;
 };
@@ -190,8 +193,14 @@ class Node {
   static Result<std::unique_ptr<Node>> make(const metadata::Task& task, const NodeOptions& options, Context context);
   ~Node();
 
-  /// Test-then-train on one raw sample. `label` absent: predict only.
+  /// Test-then-train on one raw sample. `label` absent: predicts, and waits for label().
   Result<Outcome> process(std::span<const float> raw, std::optional<learner::ClassIndex> label);
+  /// The label of a sample that came without one; the model learns it now, in the order in which labels come. What counts
+  /// in the metrics, and is in the outcome, is the prediction made when the sample came. Trials compare what the models
+  /// say now, just before they learn it: a prediction from before a merge says nothing of the model in force.
+  /// Errors: `not_found` (never given, from before a restart, or given up since more than `pending_labels` came after it),
+  /// `invalid_argument` (no such class, or this ticket's label has come already).
+  Result<Outcome> label(std::uint64_t ticket, learner::ClassIndex label);
   /// Prediction without learning or counting.
   Result<learner::ClassIndex> predict(std::span<const float> raw) const;
 

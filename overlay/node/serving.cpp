@@ -108,12 +108,13 @@ Result<learner::Features> Serving::scale(std::span<const float> raw) const {
   return learner::Features(scaled_);
 }
 
-Serving::Step Serving::learn(learner::Features x, learner::ClassIndex label) {
+Serving::Step Serving::learn(learner::Features x, learner::ClassIndex label,
+                             std::optional<learner::ClassIndex> earlier) {
   Step step;
   step.predicted = model_->predict_then_learn(x, label);
   const bool correct = step.predicted == label;
   ++samples_;
-  metrics_.add(label, step.predicted);
+  metrics_.add(label, earlier.value_or(step.predicted));
   window_.push(x, label, step.predicted);
   basis_->map(x, phi_);
   fingerprint_.add(phi_, label, correct);

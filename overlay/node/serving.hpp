@@ -43,7 +43,9 @@ class Serving {
     learner::ClassIndex predicted = learner::kNoClass;
     learner::DriftSignal signal;
   };
-  Step learn(learner::Features x, learner::ClassIndex label);
+  /// `earlier`: what was said of this sample when it came, if its label is late. It counts in the metrics; everything
+  /// else goes by what the model in force says just before it learns.
+  Step learn(learner::Features x, learner::ClassIndex label, std::optional<learner::ClassIndex> earlier = {});
 
   /// Puts another model in force and hands back the former. Checkpoints and monitor start anew: their past says
   /// nothing about this model.
