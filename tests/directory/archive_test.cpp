@@ -32,7 +32,8 @@ TEST_CASE("A concept that only an archive knows is found, with its own fingerpri
   CHECK(found == &answer.result.candidates.front());
   // Nor has it taken the place of what its node serves.
   const Need live{near(*net.shown[5], 2), {}, By::joint};
-  const auto* serving = find(net.lookup(11, live, {.want = 24, .deadline = 2s}).result, net.id(5), 0);
+  const auto of_live = net.lookup(11, live, {.want = 24, .deadline = 2s});
+  const auto* serving = find(of_live.result, net.id(5), 0);
   REQUIRE(serving != nullptr);
   CHECK(serving->fingerprint == *net.shown[5]);
 }
@@ -64,7 +65,16 @@ TEST_CASE("Remembering other concepts forgets those before, and withdrawing take
   CHECK(net.directories[5]->standing().archived == 0);
   net.simulation.run_for(minutes(25));
   CHECK(net.acquainted_with(net.id(5)) == 0);
-  CHECK(net.copies(kind(10)) == 0);
+  // Nor is it listed any more, in the bucket of everybody or in its own.
+  for (const auto& place : net.places(kind(10))) {
+    std::optional<Result<Bucket>> bucket;
+    net.directories[8]->read(place, [&](Result<Bucket> read) { bucket = std::move(read); });
+    net.simulation.run_for(10s);
+    REQUIRE(bucket);
+    REQUIRE(*bucket);
+    CHECK(std::none_of((*bucket)->entries.begin(), (*bucket)->entries.end(),
+                       [&](const Entry& entry) { return entry.node == net.id(5); }));
+  }
 }
 
 TEST_CASE("A description or an entry of another concept than was asked for is refused") {
@@ -122,12 +132,13 @@ TEST_CASE("A hundred concepts of one node do not crowd a bucket out") {
     net.plant(many, root, key_of(1), i);
   }
   for (std::uint32_t i = 2; i < 8; ++i) net.plant(net.entry(key_of(i), experience()), root, key_of(i), 1000 + i);
-  std::optional<Bucket> bucket;
-  net.directories[3]->read(root, [&](Bucket read) { bucket = std::move(read); });
+  std::optional<Result<Bucket>> bucket;
+  net.directories[3]->read(root, [&](Result<Bucket> read) { bucket = std::move(read); });
   net.simulation.run_for(10s);
   REQUIRE(bucket);
+  REQUIRE(*bucket);
   std::map<metadata::NodeId, std::size_t> of;
-  for (const auto& entry : bucket->entries) ++of[entry.node];
+  for (const auto& entry : (*bucket)->entries) ++of[entry.node];
   CHECK(of.size() == 7);
   CHECK(of[key_of(1).id()] == NodeQuota::kMost);
 }
