@@ -92,6 +92,9 @@ void metadata_seeds() {
   const auto entry = example_entry();
   const Bytes sealed = metadata::seal(entry, key);
   write("records", "entry", sealed);
+  auto archived = entry;
+  archived.concept_id = 0x01020304;
+  write("records", "entry-archived", metadata::seal(archived, key));
   using Kind = metadata::Place::Kind;
   write("records", "listing-joint", metadata::pack({metadata::place_of(entry.sketch, Kind::joint, 1, 9), sealed}));
   write("records", "listing-marginal", metadata::pack({metadata::place_of(entry.sketch, Kind::marginal, 0, 3), sealed}));
@@ -198,7 +201,8 @@ void registry_seeds() {
   const std::vector<std::pair<std::string, registry::Message>> messages = {
       {"greeting", registry::Greeting{}},
       {"publish", registry::Publish{sealed, description}},
-      {"withdraw", registry::Withdraw{task}},
+      {"withdraw", registry::Withdraw{task, {}}},
+      {"withdraw-one", registry::Withdraw{task, 7}},
       {"lookup", registry::Lookup{query, 5, {key.id(), key.id()}}},
       {"watch", registry::Watch{query, 0.25}},
       {"unwatch", registry::Unwatch{5}},
@@ -221,12 +225,12 @@ void datagram_seeds() {
   const Bytes sealed = metadata::seal(entry, key);
   const metadata::Target target{metadata::By::classes, entry.sketch, 6, false};
   const auto hint = directory::hint_of(entry);
-  write("datagrams", "question", directory::encode(directory::Question{1, entry.task, target, true, 250, sealed, {1, 0xffffff}}));
+  write("datagrams", "question", directory::encode(directory::Question{1, entry.task, target, true, 250, sealed, {1, 0xffffff}, hint.id}));
   write("datagrams", "question-filled", directory::encode(directory::Question{1, entry.task, {}, false, 0, {}}, 400));
   write("datagrams", "answer", directory::encode(directory::Answer{1, sealed, {hint, hint}}));
   write("datagrams", "answer-full",
         directory::encode(directory::Answer{1, {}, std::vector(directory::Answer::kMaxHints, hint)}));
-  write("datagrams", "fetch", directory::encode(directory::Fetch{1, entry.task}, 100));
+  write("datagrams", "fetch", directory::encode(directory::Fetch{1, entry.task, hint.id}, 100));
   const Bytes description = metadata::seal(metadata::Description{{}, key.id(), 1, example_fingerprint()}, key);
   write("datagrams", "described", directory::encode(directory::Described{1, sealed, description}));
   write("datagrams", "notice", directory::encode(directory::Notice{1, sealed}));
