@@ -54,7 +54,7 @@ struct Scene {
 
 }  // namespace
 
-TEST_CASE("The own past is made known beside the present, the latest three concepts, and nothing that came from others") {
+TEST_CASE("The own past is made known beside the present, the concept of latest use, and nothing that came from others") {
   Scene scene;
   for (std::uint64_t i = 1; i <= 5; ++i) {
     Stream stream(kWorld, i);
@@ -68,7 +68,7 @@ TEST_CASE("The own past is made known beside the present, the latest three conce
   REQUIRE(scene.notebook.remembered.size() == 1);
   std::vector<std::uint32_t> ids;
   for (const auto& archived : scene.notebook.remembered[0]) ids.push_back(archived.concept_id);
-  CHECK(ids == std::vector<std::uint32_t>{4, 3, 2});
+  CHECK(ids == std::vector<std::uint32_t>{4});
   scene.library.used(1, 300);
   scene.live(30);
   CHECK(scene.notebook.remembered.size() == 2);
