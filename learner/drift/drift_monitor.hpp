@@ -59,7 +59,7 @@ class DriftMonitor {
     double class_chance = 0.002;          ///< of calling a class new that is only rare
     std::size_t cooldown = 70;            ///< samples after a drift in which no other is reported
     double adwin_delta = 0.002;
-    double run_length = 2e4;  ///< samples to a false alarm of Shiryaev-Roberts, on average and at least
+    double run_length = 1e7;  ///< samples to a false alarm of Shiryaev-Roberts, on average and at least
     std::size_t warmup = 200;  ///< samples in which everything is new
   };
   explicit DriftMonitor(const Options& options);

@@ -95,7 +95,8 @@ double NewClasses::chance_of_run(const Presence& p) const {
 bool NewClasses::became_frequent(Presence& p, double gap) {
   constexpr double kDense = 4;  // times as near as usual
   if (labels_ <= options_.warmup || p.grown || p.count < 2 || p.count - p.run >= kHardlyKnown) return false;
-  const double usual = static_cast<double>(labels_) / static_cast<double>(std::max<std::uint64_t>(1, p.count - p.run - 1));
+  // Of a few appearances the rate may be twice as high as it looks.
+  const double usual = static_cast<double>(labels_) / static_cast<double>(p.count - p.run + 1);
   if (p.run == 0 || gap * kDense > usual) {
     p.first = labels_;
     p.run = 1;
@@ -103,7 +104,8 @@ bool NewClasses::became_frequent(Presence& p, double gap) {
     return false;
   }
   if (gap > 1) ++p.run;
-  if (p.run <= options_.minimum_count || chance_of_run(p) >= options_.chance) return false;
+  // Each of its appearances may begin a run.
+  if (p.run <= options_.minimum_count || chance_of_run(p) >= options_.chance / kHardlyKnown) return false;
   p.grown = true;
   p.run = 0;
   return true;
@@ -130,7 +132,8 @@ std::size_t NewClasses::collect(std::vector<ClassIndex>& classes) {
     classes.push_back(static_cast<ClassIndex>(k));
     earliest = std::min(earliest, p.first);
     if (with && !p.grown) settle(p, time);
-    if (p.grown) p.run = 0;
+    p.grown = true;  // reported: it is not again because it goes on coming
+    p.run = 0;
     p.due = false;
     p.known = true;
   }

@@ -17,8 +17,8 @@ namespace p2p::learner {
 /// that.
 ///
 /// A class that was met fewer than kHardlyKnown times is as good as new when it becomes frequent: it is reported, once, when more
-/// than `minimum_count` runs of it come so densely that its usual rate until then would do so with a chance below
-/// `chance` (Poisson: (time / usual distance)^(run - 1) / (run - 1)!).
+/// than `minimum_count` runs of it come so densely that its usual rate until then would do so with a chance below a
+/// kHardlyKnown-th of `chance` (Poisson: (time / usual distance)^(run - 1) / (run - 1)!).
 ///
 /// Bounds: 56 bytes a class. Cost: O(1) a label, O(classes) a report.
 class NewClasses {

@@ -131,7 +131,9 @@ struct NodeOptions {
   std::size_t publish_after = 200;       ///< samples before the first publication
   Duration publish_interval = std::chrono::seconds(10);  ///< at least this long between two
   double publish_change = 0.1;           ///< joint distance that makes a new publication worth it
-  learner::DriftMonitor::Options drift;  ///< `classes` is filled in from the task
+  /// `classes` is filled in from the task. A false alarm costs a lookup and a trial, so it may come sooner than where an
+  /// alarm resets a model.
+  learner::DriftMonitor::Options drift = {.run_length = 2e4};
   learner::Trial::Options trial;
   /// Instead of trial.alpha where a class is new here: the serving model knows nothing of it, and harm to the other
   /// classes shows on the samples of trial_lead.
