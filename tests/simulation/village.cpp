@@ -53,7 +53,7 @@ std::size_t samples_to_recover(const Record& record, std::size_t change, double 
 }
 
 Site::Site(sim::Simulation& sim, const metadata::Task& task, Next next, const node::NodeOptions& options,
-           sim::HostOptions host, bool with_twin)
+           sim::HostOptions host)
     : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), next_(std::move(next)) {
   directory_ = directory::make_dht_directory({.executor = host_.executor(),
                                             .dht = host_.dht(),
@@ -72,7 +72,6 @@ Site::Site(sim::Simulation& sim, const metadata::Task& task, Next next, const no
                                 }});
   P2P_ASSERT(made.has_value());
   node_ = std::move(*made);
-  if (!with_twin) return;
   auto alone = options;
   alone.library.bytes = 0;  // isolated learning as it is published: no memory of past models either
   auto twin = node::Node::make(task_, alone,
@@ -123,7 +122,6 @@ void Site::feed() {
   const auto outcome = node_->process(sample.x, sample.label);
   P2P_ASSERT(outcome.has_value());
   record_.push_back(outcome->predicted == sample.label);
-  if (!twin_) return;
   const auto twin = twin_->process(sample.x, sample.label);
   P2P_ASSERT(twin.has_value());
   twin_record_.push_back(twin->predicted == sample.label);
@@ -164,13 +162,6 @@ Liar::Liar(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world
   }
   fingerprint_ = builder.build();
 }
-
-Liar::Liar(sim::Simulation& sim, const metadata::Task& task, std::unique_ptr<learner::Model> model,
-           metadata::Fingerprint fingerprint)
-    : host_(sim.add_host({.name = "liar" + std::to_string(sim.hosts())})),
-      task_(task),
-      model_(std::move(model)),
-      fingerprint_(std::move(fingerprint)) {}
 
 Liar::~Liar() = default;
 

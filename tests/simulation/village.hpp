@@ -40,9 +40,8 @@ class Site {
     std::int32_t label = 0;
   };
   using Next = std::function<Shown()>;
-  /// Without a twin, where nobody looks at it, a place costs half.
   Site(sim::Simulation& sim, const metadata::Task& task, Next next, const node::NodeOptions& options,
-       sim::HostOptions host = {}, bool with_twin = true);
+       sim::HostOptions host = {});
   virtual ~Site();
   Site(const Site&) = delete;
 
@@ -103,9 +102,6 @@ class Liar {
     std::function<void(overlay::SharedBlock&)> damage = {};  ///< done to each block that it sends; may be empty
   };
   Liar(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, Options options);
-  /// The same of any world: what it has, and what it says.
-  Liar(sim::Simulation& sim, const metadata::Task& task, std::unique_ptr<learner::Model> model,
-       metadata::Fingerprint fingerprint);
   ~Liar();
   void start(const std::vector<std::string>& seeds);
   std::uint64_t served() const { return exchange_->served(); }
