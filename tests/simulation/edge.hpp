@@ -29,6 +29,7 @@ class Chooser final : public directory::Directory {
   Chooser(std::unique_ptr<directory::Directory> inner, Choice choice, std::uint64_t seed)
       : inner_(std::move(inner)), choice_(choice), random_(seed) {}
   void publish(const metadata::Fingerprint& fingerprint) override { inner_->publish(fingerprint); }
+  void remember(const std::vector<directory::Archived>& archive) override { inner_->remember(archive); }
   void withdraw() override { inner_->withdraw(); }
   void lookup(const metadata::Need& need, const directory::LookupOptions& options,
               std::function<void(directory::LookupResult)> done) override;
@@ -37,7 +38,7 @@ class Chooser final : public directory::Directory {
     return inner_->watch(need, within, std::move(on_candidate));
   }
   void unwatch(std::uint64_t number) override { inner_->unwatch(number); }
-  void read(const directory::Place& place, std::function<void(directory::Bucket)> done) override {
+  void read(const directory::Place& place, std::function<void(Result<directory::Bucket>)> done) override {
     inner_->read(place, std::move(done));
   }
   directory::Standing standing() const override { return inner_->standing(); }
