@@ -195,7 +195,10 @@ void Healing::diagnose_change() {
 
 metadata::Need Healing::need() const {
   const auto since = static_cast<std::size_t>(context_.serving.samples() - story_->change_at);
-  return {.experience = context_.serving.recent_fingerprint(std::max(since, context_.options.query_samples)),
+  // After a change of concept what came before it would only blur the question, however few samples there are yet.
+  const bool same_concept = story_->report.cause == DriftCause::new_class;
+  const std::size_t least = same_concept ? context_.options.query_samples : std::min<std::size_t>(8, context_.options.query_samples);
+  return {.experience = context_.serving.recent_fingerprint(std::max(since, least)),
           .classes = story_->report.classes};
 }
 

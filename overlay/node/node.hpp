@@ -118,7 +118,7 @@ struct NodeOptions {
   std::size_t checkpoint_every = 100;    ///< samples between copies that a trial can start from; half a window
   std::size_t ask = 4;                   ///< candidates whose description is fetched
   std::size_t pull_from = 2;             ///< best of these whose parts are tried
-  std::size_t query_samples = 30;        ///< latest samples that a query describes, if fewer came since the change
+  std::size_t query_samples = 30;        ///< latest samples that a query for a new class describes, if fewer came since it did
   std::size_t trial_lead = 50;           ///< samples before a new class's arrival that its part is also judged on
   std::size_t retry_after = 60;          ///< samples until the one further attempt
   std::size_t watch_samples = 200;       ///< the former model goes on in the shadow for so long
