@@ -19,6 +19,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "learner/model.hpp"
 #include "metadata/cover.hpp"
 #include "overlay/directory/contacts.hpp"
@@ -71,7 +73,8 @@ struct World {
     std::memcpy(out.id.data(), &ids[i], sizeof ids[i]);
     out.sketch = sketches[i];
     out.knows = knows[i];
-    out.at.port = 1;
+    // An address of its own, or a walk would take all of them for presences of one node.
+    out.at = {fmt::format("10.{}.{}.{}", i >> 16 & 255, i >> 8 & 255, i & 255), 1};
     return out;
   }
   /// The `count` nearest, nearest first.
