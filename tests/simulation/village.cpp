@@ -52,9 +52,9 @@ std::size_t samples_to_recover(const Record& record, std::size_t change, double 
   return record.size() - change;
 }
 
-Site::Site(sim::Simulation& sim, const metadata::Task& task, Next next, const node::NodeOptions& options,
-           sim::HostOptions host)
-    : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), next_(std::move(next)) {
+Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world,
+             const node::NodeOptions& options, sim::HostOptions host)
+    : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), stream_(world, world * 1000 + host_.index()) {
   directory_ = directory::make_dht_directory({.executor = host_.executor(),
                                             .dht = host_.dht(),
                                             .task = task_,
@@ -72,9 +72,7 @@ Site::Site(sim::Simulation& sim, const metadata::Task& task, Next next, const no
                                 }});
   P2P_ASSERT(made.has_value());
   node_ = std::move(*made);
-  auto alone = options;
-  alone.library.bytes = 0;  // isolated learning as it is published: no memory of past models either
-  auto twin = node::Node::make(task_, alone,
+  auto twin = node::Node::make(task_, options,
                                {.executor = host_.executor(),
                                 .transport = nullptr,
                                 .directory = nullptr,
@@ -84,50 +82,39 @@ Site::Site(sim::Simulation& sim, const metadata::Task& task, Next next, const no
   twin_ = std::move(*twin);
 }
 
-Site::~Site() = default;
+Place::~Place() = default;
 
-Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world,
-             const node::NodeOptions& options, sim::HostOptions host)
-    : Site(sim, task,
-           [this] {
-             const auto sample = stream_.next();
-             return Shown{sample.x, sample.label};
-           },
-           options, std::move(host)),
-      stream_(world, world * 1000 + this->host().index()) {}
-
-std::size_t Site::count(node::Event::Kind kind) const {
+std::size_t Place::count(node::Event::Kind kind) const {
   return static_cast<std::size_t>(std::count_if(events_.begin(), events_.end(),
                                                 [kind](const node::Event& event) { return event.kind == kind; }));
 }
 
-void Site::start(const std::vector<std::string>& seeds, overlay::Duration interval) {
+void Place::start(const std::vector<std::string>& seeds, overlay::Duration interval) {
   host_.dht().join(seeds);
   interval_ = interval;
   tick();
 }
 
-void Site::tick() {
+void Place::tick() {
   timer_ = host_.executor().after(interval_, [this] {
     feed();
     tick();
   });
 }
 
-void Site::feed() {
+void Place::feed() {
   for (const auto& [sample, change] : changes_) {
     if (sample == record_.size()) change();
   }
-  const auto sample = next_();
+  const auto sample = stream_.next();
   const auto outcome = node_->process(sample.x, sample.label);
-  P2P_ASSERT(outcome.has_value());
-  record_.push_back(outcome->predicted == sample.label);
   const auto twin = twin_->process(sample.x, sample.label);
-  P2P_ASSERT(twin.has_value());
+  P2P_ASSERT(outcome.has_value() && twin.has_value());
+  record_.push_back(outcome->predicted == sample.label);
   twin_record_.push_back(twin->predicted == sample.label);
 }
 
-void Site::crash(sim::Crash how) {
+void Place::crash(sim::Crash how) {
   timer_.reset();
   node_->shutdown();
   host_.crash(how);

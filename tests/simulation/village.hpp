@@ -32,22 +32,17 @@ double accuracy(const Record& record, std::size_t from, std::size_t to);
 /// it was over the 200 samples before, and stays there for 3 batches; record.size() - change when it never does.
 std::size_t samples_to_recover(const Record& record, std::size_t change, double delta = 0.05);
 
-/// One place: a host, a node on it, and an isolated twin that sees the same samples.
-class Site {
+/// One place: a host, a node on it, an isolated twin that sees the same samples, and their stream.
+class Place {
  public:
-  struct Shown {
-    std::span<const float> x;  ///< valid until the next one
-    std::int32_t label = 0;
-  };
-  using Next = std::function<Shown()>;
-  Site(sim::Simulation& sim, const metadata::Task& task, Next next, const node::NodeOptions& options,
-       sim::HostOptions host = {});
-  virtual ~Site();
-  Site(const Site&) = delete;
+  Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, const node::NodeOptions& options,
+        sim::HostOptions host = {});
+  ~Place();
 
   sim::Host& host() { return host_; }
   node::Node& node() { return *node_; }
   node::Node& twin() { return *twin_; }
+  Stream& stream() { return stream_; }
   const std::vector<node::Event>& events() const { return events_; }
   std::size_t count(node::Event::Kind kind) const;
   const Record& record() const { return record_; }
@@ -69,7 +64,7 @@ class Site {
   sim::Simulation& sim_;
   sim::Host& host_;
   const metadata::Task& task_;
-  Next next_;
+  Stream stream_;
   std::unique_ptr<directory::Directory> directory_;
   std::unique_ptr<node::Node> node_, twin_;
   std::vector<node::Event> events_;
@@ -77,17 +72,6 @@ class Site {
   std::vector<std::pair<std::size_t, std::function<void()>>> changes_;
   overlay::Duration interval_{};
   overlay::Executor::TimerHandle timer_;
-};
-
-/// A place in the synthetic world.
-class Place final : public Site {
- public:
-  Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world, const node::NodeOptions& options,
-        sim::HostOptions host = {});
-  Stream& stream() { return stream_; }
-
- private:
-  Stream stream_;
 };
 
 /// A peer that is not what it says: its description is that of an honest node of the concept it pretends to know, and

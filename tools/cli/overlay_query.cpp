@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "tools/cli/commands.hpp"
+#include "tools/cli/end_signals.hpp"
 #include "tools/cli/experience.hpp"
 #include "tools/cli/overlay_json.hpp"
 #include "tools/cli/overlay_target.hpp"
@@ -145,18 +146,8 @@ ExitCode lookup(const Query& query) {
   }
 }
 
-sigset_t block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  return set;
-}
-
 ExitCode watch(const Query& query) {
-  const auto signals = block_signals();
+  const auto signals = block_end_signals();
   auto request = request_of(query);
   if (!request) return report(query, request.error());
   if (query.within) (*request)["within"] = *query.within;

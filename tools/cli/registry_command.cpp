@@ -12,6 +12,7 @@
 #include "overlay/net/tls_transport.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/config.hpp"
+#include "tools/cli/end_signals.hpp"
 
 namespace p2p::tools {
 
@@ -28,17 +29,6 @@ struct Options {
   std::size_t links = directory::RegistryServerOptions{}.links;
   bool json = false;
 };
-
-/// Blocked before any thread is made; waited for by the main one.
-sigset_t block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  return set;
-}
 
 /// As many descriptors as there may be links, or as many as the system gives.
 std::size_t allow_links(std::size_t links) {
@@ -68,7 +58,7 @@ Error with_advice(Error error, const Options& options) {
 }
 
 ExitCode serve(const Options& options) {
-  const auto signals = block_signals();
+  const auto signals = block_end_signals();
   const auto refuse = [&](const Error& error, Context context) { return report_error(error, context, options.json); };
   if (const auto host = metadata::parse_host(options.bind); !host) {
     return refuse({ErrorCode::invalid_argument,

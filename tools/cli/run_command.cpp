@@ -7,6 +7,7 @@
 
 #include "tools/cli/commands.hpp"
 #include "tools/cli/config.hpp"
+#include "tools/cli/end_signals.hpp"
 #include "tools/cli/runner.hpp"
 
 namespace p2p::tools {
@@ -19,17 +20,6 @@ struct Options {
   bool json = false;
   std::string level = "info";
 };
-
-/// The signals that end a node in order are taken by the runner; threads made later inherit the
-/// mask.
-void block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-}
 
 ExitCode run_node(const Options& options) {
   if (options.print_config) {
@@ -47,7 +37,7 @@ ExitCode run_node(const Options& options) {
                 : options.level == "warning" ? LogLevel::warning
                 : options.level == "debug"   ? LogLevel::debug
                                              : LogLevel::info);
-  block_signals();
+  block_end_signals();
   LineWriter out(STDOUT_FILENO);
   const auto refuse = [&](const Error& error) {
     out.put(Json{{"type", "error"},
