@@ -64,7 +64,7 @@ class NewClasses {
     std::uint32_t gaps = 0;   ///< distances that were averaged
     bool known = false;
     bool due = false;  ///< new, and not collected
-    bool grown = false;  ///< was hardly known, became frequent, and has been reported
+    bool grown = false;  ///< has been reported, so that it is frequent now is no news
 
     /// The usual distance, with room for having been estimated from few.
     double at_most() const;

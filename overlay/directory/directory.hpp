@@ -48,7 +48,9 @@ struct LookupOptions {
   // What it may cost, at the most.
   std::size_t gets = 3;        ///< keys of the table read, 12 KB and more each
   std::size_t questions = 16;  ///< nodes asked whom they know, 1.7 KB each
-  std::size_t fetches = 24;    ///< fingerprints fetched, about 1 KB each
+  /// Fingerprints fetched, about 1 KB each. At most as many again make up for those that bring nothing; and whoever knows
+  /// nobody near gets one along with every question, which is not counted here.
+  std::size_t fetches = 24;
   /// Nodes that are not wanted, however well they rank: they take nobody's place. May be empty.
   std::function<bool(const NodeId&)> skip = {};
   /// Called for each node whose fingerprint has come, as it comes; not ranked yet. May be empty. Never after `done`.

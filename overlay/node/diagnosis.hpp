@@ -32,7 +32,7 @@ struct Diagnosis {
 /// where P(x|y) stayed. If it did not, the marginal tells whether the inputs or only the labels changed. If it did, the
 /// mix: by the Jensen-Shannon divergence of the priors against its expectation under no change, (K - 1)(1/n + 1/n') / (8 ln 2) bits.
 ///
-/// Fashion-MNIST, 400 samples before and 15 / 25 / 40 after, 30 changes each: inverted images are told every time, three labels
+/// Fashion-MNIST (a prototype, no command prints it), 400 samples before and 15 / 25 / 40 after, 30 changes each: inverted images are told every time, three labels
 /// swapped 21 / 30 / 30 times, no change is called one 1 / 0 / 1 times; that images turned by 90 degrees are a change of inputs
 /// and not of labels is sure from 40 samples on.
 ///

@@ -108,11 +108,14 @@ class Healing : public std::enable_shared_from_this<Healing> {
   };
   void begin(const learner::DriftSignal& signal, const Origin& origin);
   bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
+
+  // healing_past.cpp
   metadata::Need need() const;
   void diagnose_change();
   void archive_past();
   std::vector<Received> own_concepts(std::size_t most) const;
   bool recall();                     // false: there is no past
+
   void ask();
   void on_stage(Quest::Stage stage, const Quest::Findings& findings);
   void on_found(Quest::Findings findings);

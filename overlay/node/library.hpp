@@ -65,7 +65,7 @@ class Library {
   Result<void> decode(ByteView bytes, std::uint32_t dimensions, std::uint32_t classes);
 
   /// Experiences of one concept are that much further apart than two samples of one distribution, at the most. On
-  /// Fashion-MNIST with 400 against 80 samples: the same 0.95, three labels swapped 1.35, turned 2.0, inverted 3.0.
+  /// Fashion-MNIST with 400 against 80 samples (a prototype, no command prints it): the same 0.95, three labels swapped 1.35, turned 2.0, inverted 3.0.
   static constexpr double kSame = 1.3;
 
  private:

@@ -95,14 +95,6 @@ struct Event {
 };
 std::string_view name(Event::Kind kind);
 
-/// By what helpers are chosen. Everything but `gain` is there for experiments, to show what it would cost.
-enum class Ranking : std::uint8_t {
-  gain,      ///< Helper::better_than
-  priors,    ///< how often each class occurs, as Cartel does (metadata::prior_divergence)
-  marginal,  ///< the inputs without their labels
-  random,    ///< by id, which says nothing
-};
-
 /// What fetching ahead of a drift may cost (Scout).
 struct ScoutOptions {
   std::size_t neighbours = 0;    ///< that are looked at; 0: off
@@ -113,7 +105,6 @@ struct ScoutOptions {
 
 struct NodeOptions {
   std::size_t window = 200;              ///< samples kept for trials and metrics
-  Ranking ranking = Ranking::gain;       ///< of helpers; the others are for experiments
   bool untried = false;                  ///< for experiments: merge the best helper's part without a trial
   std::size_t checkpoint_every = 100;    ///< samples between copies that a trial can start from; half a window
   std::size_t ask = 4;                   ///< candidates whose description is fetched

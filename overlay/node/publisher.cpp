@@ -48,9 +48,10 @@ void Publisher::remember() {
   std::sort(own.begin(), own.end(), [](const Archived* a, const Archived* b) {
     return a->used_at != b->used_at ? a->used_at > b->used_at : a->id > b->id;
   });
-  if (own.size() > kShown) own.resize(kShown);
   std::vector<directory::Archived> shown;
-  for (const auto* archived : own) shown.push_back({archived->id, archived->fingerprint});
+  for (const auto* archived : own) {
+    if (shown.size() < kShown) shown.push_back({archived->id, archived->fingerprint});
+  }
   context_.directory->remember(shown);
 }
 

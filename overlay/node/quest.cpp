@@ -135,12 +135,6 @@ void Quest::consider(const overlay::Exchange::Peer& peer, std::uint32_t concept_
   }
   ++findings_.described;
   Helper helper{.peer = peer, .concept_id = concept_id, .fingerprint = std::move(fingerprint)};
-  if (options_.ranking != Ranking::gain) {
-    const auto& mine = request_.need.experience;
-    if (options_.ranking == Ranking::priors) helper.distance = metadata::prior_divergence(mine, helper.fingerprint);
-    if (options_.ranking == Ranking::marginal) helper.distance = metadata::marginal_distance(mine, helper.fingerprint);
-    return helpers_.push_back(std::move(helper));
-  }
   if (request_.trust) helper.trust = request_.trust(peer.id);
   helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
   helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);

@@ -63,7 +63,6 @@ class Quest : public std::enable_shared_from_this<Quest> {
   };
   struct Options {
     directory::LookupOptions lookup;
-    Ranking ranking = Ranking::gain;
     std::size_t ask = 4;
     std::size_t pull_from = 2;
     Duration ask_deadline{};    ///< whoever has not answered by then is left out

@@ -72,7 +72,9 @@ Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t wor
                                 }});
   P2P_ASSERT(made.has_value());
   node_ = std::move(*made);
-  auto twin = node::Node::make(task_, options,
+  auto alone = options;
+  alone.library.bytes = 0;  // isolated learning as it is published: no memory of past models either
+  auto twin = node::Node::make(task_, alone,
                                {.executor = host_.executor(),
                                 .transport = nullptr,
                                 .directory = nullptr,
