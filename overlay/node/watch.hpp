@@ -42,13 +42,13 @@ class Watch {
     const auto& tally = trial_.tally(0);
     if (trial_.verdict() == learner::Trial::Verdict::accept) return Verdict::roll_back;
     if (tally.samples >= options_.samples) return by_count();
-    const std::size_t quarter = std::max<std::size_t>(1, options_.samples / 4);
-    if (tally.samples < quarter || tally.samples % quarter != 0) return Verdict::undecided;
-    return lead() > allowed() + std::sqrt(static_cast<double>(tally.wins + tally.losses)) ? Verdict::roll_back
-                                                                                         : Verdict::undecided;
+    if (tally.samples < quarter() || tally.samples % quarter() != 0) return Verdict::undecided;
+    return lead() > allowed() + chance() ? Verdict::roll_back : Verdict::undecided;
   }
-  /// The decision on what there is, for when no more can be waited for.
-  Verdict by_count() const { return lead() > allowed() ? Verdict::roll_back : Verdict::keep; }
+  /// The decision on what there is, for when no more can be waited for. In the first quarter a sample or two say nothing.
+  Verdict by_count() const {
+    return lead() > allowed() + (trial_.tally(0).samples < quarter() ? chance() : 0) ? Verdict::roll_back : Verdict::keep;
+  }
   const learner::Trial::Tally& tally() const { return trial_.tally(0); }
   double luck() const { return trial_.luck(0); }
   const learner::Model& shadow() const { return trial_.model(0); }
@@ -58,6 +58,12 @@ class Watch {
   double lead() const {  // of the former one, in samples
     const auto& tally = trial_.tally(0);
     return static_cast<double>(tally.challenger_correct) - static_cast<double>(tally.champion_correct);
+  }
+  std::size_t quarter() const { return std::max<std::size_t>(1, options_.samples / 4); }
+  /// One standard deviation of the lead between equals.
+  double chance() const {
+    const auto& tally = trial_.tally(0);
+    return std::sqrt(static_cast<double>(tally.wins + tally.losses));
   }
   double allowed() const { return options_.margin * static_cast<double>(trial_.tally(0).samples); }
 

@@ -75,3 +75,20 @@ TEST_CASE(
   CHECK(run(70, &samples) == Watch::Verdict::keep);  // 2 of 200
   CHECK(samples == 200);
 }
+
+TEST_CASE("A watch that is cut short after one sample in favour of the former model keeps the merge, after ten it does not") {
+  const auto task = make_task(kWorld);
+  for (const int in_favour : {1, 10}) {
+    CAPTURE(in_favour);
+    Stream stream(kWorld, 1);
+    Watch watch(trained(task, stream, 1500), {});
+    // Only samples that the former model knows, each said wrong by the one in force.
+    for (int told = 0; watch.tally().wins < static_cast<std::size_t>(in_favour) && told < 200; ++told) {
+      const auto sample = scaled(task, stream);
+      watch.step(sample.x, sample.label, (sample.label + 1) % static_cast<learner::ClassIndex>(kClasses));
+    }
+    REQUIRE(watch.tally().losses == 0);
+    REQUIRE(watch.tally().wins == static_cast<std::size_t>(in_favour));
+    CHECK(watch.by_count() == (in_favour == 1 ? Watch::Verdict::keep : Watch::Verdict::roll_back));
+  }
+}
