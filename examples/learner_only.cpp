@@ -37,7 +37,7 @@ int main() {
 
     const auto predicted = (*model)->predict_then_learn(x, label);
     metrics.add(label, predicted);
-    const auto signal = monitor.update(label, predicted == label);
+    const auto signal = monitor.update(label, predicted);
     if (signal.level == learner::DriftLevel::drift) {
       std::printf("sample %d: drift, about %zu samples ago\n", i, signal.since);
       noticed = noticed || i >= 2000;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 
 #include "learner/drift/adwin.hpp"
+#include "learner/drift/confusion_test.hpp"
 #include "learner/drift/new_classes.hpp"
 #include "learner/drift/shiryaev_roberts.hpp"
 #include "learner/drift/state.hpp"
@@ -77,6 +79,8 @@ std::string_view name(DriftCause cause) {
       return "new_class";
     case DriftCause::class_error:
       return "class_error";
+    case DriftCause::confusion:
+      return "confusion";
     case DriftCause::overall_error:
       return "overall_error";
     case DriftCause::known_concept:
@@ -98,6 +102,7 @@ struct DriftMonitor::State {
         rise({.run_length = o.run_length, .warning_length = std::min(1e4, o.run_length)}),
         per_class(o.classes, ThresholdTest(class_test(o))),
         fresh(new_classes(o)),
+        confusions({.classes = o.classes, .run_length = o.run_length}),
         recent(kRecent) {}
 
   bool cooling() const { return samples < quiet_until; }
@@ -111,8 +116,8 @@ struct DriftMonitor::State {
   /// all).
   std::size_t since_rise(ClassIndex only) const;
   std::vector<ClassIndex> responsible(std::size_t since) const;
-  /// Whether the error of all classes but this one rose as well.
-  bool others_rose(ClassIndex but, std::size_t since) const;
+  /// Whether the error of all classes but these rose as well.
+  bool others_rose(std::span<const ClassIndex> but, std::size_t since) const;
   void forget_errors();
   DriftSignal report(DriftCause cause, std::vector<ClassIndex> classes, std::size_t since);
 
@@ -122,6 +127,7 @@ struct DriftMonitor::State {
   ShiryaevRoberts rise;
   std::vector<ThresholdTest> per_class;
   NewClasses fresh;
+  ConfusionTest confusions;
   std::vector<Outcome> recent;  ///< ring; sample number s (from 1) lies at s % kRecent
   std::uint64_t samples = 0;
   std::uint64_t quiet_until = 0;
@@ -142,6 +148,7 @@ void DriftMonitor::State::forget_errors() {
   overall.reset();
   for (ThresholdTest& test : per_class) test.reset();
   rise.reset();
+  confusions.forget_confusions();
   errors_since = samples + 1;
 }
 
@@ -201,12 +208,12 @@ std::vector<ClassIndex> DriftMonitor::State::responsible(std::size_t since) cons
   return out;
 }
 
-bool DriftMonitor::State::others_rose(ClassIndex but, std::size_t since) const {
+bool DriftMonitor::State::others_rose(std::span<const ClassIndex> but, std::size_t since) const {
   constexpr double kFew = 5;
   double n = 0, errors = 0, n0 = 0, errors0 = 0;
   for (std::size_t age = 0; age < kept(); ++age) {
     const Outcome& o = back(age);
-    if (o.label == but) continue;
+    if (std::find(but.begin(), but.end(), o.label) != but.end()) continue;
     (age < since ? n : n0) += 1;
     if (!o.correct) (age < since ? errors : errors0) += 1;
   }
@@ -220,9 +227,10 @@ DriftSignal DriftMonitor::State::report(DriftCause cause, std::vector<ClassIndex
   return {DriftLevel::drift, cause, std::move(classes), std::max<std::size_t>(since, 1)};
 }
 
-DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
+DriftSignal DriftMonitor::update(ClassIndex label, ClassIndex predicted) {
   State& s = *state_;
   P2P_ASSERT(label >= 0 && static_cast<std::uint32_t>(label) < s.options.classes);
+  const bool correct = predicted == label;
   ++s.samples;
   s.recent[s.samples % kRecent] = {label, correct};
   const auto c = static_cast<std::size_t>(label);
@@ -232,6 +240,7 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   const DriftLevel overall =
       std::max({s.adwin.update(error), s.rise.update(error), s.overall.update(error)});
   const DriftLevel by_class = s.per_class[c].update(error);
+  const bool confused = s.confusions.update(label, predicted);
   if (s.samples <= s.options.warmup) return {};
   if (s.fresh.due()) {
     std::vector<ClassIndex> classes;
@@ -246,9 +255,14 @@ DriftSignal DriftMonitor::update(ClassIndex label, bool correct) {
   }
   if (by_class == DriftLevel::drift) {
     const std::size_t since = s.since_rise(label);
-    if (s.others_rose(label, since))
+    if (s.others_rose(std::span(&label, 1), since))
       return s.report(DriftCause::overall_error, s.responsible(since), since);
     return s.report(DriftCause::class_error, {label}, since);
+  }
+  if (confused) {
+    const auto [pair, since] = s.confusions.alarm();
+    if (s.others_rose(pair, since)) return s.report(DriftCause::overall_error, s.responsible(since), since);
+    return s.report(DriftCause::confusion, {pair[0], pair[1]}, since);
   }
 
   DriftSignal signal;
@@ -267,6 +281,7 @@ void DriftMonitor::grow(std::uint32_t classes) {
   State& s = *state_;
   s.options.classes = classes;
   s.fresh.grow(classes);
+  s.confusions.grow(classes);
   s.per_class.resize(classes, ThresholdTest(class_test(s.options)));
 }
 
@@ -278,6 +293,7 @@ Bytes DriftMonitor::encode() const {
   out.put(s.quiet_until);
   out.put(s.errors_since);
   s.fresh.encode(out);
+  s.confusions.encode(out);
   s.adwin.encode(out);
   s.rise.encode(out);
   s.overall.encode(out);
@@ -310,6 +326,7 @@ Result<DriftMonitor> DriftMonitor::decode(const Options& options, ByteView bytes
   state.check(s.errors_since >= 1);
   if (!state.ok()) return tl::unexpected(state.result("the drift monitor").error());
   if (auto read = s.fresh.decode(in); !read) return tl::unexpected(read.error());
+  if (auto read = s.confusions.decode(in); !read) return tl::unexpected(read.error());
   if (auto read = s.adwin.decode(in); !read) return tl::unexpected(read.error());
   if (auto read = s.rise.decode(in); !read) return tl::unexpected(read.error());
   if (auto read = s.overall.decode(in); !read) return tl::unexpected(read.error());

@@ -15,6 +15,7 @@ namespace p2p::learner {
 enum class DriftCause {
   new_class,      ///< a label that the reference window does not have
   class_error,    ///< Cartel's threshold test on one or more classes
+  confusion,      ///< two classes that are suddenly taken for each other; see ConfusionTest
   overall_error,  ///< one of the tests on all samples
   known_concept,  ///< a model of an earlier concept does better; said by whoever keeps such models, not by the monitor
 };
@@ -29,9 +30,10 @@ struct DriftSignal {
   std::size_t since = 0;
 };
 
-/// Watches one labelled stream for three things: labels that were not there before; a rise of the
+/// Watches one labelled stream for four things: labels that were not there before; a rise of the
 /// error in all (Shiryaev-Roberts for abrupt changes, ADWIN for slow ones, and the threshold test on
-/// the latest `batch` samples); a rise in one class (the threshold test on its latest 12).
+/// the latest `batch` samples); a rise in one class (the threshold test on its latest 12); two classes
+/// that are suddenly taken for each other (ConfusionTest).
 ///
 /// A warning is the same tests at a looser level: about once in 20,000 stable samples, and before
 /// most drifts that are not abrupt, early enough to fetch something. It changes nothing here.
@@ -44,7 +46,7 @@ struct DriftSignal {
 /// Reference: Daga et al., "Cartel", SoCC 2019 (threshold test over a window of batches with a
 /// permitted loss L); those of Adwin and ShiryaevRoberts.
 ///
-/// Bounds: about 12 KB and 450 bytes a class; saved, 4 KB and 360 bytes a class. Allocates only for
+/// Bounds: about 12 KB and 850 bytes a class; saved, 4 KB and 700 bytes a class. Allocates only for
 /// a report.
 class DriftMonitor {
  public:
@@ -59,7 +61,7 @@ class DriftMonitor {
     double class_chance = 0.002;          ///< of calling a class new that is only rare
     std::size_t cooldown = 70;            ///< samples after a drift in which no other is reported
     double adwin_delta = 0.002;
-    double run_length = 1e7;  ///< samples to a false alarm of Shiryaev-Roberts, on average and at least
+    double run_length = 1e7;  ///< samples to a false alarm of Shiryaev-Roberts, and of ConfusionTest, on average and at least
     std::size_t warmup = 200;  ///< samples in which everything is new
   };
   explicit DriftMonitor(const Options& options);
@@ -67,8 +69,8 @@ class DriftMonitor {
   DriftMonitor(DriftMonitor&&) noexcept;
   DriftMonitor& operator=(DriftMonitor&&) noexcept;
 
-  /// Takes one tested sample: what it was, and whether the model had it right.
-  DriftSignal update(ClassIndex label, bool correct);
+  /// Takes one tested sample: what it was, and what the model took it for (kNoClass: something else, it is not known what).
+  DriftSignal update(ClassIndex label, ClassIndex predicted);
   /// A new model serves from here on: the past errors are no reference for it.
   void model_replaced();
   /// Makes room for classes that the task did not have; at least as many as now, at most

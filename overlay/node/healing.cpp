@@ -129,7 +129,7 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
   story.tried = origin.tried;
   story.follow_up = origin.follow_up;
   story.expected = origin.expected;
-  if (signal.cause == DriftCause::class_error) {
+  if (signal.cause == DriftCause::class_error || signal.cause == DriftCause::confusion) {
     // The alarm names the class that rang first. Where its concept changed, others often suffer from the same change
     // (two labels that were swapped); a merge of one alone would make the others' errors the new normal.
     for (const auto c : context_.serving.suffering({.since = story.change_at,
@@ -288,7 +288,9 @@ void Healing::try_parts(std::vector<Received> parts) {
   const std::size_t judge_index = std::min(index(judge_from), stretch.tape.size());
   const std::size_t change_index = std::min(index(story.change_at), stretch.tape.size());
   auto trial = context_.options.trial;
-  if (story.report.cause == DriftCause::new_class) trial.alpha = context_.options.new_class_alpha;
+  if (story.report.cause == DriftCause::new_class || story.report.cause == DriftCause::confusion) {
+    trial.alpha = context_.options.class_alpha;
+  }
   contest_ =
       std::make_unique<Contest>(Contest::Setup{.base = base.model,
                                                .tape = std::move(stretch.tape),

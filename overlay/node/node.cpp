@@ -29,8 +29,8 @@ Result<void> check(const NodeOptions& options) {
     return wrong("ask and pull_from must be at least 1, pull_from at most 8");
   }
   if (!(options.trial.alpha > 0 && options.trial.alpha < 1)) return wrong("trial.alpha must be in (0, 1)");
-  if (!(options.new_class_alpha > 0 && options.new_class_alpha < 1))
-    return wrong("new_class_alpha must be in (0, 1)");
+  if (!(options.class_alpha > 0 && options.class_alpha < 1))
+    return wrong("class_alpha must be in (0, 1)");
   if (options.pending_labels > 1'000'000) return wrong("pending_labels must be at most 1000000 samples");
   if (options.scout.neighbours > 32 || options.scout.interval < std::chrono::seconds(1)) {
     return wrong("scout.neighbours must be at most 32, scout.interval at least a second");

@@ -126,9 +126,9 @@ struct NodeOptions {
   /// alarm resets a model.
   learner::DriftMonitor::Options drift = {.run_length = 2e4};
   learner::Trial::Options trial;
-  /// Instead of trial.alpha where a class is new here: the serving model knows nothing of it, and harm to the other
-  /// classes shows on the samples of trial_lead.
-  double new_class_alpha = 0.5;
+  /// Instead of trial.alpha where a class is new here or two are taken for each other: of these the serving model is known
+  /// to know nothing, and harm to the other classes shows on the samples of trial_lead.
+  double class_alpha = 0.5;
   /// Of the blocks that this node gives away: at 8 bits a part is a quarter and loses nothing that can be measured.
   learner::Precision part_precision = learner::Precision::bits8;
   /// Past concepts that are kept (Library); 0 bytes: none.

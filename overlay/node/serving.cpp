@@ -118,7 +118,7 @@ Serving::Step Serving::learn(learner::Features x, learner::ClassIndex label,
   window_.push(x, label, step.predicted);
   basis_->map(x, phi_);
   fingerprint_.add(phi_, label, correct);
-  step.signal = monitor_.update(label, correct);
+  step.signal = monitor_.update(label, step.predicted);
   if (options_.checkpoint_every > 0) checkpoints_.after_sample(*model_, fingerprint_, samples_);
   return step;
 }

@@ -138,7 +138,7 @@ void drift_seeds() {
   learner::DriftMonitor::Options options;
   options.classes = 3;
   learner::DriftMonitor monitor(options);
-  for (int i = 0; i < 500; ++i) monitor.update(i < 450 ? i % 2 : i % 3, random.uniform() < 0.8);
+  for (int i = 0; i < 500; ++i) monitor.update(i < 450 ? i % 2 : i % 3, random.uniform() < 0.8 ? i % 3 : 2);
   write("drift", "monitor", prefixed(static_cast<std::uint8_t>(names.size()), monitor.encode()));
 }
 

@@ -145,7 +145,7 @@ TEST_CASE("Watching and counting a sample take nothing from the heap while nothi
   const std::size_t before = allocations;
   for (const Sample& s : stream) {
     const bool correct = random.uniform() < 0.8;
-    monitor.update(s.y, correct);
+    monitor.update(s.y, correct ? s.y : (s.y + 1) % 4);
     adwin.update(correct ? 0 : 1);
     metrics.add(s.y, correct ? s.y : (s.y + 1) % 4);
     window.push(s.x, s.y, s.y);

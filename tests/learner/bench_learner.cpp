@@ -205,7 +205,7 @@ void drift(const std::string& folder, const Settings& settings) {
         if (is_changed && what.kind == Kind::swapped && s.y < 2) s.y = 1 - s.y;
         const ClassIndex said = model->predict_then_learn(s.x, s.y);
         metrics.add(s.y, said);
-        return monitor.update(s.y, said == s.y);
+        return monitor.update(s.y, said);
       };
       const double before = what.kind == Kind::fresh  ? 0
                             : what.kind == Kind::gone ? what.share

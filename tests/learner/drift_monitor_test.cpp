@@ -30,7 +30,7 @@ struct Stream {
     std::size_t c = 0;
     while (c + 1 < mix.size() && u >= mix[c]) u -= mix[c++];
     ++count;
-    return monitor.update(static_cast<ClassIndex>(c), random.uniform() >= error[c]);
+    return monitor.update(static_cast<ClassIndex>(c), random.uniform() >= error[c] ? static_cast<ClassIndex>(c) : kNoClass);
   }
   std::size_t drifts(int samples) {
     std::size_t n = 0;
@@ -66,10 +66,10 @@ TEST_CASE("The monitor is silent on stationary streams of 10,000 samples") {
 TEST_CASE("A class that was never there is signalled as new after its third appearance") {
   Stream stream(1, {0.5, 0.5, 0.0}, 0.1);
   REQUIRE(stream.drifts(1000) == 0);
-  CHECK(stream.monitor.update(2, false).level != DriftLevel::drift);
+  CHECK(stream.monitor.update(2, kNoClass).level != DriftLevel::drift);
   for (int i = 0; i < 10; ++i) CHECK(stream.step().level != DriftLevel::drift);
-  CHECK(stream.monitor.update(2, false).level == DriftLevel::warning);
-  const DriftSignal signal = stream.monitor.update(2, false);
+  CHECK(stream.monitor.update(2, kNoClass).level == DriftLevel::warning);
+  const DriftSignal signal = stream.monitor.update(2, kNoClass);
   CHECK(signal.level == DriftLevel::drift);
   CHECK(signal.cause == DriftCause::new_class);
   CHECK(signal.classes == std::vector<ClassIndex>{2});
@@ -125,8 +125,8 @@ TEST_CASE("Two classes that come together are reported together") {
   Stream stream(2, {0.5, 0.5, 0, 0}, 0.1);
   REQUIRE(stream.drifts(1000) == 0);
   for (const ClassIndex c : {2, 3, 2, 3})
-    REQUIRE(stream.monitor.update(c, false).level != DriftLevel::drift);
-  const DriftSignal signal = stream.monitor.update(2, false);
+    REQUIRE(stream.monitor.update(c, kNoClass).level != DriftLevel::drift);
+  const DriftSignal signal = stream.monitor.update(2, kNoClass);
   CHECK(signal.level == DriftLevel::drift);
   CHECK(signal.classes == std::vector<ClassIndex>{2, 3});
   CHECK(signal.since == 5);
@@ -137,10 +137,10 @@ TEST_CASE("Two classes that come together are reported together") {
 TEST_CASE("A class that is new in the cooldown is reported at once") {
   Stream stream(3, {0.5, 0.5, 0, 0}, 0.1);
   REQUIRE(stream.drifts(1000) == 0);
-  for (int i = 0; i < 3; ++i) stream.monitor.update(2, false);
+  for (int i = 0; i < 3; ++i) stream.monitor.update(2, kNoClass);
   for (int i = 0; i < 10; ++i) REQUIRE(stream.step().level != DriftLevel::drift);
-  for (int i = 0; i < 2; ++i) CHECK(stream.monitor.update(3, false).level != DriftLevel::drift);
-  const auto signal = stream.monitor.update(3, false);
+  for (int i = 0; i < 2; ++i) CHECK(stream.monitor.update(3, kNoClass).level != DriftLevel::drift);
+  const auto signal = stream.monitor.update(3, kNoClass);
   CHECK(signal.level == DriftLevel::drift);
   CHECK(signal.classes == std::vector<ClassIndex>{3});
   CHECK(stream.drifts(200) == 0);
@@ -238,7 +238,7 @@ TEST_CASE("A class that comes in runs is not new each time its run begins") {
     ClassIndex label = 0;
     for (int i = 0; i < 20000; ++i) {
       if (random.uniform() < 0.05) label = static_cast<ClassIndex>(random.below(4));
-      const bool drift = monitor.update(label, random.uniform() < 0.9).level == DriftLevel::drift;
+      const bool drift = monitor.update(label, random.uniform() < 0.9 ? label : kNoClass).level == DriftLevel::drift;
       drifts += drift && i >= 2000;  // before that a class may rightly be new
     }
   }
@@ -368,8 +368,8 @@ TEST_CASE("A monitor saved with other options, or cut short anywhere, is refused
 TEST_CASE("A monitor made from damaged bytes is refused or works, whatever the bytes say") {
   Stream stream(14, {0.4, 0.3, 0.3, 0}, 0.2);
   stream.drifts(1200);
-  stream.monitor.update(3, false);
-  stream.monitor.update(3, false);
+  stream.monitor.update(3, kNoClass);
+  stream.monitor.update(3, kNoClass);
   const Bytes bytes = stream.monitor.encode();
   DriftMonitor::Options options;
   options.classes = 4;
@@ -388,7 +388,7 @@ TEST_CASE("A monitor made from damaged bytes is refused or works, whatever the b
     if (!decoded) continue;
     for (int i = 0; i < 200; ++i) {
       const DriftSignal signal = decoded->update(static_cast<ClassIndex>(random.below(4)),
-                                                 random.uniform() < (i < 100 ? 0.8 : 0.1));
+                                                 static_cast<ClassIndex>(random.below(i < 100 ? 2 : 4)));
       REQUIRE(signal.classes.size() <= 4);
       if (signal.level != DriftLevel::stable) REQUIRE(signal.since >= 1);
     }
@@ -407,6 +407,7 @@ TEST_CASE("Degenerate streams: one class only, always right, always wrong") {
 TEST_CASE("Causes have names") {
   CHECK(name(DriftCause::new_class) == "new_class");
   CHECK(name(DriftCause::class_error) == "class_error");
+  CHECK(name(DriftCause::confusion) == "confusion");
   CHECK(name(DriftCause::overall_error) == "overall_error");
 }
 

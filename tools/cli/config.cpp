@@ -104,7 +104,7 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
   table.get("lookup_want", out.lookup.want, 1, 64);
   read_milliseconds(table, "lookup_deadline_ms", out.lookup.deadline);
   table.get("trial_alpha", out.trial.alpha, 1e-6, 0.5);
-  table.get("new_class_alpha", out.new_class_alpha, 1e-6, 0.9);
+  table.get("class_alpha", out.class_alpha, 1e-6, 0.9);
   table.get("trial_minimum_samples", out.trial.minimum_samples, 1, kMany);
   table.get("trial_maximum_samples", out.trial.maximum_samples, 1, kMany);
   table.get("drift_batch", out.drift.batch, 1, kMany);

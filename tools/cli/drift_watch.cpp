@@ -28,9 +28,9 @@ class DetectorWatch final : public DriftWatch {
         basis_(std::move(basis)),
         phi_(basis_ ? basis_->options().dimensions : 0) {}
 
-  DriftLevel update(learner::Features x, learner::ClassIndex label, bool correct,
+  DriftLevel update(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted,
                     std::string& kind) override {
-    const auto level = take(x, label, correct);
+    const auto level = take(x, label, predicted == label);
     if (level == DriftLevel::drift) kind = "drift";
     return level;
   }
@@ -61,9 +61,9 @@ class MonitorWatch final : public DriftWatch {
   explicit MonitorWatch(const std::vector<std::string>& classes)
       : classes_(classes), monitor_({.classes = static_cast<std::uint32_t>(classes.size())}) {}
 
-  DriftLevel update(learner::Features, learner::ClassIndex label, bool correct,
+  DriftLevel update(learner::Features, learner::ClassIndex label, learner::ClassIndex predicted,
                     std::string& kind) override {
-    const auto signal = monitor_.update(label, correct);
+    const auto signal = monitor_.update(label, predicted);
     if (signal.level == DriftLevel::drift) {
       kind = learner::name(signal.cause);
       for (std::size_t i = 0; i < signal.classes.size(); ++i) {

@@ -23,7 +23,7 @@ class DriftWatch {
  public:
   virtual ~DriftWatch() = default;
   /// The level after this sample; on drift `kind` says more.
-  virtual learner::DriftLevel update(learner::Features x, learner::ClassIndex label, bool correct,
+  virtual learner::DriftLevel update(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted,
                                      std::string& kind) = 0;
 };
 

@@ -194,7 +194,7 @@ Result<Measured> evaluate(SampleBlocks& blocks, learner::Model& model, DriftWatc
       const Stopwatch detecting(out.detect_s);
       for (std::size_t i = 0; i < block.rows(); ++i) {
         const auto level =
-            watch->update(block.row(i), block.labels[i], predicted[i] == block.labels[i], kind);
+            watch->update(block.row(i), block.labels[i], predicted[i], kind);
         out.warnings += level == learner::DriftLevel::warning;
         if (level != learner::DriftLevel::drift) continue;
         if (out.alarms.size() == kMaxAlarms) {
