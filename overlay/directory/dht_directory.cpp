@@ -28,6 +28,10 @@ constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
 constexpr std::size_t kProbes = 16;      // buckets of a table of which one is read
 constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
 constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
+/// Who is new here, or has moved, asks that many of the nearest whom they know nearer, that quickly; each who names
+/// nobody new halves what is left.
+constexpr std::size_t kSettling = 24;
+constexpr Duration kSettle = 5s;
 constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
 constexpr Duration kSoon = 2s;           // to the next question while somebody is waiting to be met
 constexpr std::size_t kAround = 6;       // contacts near an archived presence of which one is asked
@@ -107,7 +111,10 @@ class DhtDirectory final : public Directory {
     contacts_.centre(sketch);
     shelf_.publish(*presences_.entry(kLive));
     if (!twin_timer_ || executor_.now() - twin_put_ >= kTwinInterval) put_twin();
-    if (moved) find_neighbours(kLive);
+    if (moved) {
+      settling_ = kSettling;
+      find_neighbours(kLive);
+    }
     if (!tick_) arm_tick();
   }
 
@@ -376,7 +383,7 @@ class DhtDirectory final : public Directory {
   /// One question now and then keeps the contacts what they should be: who does not answer goes, who is named and is
   /// nearer comes in. The more of them fail, the more often.
   void arm_tick() {
-    Duration delay = prospects_.empty() ? options_.exchange : kSoon;
+    Duration delay = !prospects_.empty() ? kSoon : settling_ > 0 ? kSettle : options_.exchange;
     delay = Duration(static_cast<std::int64_t>(static_cast<double>(delay.count()) * (0.8 + 0.4 * random_.uniform()) /
                                                (1 + kBusy * trouble_)));
     tick_ = executor_.after(delay, [this] {
@@ -396,8 +403,14 @@ class DhtDirectory final : public Directory {
       if (contacts_.wanted(prospects_.front())) whom = prospects_.front();
       prospects_.pop_front();
     }
-    if (!whom && ++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);
     std::uint32_t asked_as = first;
+    const bool settles = !whom && settling_ > 0;
+    if (settles) {
+      --settling_;
+      const auto around = contacts_.best({.by = By::joint, .sketch = presences_.entry(first)->sketch}, kSettling);
+      if (!around.empty()) whom = hint_of(around[random_.below(around.size())]->entry);
+    }
+    if (!whom && ++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);
     if (whom) {
       asked_as = nearest_own(whom->sketch);
     } else if (const auto turn = ticks_ / kExchanges; !own.empty() && turn % 2 == 1) {
@@ -413,11 +426,12 @@ class DhtDirectory final : public Directory {
                             .timeout = kMostPatience,
                             .on_answer = {},
                             .on_portrait = {}};
-    ask.on_answer = [this, node](Result<Heard> answer) {
+    ask.on_answer = [this, node, settles](Result<Heard> answer) {
       trouble_ = 0.9 * trouble_ + (answer ? 0 : 0.1);
       if (!answer) return contacts_.failed(node);
       contacts_.add(answer->entry, executor_.now(), true, answer->round_trip);
       for (const auto& hint : answer->hints) meet(hint);
+      if (settles && prospects_.empty()) settling_ /= 2;
     };
     correspondence_.ask(*whom, std::move(ask));
   }
@@ -535,6 +549,7 @@ class DhtDirectory final : public Directory {
 
   std::deque<Hint> prospects_;
   std::uint64_t ticks_ = 0;
+  std::size_t settling_ = 0;  // how many exchanges are still to follow each other quickly
   double trouble_ = 0;  // share of the latest questions to contacts that were not answered
   Executor::TimerHandle tick_, twin_timer_, announcing_;
   TimePoint twin_put_;
