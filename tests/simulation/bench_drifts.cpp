@@ -5,7 +5,7 @@
 // DATA has mnist/, letter/, pendigits/, covtype20k/; fashion is Debian's dataset-fashion-mnist. `interval`: milliseconds
 // between samples. Ablations, to be combined: random, priors, marginal, joint (how helpers are chosen among those that
 // were found), trial (the first part is merged untried), shadow (nothing is watched after a merge), library (no memory
-// of past concepts). --trace prints every story.
+// of past concepts), standby (none is asked along). --trace prints every story.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -52,6 +52,7 @@ bool ablate(Setting& setting, const std::string& what) {
   else if (what == "trial") setting.node.untried = true;
   else if (what == "shadow") setting.node.watch_samples = 0;
   else if (what == "library") setting.node.library.bytes = 0;
+  else if (what == "standby") setting.node.standby.models = 0;
   else return false;
   return true;
 }
@@ -135,7 +136,7 @@ double ratio(const Outcome& a) { return least(a.twin) / least(a.node); }
 double excess_ratio(const Outcome& a) { return std::max(a.twin_excess, 1.0) / std::max(a.node_excess, 1.0); }
 
 void print_head() {
-  fmt::print("{:<10} {:<13} | {:>14} {:>5} {:>15} {:>5} {:>5} | {:>6} {:>6} {:>5} | {:>5} {:>5} {:>5} {:>5} | {:>5} {:>4} {:>4} {:>6} "
+  fmt::print("{:<10} {:<13} | {:>14} {:>5} {:>15} {:>5} {:>5} | {:>6} {:>6} {:>5} | {:>5} {:>5} {:>5} {:>5} | {:>5} {:>4} {:>4} {:>8} "
              "| {:>7} {:>7} {:>5} | {:>7} {:>7} {:>7}\n",
              "set", "drift", "M3 node", "cens", "twin", "cens", "ratio", "M4", "twin's", "ratio", "alarm", "found", "parts",
              "merge", "merge", "own", "back", "neg", "final", "worst", "false", "KB", "model", "raw");
@@ -151,7 +152,7 @@ void print(const std::string& set, const std::string& drift, const std::vector<O
     return sum / 1000;
   });
   fmt::print("{:<10} {:<13} | {:>14} {:>5.2f} {:>15} {:>5.2f} {:>5.1f} | {:>6.1f} {:>6.1f} {:>5.1f} | {:>5.0f} {:>5.0f} {:>5.0f} {:>5.0f} "
-             "| {:>5.0f} {:>4.0f} {:>4.0f} {:>6} | {:>+7.3f} {:>+7.3f} {:>5.2f} | {:>7.1f} {:>7.1f} {:>7.1f}\n",
+             "| {:>5.0f} {:>4.0f} {:>4.0f} {:>8} | {:>+7.3f} {:>+7.3f} {:>5.2f} | {:>7.1f} {:>7.1f} {:>7.1f}\n",
              set, drift, range(node), total(all, [](const auto& a) { return a.node_censored; }) / n, range(twin),
              total(all, [](const auto& a) { return a.twin_censored; }) / n, of(all, ratio).median,
              of(all, [](const auto& a) { return a.node_excess; }).median,
@@ -160,7 +161,8 @@ void print(const std::string& set, const std::string& drift, const std::vector<O
              when(all, &Outcome::parts).median, when(all, &Outcome::merged).median,
              total(all, [](const auto& a) { return a.merges; }), total(all, [](const auto& a) { return a.own; }),
              total(all, [](const auto& a) { return a.rolled_back; }),
-             fmt::format("{}/{}", total(all, [](const auto& a) { return a.negative; }),
+             fmt::format("{}/{}/{}", total(all, [](const auto& a) { return a.worse; }),
+                         total(all, [](const auto& a) { return a.negative; }),
                          total(all, [](const auto& a) { return a.in_force; })),
              of(all, [](const auto& a) { return a.final_gap; }).median,
              std::min_element(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.final_gap < b.final_gap; })
@@ -191,6 +193,30 @@ void print_more(const std::vector<Outcome>& all) {
   fmt::print("\n");
 }
 
+/// What never being worse than alone comes to, over all sets and drifts.
+struct Harm {
+  std::size_t changes = 0, in_force = 0, worse = 0, negative = 0, clearly_negative = 0, below = 0;
+  double worst = 0;
+  void add(const std::vector<Outcome>& all) {
+    for (const auto& a : all) {
+      ++changes;
+      in_force += a.in_force;
+      worse += a.worse;
+      negative += a.negative;
+      clearly_negative += a.clearly_negative;
+      below += a.final_gap < -kBound;
+      worst = std::min(worst, a.final_gap);
+    }
+  }
+  static constexpr double kBound = 0.005;
+};
+
+void print(const Harm& harm) {
+  fmt::print("\nharm: of {} merges in force after 200 samples {} have a higher error than before (M10), {} more errors than the twin, {} of "
+             "these by more than 2;\nof {} changes {} end more than {} below the twin over the last 300 samples, the worst {:+.3f}\n",
+             harm.in_force, harm.worse, harm.negative, harm.clearly_negative, harm.changes, harm.below, Harm::kBound, harm.worst);
+}
+
 void print_json(const std::string& set, const std::string& drift, const Arguments& arguments,
                 const std::vector<Outcome>& all) {
   for (const auto& a : all) {
@@ -200,12 +226,12 @@ void print_json(const std::string& set, const std::string& drift, const Argument
     fmt::print("{{\"set\":\"{}\",\"drift\":\"{}\",\"family\":\"{}\",\"ablation\":\"{}\",\"seed\":{},\"change\":{},\"m3_node\":{},"
                "\"m3_twin\":{},\"node_censored\":{},\"twin_censored\":{},\"m3_ratio\":{:.3f},\"m4_node\":{:.3f},\"m4_twin\":{:.3f},\"net_node\":{:.3f},\"net_twin\":{:.3f},"
                "\"class_node\":{},\"class_twin\":{},\"class_errors_node\":{},\"class_errors_twin\":{},\"alarm\":{},\"found\":{},\"parts\":{},\"merged\":{},\"merges\":{},\"own\":{},\"rolled_back\":{},\"in_force\":{},"
-               "\"negative\":{},\"clearly_negative\":{},\"final_gap\":{:.4f},\"stable_alarms\":{:.3f},\"model_bytes\":{},"
+               "\"worse\":{},\"negative\":{},\"clearly_negative\":{},\"final_gap\":{:.4f},\"stable_alarms\":{:.3f},\"model_bytes\":{},"
                "\"raw_bytes\":{},\"bytes\":{{{}}}}}\n",
                set, drift, arguments.family, fmt::join(arguments.ablations, "+"), a.seed, a.change, a.node, a.twin,
                a.node_censored, a.twin_censored, ratio(a), a.node_excess, a.twin_excess,
                a.node_net, a.twin_net, a.node_class, a.twin_class, a.node_class_errors, a.twin_class_errors, a.alarm, a.found, a.parts,
-               a.merged, a.merges, a.own, a.rolled_back, a.in_force, a.negative, a.clearly_negative, a.final_gap,
+               a.merged, a.merges, a.own, a.rolled_back, a.in_force, a.worse, a.negative, a.clearly_negative, a.final_gap,
                a.stable_alarms, a.model_bytes, a.raw_bytes, bytes);
   }
   std::fflush(stdout);
@@ -220,10 +246,11 @@ int main(int argc, char** argv) {
     for (const auto& drift : drifts()) names += fmt::format("  {:<14} {}\n", drift.name, drift.what);
     fmt::print(stderr,
                "usage: bench_drifts DATA [set=fashion,mnist,letter,pendigits,covtype] [drift=...] [seeds=20] [first=1]\n"
-               "         [family=rff] [ablation=random|priors|marginal|joint,trial,shadow,library] [before=1500]\n"
+               "         [family=rff] [ablation=random|priors|marginal|joint,trial,shadow,library,standby] [before=1500]\n"
                "         [after=1000] [lead=500] [interval=50] [scout=0] [jobs=1] [--trace] [--json]\ndrifts:\n{}", names);
     return 2;
   }
+  Harm harm;
   if (!arguments.json) print_head();
   for (const auto& set : arguments.sets) {
     const auto data = load_real(arguments.data, set);
@@ -253,6 +280,7 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "{} {}: {} of {} seeds\n", set, drift, std::min(arguments.seeds, done + arguments.jobs),
                    arguments.seeds);
       }
+      harm.add(all);
       if (arguments.json) {
         print_json(set, drift, arguments, all);
       } else {
@@ -268,15 +296,16 @@ int main(int argc, char** argv) {
     }
   }
   if (arguments.json) return 0;
+  print(harm);
   fmt::print(
       "\n{} seeds, {} places, a sample every {} ms, family {}; medians (quartiles) over the changes of all seeds.\n"
       "M3: samples until the error over 3 batches of 20 is within .05 of that of the 200 samples before (of node or twin,\n"
       "whoever was better), and stays for 3;\n"
       "cens: share that never was; its ratio counts at least one batch on both sides. M4: errors above the former rate in\n"
       "the first 50 batches; chance alone gives some, so the line below has the net sum too. alarm, found, parts, merge: samples from the change to the first alarm, lookup, part and lasting\n"
-      "merge, where there was one. Then merges, of these of own past concepts, undone, and neg: with more errors than the\n"
-      "twin over the next 200 samples, of those in force so long. final: accuracy less the twin's in the last 300 samples,\n"
-      "median and worst. false: alarms per 1000 samples before the change. KB: on this node's links and for its lookups,\n"
+      "merge, where there was one. Then merges, of these of own past concepts, undone, and neg: those with a higher error over\n"
+      "the next 200 samples than over the 50 before (PAPERS' M10), those with more errors in them than the twin, and those in\n"
+      "force so long. final: accuracy less the twin's in the last 300 samples, median and worst. false: alarms per 1000 samples before the change. KB: on this node's links and for its lookups,\n"
       "from the change on; the whole model; raw samples from the change to the merge (without one, to the twin's recovery).\n"
       "classes concerned: samples until their recall over 10 of them is within .1 of the best in the end, and errors on them\n"
       "in the first 50 batches, node to twin.\n",

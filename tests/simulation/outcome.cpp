@@ -9,7 +9,7 @@ namespace {
 
 using Kind = node::Event::Kind;
 
-constexpr std::size_t kBatch = 20, kHorizon = 50, kReference = 200, kJudged = 200, kLast = 300, kSettling = 300;
+constexpr std::size_t kBatch = 20, kHorizon = 50, kReference = 200, kJudged = 200, kBeforeMerge = 50, kLast = 300, kSettling = 300;
 constexpr std::size_t kOfClass = 10;
 constexpr double kDelta = 0.05, kClassDelta = 0.1;
 
@@ -118,6 +118,9 @@ void tell(Outcome& out, Edge& edge, std::size_t change, std::size_t end) {
         ++out.in_force;
         const auto node = errors(edge.record(), mark.at, mark.at + kJudged);
         const auto twin = errors(edge.twin_record(), mark.at, mark.at + kJudged);
+        const auto from = std::max(change, mark.at - std::min(mark.at, kBeforeMerge));
+        const auto before = errors(edge.record(), from, mark.at);
+        out.worse += node * (mark.at - from) > before * kJudged;
         out.negative += node > twin;
         out.clearly_negative += node > twin + kJudged / 100;
       }

@@ -25,7 +25,8 @@ struct Outcome {
   double alarm = -1, found = -1, parts = -1, merged = -1;  ///< the first of each; `merged` the last but rolled back
   std::size_t merges = 0, rolled_back = 0, own = 0;  ///< own: merges of an archived concept
   std::size_t in_force = 0;  ///< merges still in force after 200 samples
-  std::size_t negative = 0;  ///< of these: more errors than the twin over these 200 samples (M10)
+  std::size_t worse = 0;     ///< of these: the error over these 200 samples is above that of the 50 before the merge, or since the change (M10)
+  std::size_t negative = 0;  ///< of these: more errors than the twin over these 200 samples
   std::size_t clearly_negative = 0;  ///< by more than 2 (0.01)
   double final_gap = 0;      ///< accuracy less the twin's over the last 300 samples of the stretch
   std::map<std::string, std::uint64_t> bytes;  ///< of this node's links and lookups, both ways, in the stretch
