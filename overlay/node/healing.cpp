@@ -324,6 +324,7 @@ void Healing::work() {
 }
 
 void Healing::on_sample(learner::Features x, ClassIndex label, ClassIndex predicted) {
+  if (shadow_) follow_shadow(x, label, predicted);
   if (!story_) return;
   if (phase_ == Phase::trying && contest_) {
     contest_->append(x, label, predicted);
@@ -432,7 +433,12 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   report.watch = watch_->tally();
   const bool back = verdict == Watch::Verdict::roll_back;
   auto step = watch_step();
-  if (!back) keep_former(report.id, watch_->shadow());
+  if (!back) {
+    keep_former(report.id, watch_->shadow());
+    if (context_.options.shadow.samples > 0 && report.watch.samples > 0 && !(shadow_ && shadow_->ahead())) {
+      shadow_.emplace(context_.options.shadow, Shadow::Merge{report.id, merges_before(report.id), story.helper}, watch_->former());
+    }
+  }
   if (back) {
     context_.serving.replace(watch_->former());
     ++counters_.rolled_back;
@@ -523,6 +529,7 @@ void Healing::drop() {
   quest_.reset();
   contest_.reset();
   watch_.reset();
+  shadow_.reset();
   story_.reset();
   phase_ = Phase::learning;
 }

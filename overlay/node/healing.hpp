@@ -15,6 +15,7 @@
 #include "overlay/node/node.hpp"
 #include "overlay/node/quest.hpp"
 #include "overlay/node/serving.hpp"
+#include "overlay/node/shadow.hpp"
 #include "overlay/node/trust.hpp"
 #include "overlay/node/watch.hpp"
 
@@ -36,8 +37,11 @@ namespace p2p::node {
 /// overlay is asked, and the best own concept enters the contest with what comes. A change of mix alone asks nobody at
 /// first: the node knows these classes.
 ///
-/// Invariants: at most one Quest, one Contest and one Watch at a time; the serving model changes only where a
-/// contest was won or a watch lost; every story ends with a report that says why.
+/// A former model learns on when its watch is over (Shadow). If it comes back, the story of the moment ends: what it was about
+/// is gone. Of two shadows the older stays while anything speaks for it.
+///
+/// Invariants: at most one Quest, one Contest, one Watch and one Shadow at a time; the serving model changes only where a
+/// contest was won, or lost to a former model; every story ends with a report that says why.
 /// Thread: the node's.
 class Healing : public std::enable_shared_from_this<Healing> {
  public:
@@ -125,6 +129,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void merge(std::size_t winner);
   void rejected();
   void judge_watch(Watch::Verdict verdict, bool signalled = false);  // signalled: a new alarm has come anyway
+  void follow_shadow(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);
   void try_again_or_end(std::string reason);
   void wait(std::string reason);     // in `learning`, until look_again()
   void look_again();
@@ -142,13 +147,15 @@ class Healing : public std::enable_shared_from_this<Healing> {
 
   // healing_rollback.cpp
   std::vector<std::uint64_t> merges() const;  // drifts whose merges are in the serving model
+  std::vector<std::uint64_t> merges_before(std::uint64_t drift) const;  // the same without this one's
   void keep_former(std::uint64_t drift, const learner::Model& model);
-  void leave_story();                // the serving model is about to be replaced by hand
+  void leave_story(std::string_view why);  // the serving model is about to be replaced
   struct Return {
     std::uint64_t drift = 0;
     Event::Kind kind{};
     std::vector<std::uint64_t> merges;  // in the model that returns
     std::uint64_t samples = 0;          // when it stopped learning
+    bool by_hand = true;                // else by its Shadow
   };
   void put_back(std::unique_ptr<learner::Model> model, const Return& how);
 
@@ -163,6 +170,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   std::shared_ptr<Quest> quest_;
   std::unique_ptr<Contest> contest_;
   std::unique_ptr<Watch> watch_;
+  std::optional<Shadow> shadow_;
   Trust trust_;
   static constexpr std::size_t kSlice = 16;  // samples replayed per turn of the executor
   static constexpr std::size_t kAttempts = 2;       // with a rest between them

@@ -13,6 +13,8 @@ bool contains(const std::vector<std::uint64_t>& ids, std::uint64_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
+constexpr std::string_view kByHand = "the operator put another model in force";
+
 }  // namespace
 
 std::vector<std::uint64_t> Healing::merges() const {
@@ -23,10 +25,31 @@ std::vector<std::uint64_t> Healing::merges() const {
   return out;
 }
 
-void Healing::keep_former(std::uint64_t drift, const learner::Model& model) {
+std::vector<std::uint64_t> Healing::merges_before(std::uint64_t drift) const {
   auto before = merges();
   std::erase(before, drift);
-  formers_.keep({drift, context_.serving.samples(), std::move(before), model.encode()});
+  return before;
+}
+
+void Healing::keep_former(std::uint64_t drift, const learner::Model& model) {
+  formers_.keep({drift, context_.serving.samples(), merges_before(drift), model.encode()});
+}
+
+void Healing::follow_shadow(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted) {
+  const auto verdict = shadow_->step(x, label, predicted);
+  if (verdict == Shadow::Verdict::undecided) return;
+  if (verdict == Shadow::Verdict::over) return shadow_.reset();
+  auto shadow = std::move(*shadow_);
+  shadow_.reset();
+  const auto& [drift, before, helper] = shadow.merge();
+  const auto& tally = shadow.tally();
+  leave_story("the former model did better in the long run, and serves again");
+  if (helper) {
+    const double lead = static_cast<double>(tally.challenger_correct) - static_cast<double>(tally.champion_correct);
+    value(*helper, -std::max(0.0, lead) / static_cast<double>(tally.samples));
+  }
+  put_back(shadow.take(),
+           {.drift = drift, .kind = Event::Kind::rolled_back, .merges = before, .samples = context_.serving.samples(), .by_hand = false});
 }
 
 Result<void> Healing::rollback(std::uint64_t drift) {
@@ -40,13 +63,20 @@ Result<void> Healing::rollback(std::uint64_t drift) {
   }
   Return how{.drift = drift, .kind = Event::Kind::rolled_back, .merges = {}, .samples = context_.serving.samples()};
   if (watch_ && story_->report.id == drift) {
-    how.merges = merges();
-    std::erase(how.merges, drift);
+    how.merges = merges_before(drift);
     story_->report.watch = watch_->tally();
     auto shadow = watch_->former();
     watch_.reset();
-    leave_story();
+    leave_story(kByHand);
     put_back(std::move(shadow), how);
+    return {};
+  }
+  if (shadow_ && shadow_->merge().drift == drift) {
+    how.merges = shadow_->merge().before;
+    auto model = shadow_->take();
+    shadow_.reset();
+    leave_story(kByHand);
+    put_back(std::move(model), how);
     return {};
   }
   const auto* former = formers_.find(drift);
@@ -60,7 +90,7 @@ Result<void> Healing::rollback(std::uint64_t drift) {
   if (!model) return tl::unexpected(model.error());
   how.merges = former->merges;
   how.samples = former->samples;
-  leave_story();
+  leave_story(kByHand);
   put_back(std::move(*model), how);
   return {};
 }
@@ -81,12 +111,12 @@ Result<void> Healing::redo(std::uint64_t drift) {
   auto model = learner::decode_model(context_.serving.spec(), former->model);
   if (!model) return tl::unexpected(model.error());
   const Return how{.drift = drift, .kind = Event::Kind::redone, .merges = former->merges, .samples = former->samples};
-  leave_story();
+  leave_story(kByHand);
   put_back(std::move(*model), how);
   return {};
 }
 
-void Healing::leave_story() {
+void Healing::leave_story(std::string_view why) {
   if (!story_) return;
   if (watch_) return judge_watch(Watch::Verdict::keep, true);
   if (quest_) quest_->cancel();
@@ -94,7 +124,7 @@ void Healing::leave_story() {
   contest_.reset();
   auto& report = story_->report;
   if (phase_ != Phase::watching) {
-    report.reason += fmt::format("{}ended, for the operator put another model in force", report.reason.empty() ? "" : "; ");
+    report.reason += fmt::format("{}ended: {}", report.reason.empty() ? "" : "; ", why);
   }
   end();
 }
@@ -102,6 +132,7 @@ void Healing::leave_story() {
 void Healing::put_back(std::unique_ptr<learner::Model> model, const Return& how) {
   auto& serving = context_.serving;
   const auto present = merges();
+  shadow_.reset();  // of a model that serves no more
   const auto replaced = serving.replace(std::move(model));
   formers_.keep({how.drift, serving.samples(), present, replaced->encode()});
   std::vector<DriftReport> changed;
@@ -112,7 +143,8 @@ void Healing::put_back(std::unique_ptr<learner::Model> model, const Return& how)
     report.rolled_back = !report.rolled_back;
     const bool itself = report.id == how.drift;
     const char* what = report.rolled_back ? "undone" : "done again";
-    report.reason = itself ? fmt::format("merged, and {} by hand after {} samples", what, serving.samples())
+    report.reason = itself ? fmt::format("merged, and {} {} after {} samples", what,
+                                         how.by_hand ? "by hand" : "for its former model, which learned on, did better", serving.samples())
                            : fmt::format("merged, and {} together with the merge of drift {}", what, how.drift);
     if (report.rolled_back) {
       ++counters_.rolled_back;
@@ -121,18 +153,19 @@ void Healing::put_back(std::unique_ptr<learner::Model> model, const Return& how)
     }
     tell(report, report.rolled_back ? Event::Kind::rolled_back : Event::Kind::redone,
          fmt::format("{}; the model in force last learned {} samples ago", report.reason, serving.samples() - how.samples),
-         {.subject = "operator", .figures = {{"samples_behind", static_cast<double>(serving.samples() - how.samples)}}});
+         {.subject = how.by_hand ? "operator" : "the former model", .figures = {{"samples_behind", static_cast<double>(serving.samples() - how.samples)}}});
   }
   context_.on_settled();
 }
 
 FormerModels Healing::formers() const {
   auto out = formers_;
-  if (watch_) {
-    auto before = merges();
-    std::erase(before, story_->report.id);
-    out.keep({story_->report.id, context_.serving.samples(), std::move(before), watch_->shadow().encode()});
+  const auto now = context_.serving.samples();
+  if (shadow_) {
+    const auto& [drift, before, helper] = shadow_->merge();
+    out.keep({drift, now, before, shadow_->model().encode()});
   }
+  if (watch_) out.keep({story_->report.id, now, merges_before(story_->report.id), watch_->shadow().encode()});
   return out;
 }
 

@@ -20,6 +20,7 @@
 #include "overlay/node/diagnosis.hpp"
 #include "overlay/node/former_models.hpp"
 #include "overlay/node/library.hpp"
+#include "overlay/node/shadow.hpp"
 #include "overlay/node/standby.hpp"
 #include "overlay/node/step.hpp"
 
@@ -133,6 +134,7 @@ struct NodeOptions {
   learner::Precision part_precision = learner::Precision::bits8;
   /// Past concepts that are kept (Library); 0 bytes: none.
   Library::Options library;
+  Shadow::Options shadow;            ///< former models after their watch
   FormerModels::Options former;      ///< models from before the latest merges, for rollback()
   Standby::Options standby;          ///< past concepts that are asked along with the serving model
   ScoutOptions scout;                ///< fetching ahead of a drift; off

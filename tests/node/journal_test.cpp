@@ -310,10 +310,11 @@ TEST_CASE("What cannot be undone is refused with the reason and changes nothing"
   CHECK(place.node->redo(1).error().code == ErrorCode::closed);
 }
 
-TEST_CASE("A merge whose former model found no room can be undone only while it is watched") {
+TEST_CASE("A merge whose former model found no room can be undone only while it learns on") {
   Recurring place;
   node::NodeOptions options;
   options.former.models = 0;
+  options.shadow.samples = 0;
   place.node = place.make(options);
   place.learn_both();
   const auto id = place.merge({});
@@ -325,6 +326,44 @@ TEST_CASE("A merge whose former model found no room can be undone only while it 
   CHECK_THAT(refused.error().message, Catch::Contains("no longer kept"));
   const auto next = place.merge(rotated(5));
   CHECK(place.node->rollback(next).has_value());
+}
+
+TEST_CASE("A former model that learned on is put back by hand as it is now") {
+  Recurring place;
+  place.learn_both();
+  const auto id = place.merge({});
+  place.settle();
+  place.feed(100);
+  REQUIRE_FALSE(place.report(id).rolled_back);
+  REQUIRE(place.node->rollback(id).has_value());
+  CHECK(place.report(id).rolled_back);
+  CHECK_THAT(place.report(id).steps.back().text, Catch::Contains("last learned 0 samples ago"));
+  REQUIRE(place.node->redo(id).has_value());
+  CHECK_FALSE(place.report(id).rolled_back);
+}
+
+TEST_CASE("A former model that overtakes after its watch serves again, and the journal says so") {
+  Recurring place;
+  node::NodeOptions options;
+  options.drift.cooldown = 1'000'000;  // nobody else is to notice
+  options.standby.patience = 1e5;
+  place.node = place.make(options);
+  place.learn_both();
+  const auto id = place.merge({});
+  place.settle();
+  REQUIRE_FALSE(place.report(id).rolled_back);
+  const auto drifts = place.node->drifts().size();
+  place.stream.set(rotated(5), kAll);
+  for (int i = 0; i < 60 && !place.report(id).rolled_back; ++i) place.feed(1);
+  CHECK(place.report(id).rolled_back);
+  CHECK_THAT(place.report(id).reason, Catch::Contains("learned on, did better"));
+  CHECK(place.report(id).steps.back().subject == "the former model");
+  CHECK(place.node->drifts().size() == drifts);
+  CHECK(place.node->status().rolled_back == 1);
+  CHECK(place.node->status().phase == node::Phase::learning);
+  // By hand the merge can be done again.
+  REQUIRE(place.node->redo(id).has_value());
+  CHECK_FALSE(place.report(id).rolled_back);
 }
 
 TEST_CASE("Journal and former models outlive a restart, a watched merge can still be undone, and numbers go on") {

@@ -63,6 +63,7 @@ TEST_CASE("the template shows every key with its default", "[tools]") {
     CHECK(got.trial_lead == wanted.trial_lead);
     CHECK(got.retry_after == wanted.retry_after);
     CHECK(got.watch_samples == wanted.watch_samples);
+    CHECK(got.shadow.samples == wanted.shadow.samples);
     CHECK(got.watch_alpha == wanted.watch_alpha);
     CHECK(got.ask_deadline == wanted.ask_deadline);
     CHECK(got.pull_deadline == wanted.pull_deadline);

@@ -77,6 +77,7 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
   table.get("window", out.window, 20, 100'000);
   table.get("checkpoint_every", out.checkpoint_every, 1, kMany);
   table.get("watch_samples", out.watch_samples, 0, kMany);
+  table.get("shadow_samples", out.shadow.samples, 0, kMany);
   table.get("watch_alpha", out.watch_alpha, 1e-6, 0.5);
   table.get("query_samples", out.query_samples, 1, kMany);
   table.get("trial_lead", out.trial_lead, 0, kMany);
