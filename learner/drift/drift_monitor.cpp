@@ -85,6 +85,8 @@ std::string_view name(DriftCause cause) {
       return "overall_error";
     case DriftCause::known_concept:
       return "known_concept";
+    case DriftCause::inputs:
+      return "inputs";
   }
   return "unknown";
 }

@@ -11,13 +11,14 @@
 
 namespace p2p::learner {
 
-/// Why the monitor spoke.
+/// Why the monitor spoke. The numbers are in saved journals: new ones go to the end.
 enum class DriftCause {
   new_class,      ///< a label that the reference window does not have
   class_error,    ///< Cartel's threshold test on one or more classes
-  confusion,      ///< two classes that are suddenly taken for each other; see ConfusionTest
   overall_error,  ///< one of the tests on all samples
   known_concept,  ///< a model of an earlier concept does better; said by whoever keeps such models, not by the monitor
+  inputs,         ///< the inputs changed while labels were missing; said by whoever watches those, not by the monitor
+  confusion,      ///< two classes that are suddenly taken for each other; see ConfusionTest
 };
 std::string_view name(DriftCause cause);
 

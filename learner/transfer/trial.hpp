@@ -51,6 +51,9 @@ class Trial {
   std::optional<std::size_t> best() const;
   const Tally& tally(std::size_t index) const { return challengers_[index].tally; }
   const std::string& label(std::size_t index) const { return challengers_[index].label; }
+  /// Trains a challenger on a sample that is none of the contest's.
+  void teach(std::size_t index, Features x, ClassIndex y) { challengers_[index].model->learn(x, y); }
+  /// As it is by now.
   const Model& model(std::size_t index) const { return *challengers_[index].model; }
   /// Hands the model over; the trial is spent.
   std::unique_ptr<Model> take(std::size_t index);

@@ -76,7 +76,7 @@ std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
     auto plain = learner::make_model(base->spec());
     P2P_ASSERT(plain.has_value());  // this spec has made a model before
     if (auto done = (*plain)->merge(received.part, {.classes = {}, .mode = MergeOptions::Mode::replace}); done) {
-      enter(fmt::format("{}, {}", brief, own ? "as it was" : "its model as it is"), i, std::move(*plain));
+      enter(fmt::format("{}, {}", brief, own ? "as it was" : "its model as it is"), i, std::move(*plain), true);
     }
   }
   if (sound.size() >= 2) {
@@ -104,9 +104,9 @@ std::vector<Contest::Refusal> Contest::enter(std::span<const Received> parts) {
   return refusals;
 }
 
-void Contest::enter(std::string label, std::size_t part, std::unique_ptr<learner::Model> model) {
+void Contest::enter(std::string label, std::size_t part, std::unique_ptr<learner::Model> model, bool plain) {
   trial_.enter(std::move(label), std::move(model));
-  entrants_.push_back({part, {}});
+  entrants_.push_back({part, plain});
 }
 
 void Contest::append(learner::Features x, ClassIndex label, ClassIndex predicted) {
@@ -133,6 +133,13 @@ void Contest::advance(std::size_t budget) {
 bool Contest::holds_up(std::size_t index) const {
   const std::size_t last = std::min(kRecent, champion_correct_.size());
   return count_last(entrants_[index].correct, last) >= count_last(champion_correct_, last);
+}
+
+std::optional<std::size_t> Contest::plain(std::size_t part) const {
+  for (std::size_t i = 0; i < entrants_.size(); ++i) {
+    if (entrants_[i].part == part && entrants_[i].plain) return i;
+  }
+  return {};
 }
 
 std::size_t Contest::best() const {

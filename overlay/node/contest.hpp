@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -71,6 +72,9 @@ class Contest {
   const learner::Trial::Tally& tally(std::size_t index) const { return trial_.tally(index); }
   double luck(std::size_t index) const { return trial_.luck(index); }
   const std::string& label(std::size_t index) const { return trial_.label(index); }
+  /// The challenger that is this part's model as it came; none where it did not enter as such.
+  std::optional<std::size_t> plain(std::size_t part) const;
+  const learner::Model& model(std::size_t index) const { return trial_.model(index); }
   /// The part that this challenger is made of first.
   std::size_t part_of(std::size_t index) const { return entrants_[index].part; }
   /// Which of the judged samples it had right, oldest first.
@@ -83,9 +87,10 @@ class Contest {
  private:
   struct Entrant {
     std::size_t part;
-    std::vector<bool> correct;
+    bool plain = false;
+    std::vector<bool> correct = {};
   };
-  void enter(std::string label, std::size_t part, std::unique_ptr<learner::Model> model);
+  void enter(std::string label, std::size_t part, std::unique_ptr<learner::Model> model, bool plain = false);
   bool holds_up(std::size_t index) const;
 
   Setup setup_;

@@ -129,6 +129,11 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
   story.tried = origin.tried;
   story.follow_up = origin.follow_up;
   story.expected = origin.expected;
+  if (origin.inputs) {
+    story.inputs = origin.inputs;
+    // Where the change lies is known to some tens of samples only; labels from before it would speak for the past.
+    story.change_at = story.report.detected_at;
+  }
   if (signal.cause == DriftCause::class_error || signal.cause == DriftCause::confusion) {
     // The alarm names the class that rang first. Where its concept changed, others often suffer from the same change
     // (two labels that were swapped); a merge of one alone would make the others' errors the new normal.
@@ -151,7 +156,7 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
       for (const auto c : ended.classes) add_class(story.report.classes, c);
       if (ended.cause != story.report.cause) story.report.cause = DriftCause::class_error;
     }
-    story.change_at = std::min(story.change_at, superseded->change_at);
+    if (!origin.inputs) story.change_at = std::min(story.change_at, superseded->change_at);
     story.before = superseded->before;
     story.follow_up = superseded->follow_up;
     story.tried = superseded->tried;
@@ -170,6 +175,7 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
   if (story_->report.kind == DriftKind::changed_mix) {
     return wait("the mix of well-known classes changed, which asks for nothing new");
   }
+  if (story_->inputs) return heal_by_inputs();
   if (!recall()) ask();
 }
 
@@ -189,7 +195,8 @@ void Healing::ask() {
   ++story.report.attempts;
   Quest::Request request;
   request.need = need();
-  request.own_accuracy = needed_accuracy(request.need, request.need.experience);
+  // Where no label has come nobody can say how well the model in force does.
+  if (!few_labels()) request.own_accuracy = needed_accuracy(request.need, request.need.experience);
   request.skip = [this](const metadata::NodeId& peer) { return shunned(peer); };
   request.trust = [this](const metadata::NodeId& peer) { return trust_.worth(peer); };
 
@@ -200,6 +207,7 @@ void Healing::ask() {
                        .ask_deadline = options.ask_deadline,
                        .pull_deadline = options.pull_deadline,
                        .pull_grace = options.pull_grace};
+  if (story.inputs) quest.pull_from = std::max(quest.pull_from, options.without_labels.helpers);
   quest.lookup.want = std::max(quest.lookup.want, options.ask);
   Quest::Observer observer;
   observer.on_stage = [this](Quest::Stage stage, const Quest::Findings& findings) { on_stage(stage, findings); };
@@ -300,7 +308,9 @@ void Healing::try_parts(std::vector<Received> parts) {
                                                .classes_changed = story.report.cause != DriftCause::new_class,
                                                .trial = trial});
   story.parts = std::move(parts);
+  story.look_at = context_.inputs.latest() + context_.options.without_labels.after;
   phase_ = Phase::trying;
+  journal_.put(story.report);  // without labels it may rest here for long
   for (const auto& refusal : contest_->enter(story.parts)) {
     if (story.parts[refusal.part].archived == 0) refuse(story.parts[refusal.part].helper.peer.id, refusal.error);
   }
@@ -323,15 +333,20 @@ void Healing::work() {
   });
 }
 
-void Healing::on_sample(learner::Features x, ClassIndex label, ClassIndex predicted) {
+void Healing::on_sample(std::uint64_t ticket, learner::Features x, ClassIndex label, ClassIndex predicted) {
   if (shadow_) follow_shadow(x, label, predicted);
   if (!story_) return;
+  if (story_->inputs && ticket <= story_->inputs->change) {  // a late label from before the change
+    if (few_labels()) story_->change_at = context_.serving.samples();
+    return;
+  }
   if (phase_ == Phase::trying && contest_) {
     contest_->append(x, label, predicted);
     contest_->advance(2);  // gains on the stream even when the executor has no time for slices
     if (contest_->caught_up()) judge();
   } else if (phase_ == Phase::watching) {
     watch_->step(x, label, predicted);
+    confirm();
     auto verdict = watch_->verdict();
     // Better than what it replaced, and yet far from what this node could do before: somebody may know more.
     if (verdict == Watch::Verdict::undecided && !story_->follow_up && watch_->tally().samples == kFarBelowAfter &&
@@ -373,7 +388,7 @@ void Healing::judge() {
   accepted ? merge(index) : rejected();
 }
 
-void Healing::merge(std::size_t winner) {
+void Healing::merge(std::size_t winner, const std::string& provisionally) {
   auto& story = *story_;
   auto& report = story.report;
   auto& serving = context_.serving;
@@ -386,7 +401,8 @@ void Healing::merge(std::size_t winner) {
   } else {
     context_.library.used(part.archived, serving.samples());
   }
-  if (report.cause != DriftCause::new_class) {
+  report.provisional = story.unconfirmed = !provisionally.empty();
+  if (report.cause != DriftCause::new_class && !story.unconfirmed) {
     serving.forget_before(story.change_at, report.classes, correct);
   }
   watch_ =
@@ -401,7 +417,8 @@ void Healing::merge(std::size_t winner) {
   report.accepted = true;
   report.merged_at = serving.samples();
   report.detect_to_merge = context_.executor.now() - story.detected;
-  report.reason = fmt::format("{} won its trial: {}", label, tally_text(report.tally));
+  report.reason = report.provisional ? fmt::format("{} is in force until labels decide: {}", label, provisionally)
+                                     : fmt::format("{} won its trial: {}", label, tally_text(report.tally));
   tell(Event::Kind::merged, fmt::format("merged {}", label),
        {.subject = label, .figures = {{"ms", milliseconds(report.detect_to_merge)}}});
   context_.on_settled();
@@ -445,9 +462,10 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
     report.rolled_back = true;
     report.reason = fmt::format("merged, and undone: the former model was {}", tally_text(report.watch));
   }
+  if (!back) settle_provisional();
   watch_.reset();
   if (story.helper) {
-    value(*story.helper, back ? -gain(report.watch) : gain(report.tally));
+    value(*story.helper, back || report.provisional ? -gain(report.watch) : gain(report.tally));
   }
   if (back) {
     tell(Event::Kind::rolled_back, report.reason, std::move(step));
@@ -487,6 +505,7 @@ void Healing::try_again_or_end(std::string reason) {
 void Healing::wait(std::string reason) {
   auto& story = *story_;
   story.retry_at = context_.serving.samples() + context_.options.retry_after;
+  story.look_at = context_.inputs.latest() + context_.options.retry_after;
   story.report.reason = std::move(reason) + "; will look again";
   tell(Event::Kind::waiting, story.report.reason,
        {.figures = {{"until", static_cast<double>(*story.retry_at)}}});
@@ -496,6 +515,7 @@ void Healing::look_again() {
   auto& story = *story_;
   story.retry_at.reset();
   const double now = context_.serving.accuracy_of_latest(context_.options.query_samples);
+  if (few_labels()) return heal_by_inputs();
   if (now >= story.before - context_.options.drift.permitted_loss / 2) {
     story.report.reason += "; by then this node had learned it by itself";
     return end();

@@ -10,6 +10,7 @@
 
 #include "overlay/node/contest.hpp"
 #include "overlay/node/former_models.hpp"
+#include "overlay/node/input_watch.hpp"
 #include "overlay/node/journal.hpp"
 #include "overlay/node/library.hpp"
 #include "overlay/node/node.hpp"
@@ -55,6 +56,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
     metadata::TaskId task;
     Serving& serving;
     Library& library;
+    const InputWatch& inputs;
     const NodeOptions& options;
     std::function<void(Event::Kind, std::string, const DriftReport&)> tell;
     std::function<void()> on_settled;  ///< a story has ended, or a merge come into force: publish soon
@@ -62,14 +64,25 @@ class Healing : public std::enable_shared_from_this<Healing> {
   explicit Healing(Context context) : context_(std::move(context)), formers_(context_.options.former) {}
 
   /// After the serving model has learned a sample, and before on_signal() for it.
-  void on_sample(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);
+  void on_sample(std::uint64_t ticket, learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);
   void on_signal(const learner::DriftSignal& signal);
   /// An archived concept does better than the serving model.
   void on_known_concept(const Standby::Report& report);
 
+  // While labels are missing: healing_without_labels.cpp.
+  /// After every sample, labelled or not.
+  void on_inputs(const std::optional<InputWatch::Alarm>& alarm);
+  /// Before a late label is learned. True: it is of a sample from before a change for which another model is in force
+  /// provisionally, and the former one has learned it instead.
+  bool teach_former(std::uint64_t ticket, learner::Features x, learner::ClassIndex label);
+  /// The model to go on with after a restart, where it is not the one that serves; null: it is.
+  const learner::Model* instead() const { return provisional() ? &watch_->shadow() : nullptr; }
+  /// What serves was put in force by agreement, and too few labels have come to speak for it: not to be given away.
+  bool provisional() const { return story_ && phase_ == Phase::watching && story_->unconfirmed; }
+
   Phase phase() const { return phase_; }
   /// A story runs whose concept the node does not master yet: not the time to publish.
-  bool unsettled() const { return story_.has_value() && phase_ != Phase::watching; }
+  bool unsettled() const { return story_.has_value() && (phase_ != Phase::watching || story_->unconfirmed); }
   const Journal& journal() const { return journal_; }
   const Trust& trust() const { return trust_; }
   Counters& counters() { return counters_; }
@@ -78,8 +91,10 @@ class Healing : public std::enable_shared_from_this<Healing> {
   /// Node::rollback() and Node::redo().
   Result<void> rollback(std::uint64_t drift);
   Result<void> redo(std::uint64_t drift);
-  /// What else a snapshot holds: the shadow of a running watch counts as the former model of its merge.
+  /// What else a snapshot holds. The shadow of a running watch counts as the former model of its merge; a provisional merge
+  /// as undone, for the snapshot goes on with the former model.
   FormerModels formers() const;
+  Journal journal_to_keep() const;
   /// After a restart: the past goes on, what was running is interrupted. The serving model has been loaded before.
   void restore(const Counters& counters, Journal journal, FormerModels formers);
   /// Drops the running story: the model that it was about is gone.
@@ -100,6 +115,10 @@ class Healing : public std::enable_shared_from_this<Healing> {
     overlay::TimePoint pull_began, trial_began;
     std::uint32_t expected = 0;                 ///< the archived concept that caused it; 0: something else did
     std::optional<std::uint64_t> recall_until;  ///< the running trial is of own concepts alone, until so many samples
+    // By inputs: what is known of the change is a sample's number.
+    std::optional<InputWatch::Alarm> inputs;
+    std::uint64_t look_at = 0;                  ///< number of the sample at which to ask the models, or the overlay, again
+    bool unconfirmed = false;
     std::optional<overlay::Exchange::Peer> helper;  ///< whose part is in force; none: an own concept
   };
 
@@ -109,6 +128,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
     std::uint32_t expected = 0;
     std::optional<double> before = {};           ///< accuracy to come back to, if known from an earlier story
     std::vector<metadata::NodeId> tried = {};    ///< whose parts that story has had
+    std::optional<InputWatch::Alarm> inputs = {};
   };
   void begin(const learner::DriftSignal& signal, const Origin& origin);
   bool covers(const DriftReport& running, const learner::DriftSignal& signal) const;
@@ -118,6 +138,11 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void diagnose_change();
   void archive_past();
   std::vector<Received> own_concepts(std::size_t most) const;
+  bool few_labels() const;           // since the change, which only the inputs have shown
+  void heal_by_inputs();
+  void ask_the_models();
+  void confirm();
+  void settle_provisional();
   bool recall();                     // false: there is no past
 
   void ask();
@@ -126,7 +151,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void try_parts(std::vector<Received> parts);
   void work();                       // a slice of the replay, then the next one by post
   void judge();
-  void merge(std::size_t winner);
+  void merge(std::size_t winner, const std::string& provisionally = {});  // why, if without a verdict
   void rejected();
   void judge_watch(Watch::Verdict verdict, bool signalled = false);  // signalled: a new alarm has come anyway
   void follow_shadow(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted);
@@ -176,6 +201,8 @@ class Healing : public std::enable_shared_from_this<Healing> {
   static constexpr std::size_t kAttempts = 2;       // with a rest between them
   static constexpr std::size_t kFarBelowAfter = 60;  // watched samples after which a merge that helps too little is not enough
   static constexpr std::size_t kQuickAttempts = 4;  // one after the other, while all that comes is of no use at all
+  static constexpr std::size_t kFewLabels = 10;   // since the alarm; below it the need is by marginal
+  static constexpr std::size_t kConfirmed = 20;   // labels in which a provisional model must hold its own
   static constexpr std::size_t kOwnTried = 4;          // archived concepts tried before others are asked
   static constexpr std::size_t kAhead = 2;             // wins over losses of an own concept that is worth waiting for
   static constexpr std::uint64_t kWorthKeeping = 150;  // samples that a concept must have been served for

@@ -35,6 +35,10 @@ void Healing::diagnose_change() {
 }
 
 metadata::Need Healing::need() const {
+  if (few_labels()) {
+    const auto samples = context_.inputs.waiting_after(story_->inputs->change, context_.options.without_labels.window);
+    return {.experience = context_.inputs.marginal(samples), .classes = {}, .by = metadata::By::marginal};
+  }
   const auto since = static_cast<std::size_t>(context_.serving.samples() - story_->change_at);
   // After a change of concept what came before it would only blur the question, however few samples there are yet.
   const bool same_concept = story_->report.cause == DriftCause::new_class;

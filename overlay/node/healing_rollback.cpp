@@ -165,7 +165,19 @@ FormerModels Healing::formers() const {
     const auto& [drift, before, helper] = shadow_->merge();
     out.keep({drift, now, before, shadow_->model().encode()});
   }
-  if (watch_) out.keep({story_->report.id, now, merges_before(story_->report.id), watch_->shadow().encode()});
+  if (watch_ && !provisional()) {
+    out.keep({story_->report.id, now, merges_before(story_->report.id), watch_->shadow().encode()});
+  }
+  return out;
+}
+
+Journal Healing::journal_to_keep() const {
+  auto out = journal_;
+  if (provisional()) {
+    auto report = story_->report;
+    report.rolled_back = true;
+    out.put(report);
+  }
   return out;
 }
 

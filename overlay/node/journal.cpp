@@ -8,11 +8,11 @@ namespace {
 
 using learner::Trial;
 
-constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kFormat = 2;  // 1 had no `provisional`
 constexpr std::size_t kMaxReason = 4096;
 constexpr std::size_t kMaxFigures = 16;
 constexpr std::size_t kMaxChallengers = 64;  // 8 parts make at most 17, four own concepts a few more
-constexpr auto kLastCause = learner::DriftCause::known_concept;
+constexpr auto kLastCause = learner::DriftCause::confusion;
 constexpr auto kLastKind = DriftKind::changed_mix;
 constexpr auto kLastEvent = EventKind::interrupted;
 
@@ -47,6 +47,7 @@ class Writer {
     out.put(static_cast<std::uint32_t>(size));
     for (std::size_t i = 0; i < size; ++i) each(items[i]);
   }
+  std::uint32_t format = kFormat;
   ByteWriter out;
 };
 
@@ -79,6 +80,7 @@ class Reader {
     for (std::uint32_t i = 0; i < size && ok(); ++i) each(items.emplace_back());
   }
   bool ok() const { return good && in.ok(); }
+  std::uint32_t format = kFormat;
   ByteReader in;
   bool good = true;
 };
@@ -127,6 +129,7 @@ void code_report(Coder& coder, T& report) {
   coder.value(report.helper_distance);
   coder.value(report.bytes_pulled);
   coder.flag(report.accepted);
+  if (coder.format >= 2) coder.flag(report.provisional);
   coder.flag(report.rolled_back);
   coder.text(report.reason, kMaxReason);
   code_tally(coder, report.tally);
@@ -174,25 +177,27 @@ void Journal::interrupt(std::uint64_t samples, std::uint64_t wall_ms) {
     ++version_;
     report.finished = true;
     report.reason += report.reason.empty() ? "" : "; ";
-    report.reason += report.accepted ? "the node stopped while the merge was being watched, and it stays"
-                                     : "the node stopped before this drift was healed";
+    report.reason += !report.accepted      ? "the node stopped before this drift was healed"
+                     : report.rolled_back ? "the node stopped before labels spoke for the merge, and the former model goes on"
+                                          : "the node stopped while the merge was being watched, and it stays";
     add_step(report, {.kind = EventKind::interrupted, .samples = samples, .wall_ms = wall_ms, .text = report.reason});
   }
 }
 
 Bytes Journal::encode() const {
   Writer writer;
-  writer.out.put(kFormat);
+  writer.out.put(writer.format);
   writer.list(reports_, kMax, [&](const DriftReport& report) { code_report(writer, report); });
   return writer.out.take();
 }
 
 Result<Journal> Journal::decode(ByteView bytes) {
   Reader reader(bytes);
-  const auto format = reader.in.get<std::uint32_t>();
-  if (reader.ok() && format > kFormat) {
+  reader.format = reader.in.get<std::uint32_t>();
+  if (reader.ok() && reader.format > kFormat) {
     return fail(ErrorCode::version, "the journal of drifts was saved by a newer p2p-learner");
   }
+  reader.good = reader.format > 0;
   Journal journal;
   std::uint64_t last = 0;
   reader.list(journal.reports_, kMax, [&](DriftReport& report) {

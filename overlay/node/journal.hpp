@@ -24,7 +24,7 @@ class Journal {
   std::uint64_t version() const { return version_; }
 
   Bytes encode() const;
-  /// `malformed` for damaged bytes, `version` for a newer format; never a partial result.
+  /// Also of the former format. `malformed` for damaged bytes, `version` for a newer format; never a partial result.
   static Result<Journal> decode(ByteView bytes);
 
  private:

@@ -101,7 +101,8 @@ void Library::trim(std::uint32_t keep) {
 std::vector<Library::Near> Library::near(const metadata::Need& need, std::size_t most) const {
   std::vector<Near> out;
   for (const auto& archived : archived_) {
-    const double distance = metadata::need_distance(need, archived.fingerprint);
+    const double distance = need.by == metadata::By::marginal ? metadata::plain_distance(need, archived.fingerprint)
+                                                              : metadata::need_distance(need, archived.fingerprint);
     if (distance < kNothingInCommon) out.push_back({&archived, distance});
   }
   std::sort(out.begin(), out.end(), [](const Near& a, const Near& b) {

@@ -48,7 +48,7 @@ class Library {
   /// wants to know whether one of these concepts is back tries some.
   struct Near {
     const Archived* archived;
-    double distance;  ///< metadata::need_distance
+    double distance;  ///< metadata::need_distance, or of the marginals where the need is by these
   };
   std::vector<Near> near(const metadata::Need& need, std::size_t most) const;
   const Archived* find(std::uint32_t id) const;

@@ -6,6 +6,7 @@
 
 #include "learner/snapshot.hpp"
 #include "overlay/node/healing.hpp"
+#include "overlay/node/input_watch.hpp"
 #include "overlay/node/pending_labels.hpp"
 #include "overlay/node/publisher.hpp"
 #include "overlay/node/scout.hpp"
@@ -31,6 +32,16 @@ Result<void> check(const NodeOptions& options) {
   if (!(options.trial.alpha > 0 && options.trial.alpha < 1)) return wrong("trial.alpha must be in (0, 1)");
   if (!(options.class_alpha > 0 && options.class_alpha < 1))
     return wrong("class_alpha must be in (0, 1)");
+  if (!(options.inputs_run_length == 0 || options.inputs_run_length >= 100)) {
+    return wrong("inputs_run_length must be 0 (no watch) or at least 100 samples");
+  }
+  const auto& agreement = options.without_labels;
+  if (agreement.after < 1 || agreement.fewest < 1 || agreement.window < agreement.fewest || agreement.helpers < 1 ||
+      agreement.helpers > 8 || !(agreement.share > 0 && agreement.share <= 1) || !(agreement.kappa > 0 && agreement.kappa <= 1) ||
+      !(agreement.inside > 0) || !(agreement.outside >= agreement.inside)) {
+    return wrong("without_labels: after and fewest must be at least 1, window at least fewest, helpers 1 to 8, share and "
+                 "kappa in (0, 1], inside over 0 and outside not below it");
+  }
   if (options.pending_labels > 1'000'000) return wrong("pending_labels must be at most 1000000 samples");
   if (options.scout.neighbours > 32 || options.scout.interval < std::chrono::seconds(1)) {
     return wrong("scout.neighbours must be at most 32, scout.interval at least a second");
@@ -125,6 +136,7 @@ class Node::State {
     if (!serving) return tl::unexpected(serving.error());
     serving_ = std::move(*serving);
     standby_ = std::make_unique<Standby>(options_.standby, library_, serving_->spec());
+    inputs_ = std::make_unique<InputWatch>(InputWatch::Options{.run_length = options_.inputs_run_length}, *serving_, pending_);
     task_id_ = metadata::id(task_);
     if (context_.transport) {
       showcase_ = std::make_unique<Showcase>(context_.executor, *serving_, library_, task_id_, context_.key,
@@ -132,10 +144,12 @@ class Node::State {
       exchange_ = std::make_unique<overlay::Exchange>(
           context_.executor, *context_.transport,
           overlay::ExchangeHost{
-              .describe = [this](const metadata::TaskId& task) { return showcase_->describe(task); },
-              .offer = [this](
-                           const metadata::TaskId& task,
-                           const std::vector<std::int32_t>& classes) { return showcase_->offer(task, classes); }},
+              .describe = [this](const metadata::TaskId& task) {
+                return healing_->provisional() ? Bytes{} : showcase_->describe(task);
+              },
+              .offer = [this](const metadata::TaskId& task, const std::vector<std::int32_t>& classes) {
+                return healing_->provisional() ? nullptr : showcase_->offer(task, classes);
+              }},
           options_.limits);
     }
     publisher_ = std::make_unique<Publisher>(
@@ -159,6 +173,7 @@ class Node::State {
                          .task = task_id_,
                          .serving = *serving_,
                          .library = library_,
+                         .inputs = *inputs_,
                          .options = options_,
                          .tell = [this](Event::Kind kind, std::string text,
                                         const DriftReport& report) { tell(kind, std::move(text), report); },
@@ -188,17 +203,19 @@ class Node::State {
     if (!x) return tl::unexpected(x.error());
     if (!label) {
       const auto predicted = serving_->model().predict(*x);
-      return Outcome{.predicted = predicted, .learned = false, .ticket = pending_.keep(*x, predicted)};
+      const auto ticket = pending_.keep(*x, predicted);
+      watch_inputs(serving_->embed(*x));
+      return Outcome{.predicted = predicted, .learned = false, .ticket = ticket};
     }
     const auto ticket = pending_.count();
-    return Outcome{.predicted = learn(*x, *label, {}), .learned = true, .ticket = ticket};
+    return Outcome{.predicted = learn(ticket, *x, *label, {}), .learned = true, .ticket = ticket};
   }
 
   Result<Outcome> label(std::uint64_t ticket, learner::ClassIndex label) {
     if (auto good = can_take(label); !good) return tl::unexpected(good.error());
     const auto sample = pending_.take(ticket);
     if (!sample) return tl::unexpected(sample.error());
-    learn(sample->x, label, sample->predicted);
+    learn(ticket, sample->x, label, sample->predicted);
     return Outcome{.predicted = sample->predicted, .learned = true, .ticket = ticket};
   }
 
@@ -237,7 +254,8 @@ class Node::State {
   }
 
   Bytes snapshot() const {
-    const auto& counters = healing_->counters();
+    auto counters = healing_->counters();
+    counters.rolled_back += healing_->provisional();  // as its journal says
     ByteWriter writer;
     writer.put(kNodeSection);
     writer.put_sized(task_id_.view());
@@ -247,9 +265,9 @@ class Node::State {
     }
     learner::Snapshot snapshot;
     snapshot.sections.push_back({"node", writer.take()});
-    serving_->save(snapshot);
+    serving_->save(snapshot, healing_->instead());
     snapshot.sections.push_back({"library", library_.encode()});
-    snapshot.sections.push_back({"journal", healing_->journal().encode()});
+    snapshot.sections.push_back({"journal", healing_->journal_to_keep().encode()});
     snapshot.sections.push_back({"former", healing_->formers().encode()});
     return learner::encode(snapshot);
   }
@@ -343,13 +361,24 @@ class Node::State {
   }
 
   /// What the model said just before. `earlier`: what had been said of the sample when it came.
-  learner::ClassIndex learn(learner::Features x, learner::ClassIndex label, std::optional<learner::ClassIndex> earlier) {
+  learner::ClassIndex learn(std::uint64_t ticket, learner::Features x, learner::ClassIndex label,
+                            std::optional<learner::ClassIndex> earlier) {
+    if (earlier && healing_->teach_former(ticket, x, label)) {
+      serving_->count(label, *earlier);
+      return *earlier;
+    }
     const auto step = serving_->learn(x, label, earlier);
-    healing_->on_sample(x, label, step.predicted);
+    if (!earlier) watch_inputs(step.phi);
+    healing_->on_sample(ticket, x, label, step.predicted);
     healing_->on_signal(step.signal);
     if (const auto known = standby_->on_sample(x, label, step.predicted)) healing_->on_known_concept(*known);
     publisher_->on_sample();
     return step.predicted;
+  }
+
+  void watch_inputs(std::span<const float> phi) {
+    const auto alarm = inputs_->on_sample(phi);
+    healing_->on_inputs(alarm);
   }
 
   void tell(Event::Kind kind, std::string text, const DriftReport& report) {
@@ -368,6 +397,7 @@ class Node::State {
   PendingLabels pending_;
   std::unique_ptr<Serving> serving_;
   std::unique_ptr<Standby> standby_;
+  std::unique_ptr<InputWatch> inputs_;
   std::unique_ptr<Showcase> showcase_;
   std::unique_ptr<overlay::Exchange> exchange_;
   std::unique_ptr<Publisher> publisher_;

@@ -17,6 +17,7 @@
 #include "overlay/directory/directory.hpp"
 #include "overlay/exchange.hpp"
 #include "overlay/executor.hpp"
+#include "overlay/node/agreement.hpp"
 #include "overlay/node/diagnosis.hpp"
 #include "overlay/node/former_models.hpp"
 #include "overlay/node/library.hpp"
@@ -70,6 +71,7 @@ struct DriftReport {
   std::uint64_t bytes_pulled = 0;      ///< content of the parts that arrived whole
 
   bool accepted = false;
+  bool provisional = false;            ///< put in force by agreement, before a label spoke for it
   bool rolled_back = false;
   std::string reason;                  ///< one sentence: why accepted, rejected, or why there was nothing to try
   learner::Trial::Tally tally;
@@ -138,6 +140,8 @@ struct NodeOptions {
   FormerModels::Options former;      ///< models from before the latest merges, for rollback()
   Standby::Options standby;          ///< past concepts that are asked along with the serving model
   ScoutOptions scout;                ///< fetching ahead of a drift; off
+  double inputs_run_length = 1e6;    ///< samples between two false alarms of the inputs alone; 0: they are not watched
+  AgreementOptions without_labels;   ///< what happens while no labels come
   std::size_t pending_labels = 1000;  ///< samples without a label that are kept for when it comes; 0: none
   std::size_t recall_patience = 30;  ///< fresh samples that an own past concept is tried on before others are asked
   directory::LookupOptions lookup;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -37,6 +38,11 @@ class PendingLabels {
   void give_up();
 
   std::size_t size() const { return waiting_.size(); }
+  const std::map<std::uint64_t, Sample>& all() const { return waiting_; }
+  /// How many with a later ticket than this one wait.
+  std::size_t waiting_after(std::uint64_t ticket) const {
+    return static_cast<std::size_t>(std::distance(waiting_.upper_bound(ticket), waiting_.end()));
+  }
   /// The latest ticket; 0: none yet.
   std::uint64_t latest() const { return issued_; }
 

@@ -22,6 +22,7 @@ bool peers_fault(const Error& error) {
 }  // namespace
 
 double needed_accuracy(const metadata::Need& need, const metadata::Fingerprint& fingerprint) {
+  if (need.by == metadata::By::marginal) return fingerprint.overall_accuracy();
   double weight = 0, sum = 0;
   const auto add = [&](std::size_t c, double w) {
     if (c >= fingerprint.classes) return;
@@ -136,7 +137,9 @@ void Quest::consider(const overlay::Exchange::Peer& peer, std::uint32_t concept_
   ++findings_.described;
   Helper helper{.peer = peer, .concept_id = concept_id, .fingerprint = std::move(fingerprint)};
   if (request_.trust) helper.trust = request_.trust(peer.id);
-  helper.distance = metadata::need_distance(request_.need, helper.fingerprint);
+  helper.distance = request_.need.by == metadata::By::marginal
+                        ? metadata::plain_distance(request_.need, helper.fingerprint)
+                        : metadata::need_distance(request_.need, helper.fingerprint);
   helper.accuracy = needed_accuracy(request_.need, helper.fingerprint);
   helper.expected = metadata::expected_accuracy(request_.need, helper.fingerprint);
   if (helper.distance < kUnseen && helper.accuracy > request_.own_accuracy) helpers_.push_back(std::move(helper));

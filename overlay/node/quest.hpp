@@ -39,7 +39,7 @@ struct Received {
 };
 
 /// Mean recall of `fingerprint` over the needed classes (all that the need has seen, when none is named), weighed
-/// by the need's counts; classes that it has not seen count 0.
+/// by the need's counts; classes that it has not seen count 0. By marginal, of which no class is known: over all.
 double needed_accuracy(const metadata::Need& need, const metadata::Fingerprint& fingerprint);
 
 /// Looks up, asks, pulls; reports once.

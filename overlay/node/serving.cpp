@@ -119,8 +119,14 @@ Serving::Step Serving::learn(learner::Features x, learner::ClassIndex label,
   basis_->map(x, phi_);
   fingerprint_.add(phi_, label, correct);
   step.signal = monitor_.update(label, step.predicted);
+  step.phi = phi_;
   if (options_.checkpoint_every > 0) checkpoints_.after_sample(*model_, fingerprint_, samples_);
   return step;
+}
+
+std::span<const float> Serving::embed(learner::Features x) const {
+  basis_->map(x, phi_);
+  return phi_;
 }
 
 std::unique_ptr<learner::Model> Serving::replace(std::unique_ptr<learner::Model> next) {
@@ -208,10 +214,10 @@ Serving::Stretch Serving::since(std::uint64_t from) const {
   return stretch;
 }
 
-void Serving::save(learner::Snapshot& snapshot) const {
+void Serving::save(learner::Snapshot& snapshot, const learner::Model* instead) const {
   ByteWriter seen;
   seen.put(samples_);
-  snapshot.sections.push_back({"model", model_->encode()});
+  snapshot.sections.push_back({"model", (instead ? *instead : *model_).encode()});
   snapshot.sections.push_back({"metrics", metrics_.encode()});
   snapshot.sections.push_back({"fingerprint", metadata::encode(fingerprint_.build())});
   snapshot.sections.push_back({"seen", seen.take()});

@@ -42,10 +42,18 @@ class Serving {
   struct Step {
     learner::ClassIndex predicted = learner::kNoClass;
     learner::DriftSignal signal;
+    std::span<const float> phi;  ///< the sample's embedding, until the next call
   };
   /// `earlier`: what was said of this sample when it came, if its label is late. It counts in the metrics; everything
   /// else goes by what the model in force says just before it learns.
   Step learn(learner::Features x, learner::ClassIndex label, std::optional<learner::ClassIndex> earlier = {});
+
+  /// A late label of a sample that the model in force is not to learn: it counts in the metrics alone.
+  void count(learner::ClassIndex label, learner::ClassIndex earlier) { metrics_.add(label, earlier); }
+
+  /// The task's embedding of a scaled sample, (embedding_dimensions() x 1); the view holds until the next call.
+  std::span<const float> embed(learner::Features x) const;
+  std::uint32_t embedding_dimensions() const { return task_.embedding_dimensions; }
 
   /// Puts another model in force and hands back the former. Checkpoints and monitor start anew: their past says
   /// nothing about this model.
@@ -94,8 +102,8 @@ class Serving {
   };
   Stretch since(std::uint64_t from) const;
 
-  /// Into and out of a snapshot's sections. `load` changes nothing on error.
-  void save(learner::Snapshot& snapshot) const;
+  /// Into and out of a snapshot's sections; `instead` of the model in force, if not null. `load` changes nothing on error.
+  void save(learner::Snapshot& snapshot, const learner::Model* instead = nullptr) const;
   Result<void> load(const learner::Snapshot& snapshot);
 
  private:

@@ -38,6 +38,8 @@ class Watch {
   void step(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted) {
     trial_.step(x, label, predicted);
   }
+  /// Trains the former model on a sample that it would have learned, and judges nothing.
+  void teach(learner::Features x, learner::ClassIndex label) { trial_.teach(0, x, label); }
   Verdict verdict() const {
     const auto& tally = trial_.tally(0);
     if (trial_.verdict() == learner::Trial::Verdict::accept) return Verdict::roll_back;

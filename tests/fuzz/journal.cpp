@@ -9,7 +9,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView bytes{data, size};
   if (auto journal = node::Journal::decode(bytes)) {
     const auto again = journal->encode();
-    P2P_ASSERT(std::equal(again.begin(), again.end(), bytes.begin(), bytes.end()));
+    const bool older = bytes[0] != again[0];  // is written anew in the present format
+    P2P_ASSERT(older || std::equal(again.begin(), again.end(), bytes.begin(), bytes.end()));
+    P2P_ASSERT(node::Journal::decode(again)->encode() == again);
     journal->interrupt(1, 1);
     for (const auto& report : journal->reports()) P2P_ASSERT(report.finished);
     P2P_ASSERT(node::Journal::decode(journal->encode()).has_value());

@@ -256,6 +256,8 @@ void journal_seeds() {
   journal.put(report);
   report = {};
   report.id = 4;
+  report.cause = learner::DriftCause::inputs;
+  report.accepted = report.provisional = true;
   journal.put(report);
   write("journal", "two-drifts", journal.encode());
   node::FormerModels formers({});

@@ -142,8 +142,11 @@ TEST_CASE("A journal that is cut off, newer, or out of order is refused") {
     CHECK(cut.error().code == ErrorCode::malformed);
   }
   auto newer = bytes;
-  newer[0] = 2;
+  newer[0] = 3;
   CHECK(Journal::decode(newer).error().code == ErrorCode::version);
+  auto none = bytes;
+  none[0] = 0;
+  CHECK(Journal::decode(none).error().code == ErrorCode::malformed);
   auto longer = bytes;
   longer.push_back(0);
   CHECK(Journal::decode(longer).error().code == ErrorCode::malformed);
@@ -151,6 +154,25 @@ TEST_CASE("A journal that is cut off, newer, or out of order is refused") {
   backwards.put(merged_report(3));
   backwards.put(merged_report(2));
   CHECK(Journal::decode(backwards.encode()).error().code == ErrorCode::malformed);
+}
+
+TEST_CASE("A journal of the format before is read, and none of its merges was provisional") {
+  Journal journal;
+  DriftReport report;
+  report.id = 3;
+  report.accepted = report.rolled_back = true;
+  journal.put(report);
+  auto bytes = journal.encode();
+  bytes[0] = 1;
+  // Of an empty report of format 2: format and count, then the fields up to `accepted`.
+  const std::size_t at = 4 + 4 + 3 * 8 + 1 + 1 + 4 + 8 + 1 + 4 + 4 + 5 * 8 + 4 + 8 + 8 + 1;
+  bytes.erase(bytes.begin() + at);
+  const auto again = Journal::decode(bytes);
+  REQUIRE(again.has_value());
+  CHECK(again->find(3)->accepted);
+  CHECK(again->find(3)->rolled_back);
+  CHECK_FALSE(again->find(3)->provisional);
+  CHECK(again->encode() == journal.encode());
 }
 
 TEST_CASE("Of a story with too many steps the first and the latest stay, and it is said how many went") {

@@ -11,6 +11,7 @@ constexpr std::uint32_t kTurned = 1, kInverted = 4, kOwn = 7, kElsewhere = 2;  /
 constexpr std::size_t kStretch = 600;                                        // of a recurring concept
 constexpr std::size_t kStagger = 150;
 constexpr double kRare = 0.03;
+constexpr std::size_t kLate = 100, kFew = 10, kNone = 300;  // samples that labels come late, of which one has a label, without any
 
 struct Draw {
   std::vector<std::int32_t> order;  // of the classes, drawn anew for each seed
@@ -115,9 +116,13 @@ std::optional<Plan> plan(const std::string& drift, const RealData& data, std::ui
     known_to_others = drift != "misleading";
     liars = drift == "misleading" ? 3 : drift == "poisoned" ? 2 : 0;
   }
-  if (drift == "late") out.labels = Labels::late;
-  if (drift == "few") out.labels = Labels::few;
-  if (drift == "unlabelled") out.labels = Labels::none;
+  const auto after_change = [change = lengths.before](auto delay) {
+    return [=](std::size_t index) { return index < change ? std::optional<std::size_t>(0) : delay(index - change); };
+  };
+  using Delay = std::optional<std::size_t>;
+  if (drift == "late") out.labels = after_change([](std::size_t) { return Delay(kLate); });
+  if (drift == "few") out.labels = after_change([](std::size_t since) { return since % kFew == 0 ? Delay(0) : std::nullopt; });
+  if (drift == "unlabelled") out.labels = after_change([](std::size_t since) { return since < kNone ? std::nullopt : Delay(0); });
 
   Life life;
   life.push_back(stage(0, {}, before));
@@ -159,7 +164,7 @@ std::optional<Plan> plan(const std::string& drift, const RealData& data, std::ui
     learned.geometry = kind == 1 ? kElsewhere + 1 : to.geometry;
     learned.random_labels = kind == 0;
     if (kind == 2) learned.names = d.swapped();
-    out.liars.push_back({to, learned});
+    out.liars.push_back({.pretends = to, .learned = learned});
   }
   return out;
 }

@@ -7,17 +7,9 @@
 #include <vector>
 
 #include "tests/simulation/real_stream.hpp"
+#include "tests/simulation/village.hpp"
 
 namespace p2p::testing {
-
-/// When labels come after the drift.
-enum class Labels {
-  at_once,
-  late,  ///< kLate samples after their sample
-  few,   ///< of one sample in kFew
-  none,  ///< not for kNone samples, then at once
-};
-inline constexpr std::size_t kLate = 100, kFew = 10, kNone = 300;
 
 struct Stage {
   std::size_t from = 0;  ///< sample of the place
@@ -28,6 +20,7 @@ using Life = std::vector<Stage>;  ///< in order of time; the first from 0
 
 struct Pretender {
   View pretends, learned;
+  Weights weights = {};  ///< of the classes in both; empty: equal ones
 };
 
 /// One overlay. Place 0 is measured; its changes are the later stages of its life that are listed.
@@ -36,7 +29,7 @@ struct Plan {
   std::vector<Pretender> liars;
   std::vector<std::size_t> measured;  ///< samples at which a change of place 0 is measured
   std::size_t samples = 0;            ///< of place 0, in all
-  Labels labels = Labels::at_once;
+  LabelDelay labels;  ///< of place 0; empty: all come at once
   std::vector<std::int32_t> concerned;  ///< labels that are new or changed; empty: all, or none
 };
 

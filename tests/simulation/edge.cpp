@@ -88,11 +88,6 @@ void Edge::tick() {
   });
 }
 
-void Edge::learn(std::span<const float> x, std::int32_t label) {
-  P2P_ASSERT(node_->process(x, label).has_value());
-  if (twin_) P2P_ASSERT(twin_->process(x, label).has_value());
-}
-
 void Edge::feed() {
   const std::size_t now = record_.size();
   for (const auto& [at, call] : calls_) {
@@ -101,29 +96,22 @@ void Edge::feed() {
   for (const auto& stage : options_.life) {
     if (stage.from == now) stream_.set(stage.view, stage.weights);
   }
+  late_labels_.give(now, *node_, twin_.get());
   const auto sample = stream_.next();
-  bool labelled = true, late = false;
-  if (now >= options_.labels_change) {
-    const std::size_t since = now - options_.labels_change;
-    late = options_.labels == Labels::late;
-    labelled = !late && !(options_.labels == Labels::few && since % kFew != 0) &&
-               !(options_.labels == Labels::none && since < kNone);
-  }
-  const auto label = labelled ? std::optional(sample.label) : std::nullopt;
+  const auto delay = options_.labels ? options_.labels(now) : std::optional<std::size_t>(0);
+  const auto label = delay && *delay == 0 ? std::optional(sample.label) : std::nullopt;
   const auto outcome = node_->process(sample.x, label);
   P2P_ASSERT(outcome.has_value());
   record_.push_back(outcome->predicted == sample.label);
   labels_.push_back(sample.label);
+  LateLabels::Due due{.label = sample.label, .node_ticket = outcome->ticket};
   if (twin_) {
     const auto twin = twin_->process(sample.x, label);
     P2P_ASSERT(twin.has_value());
     twin_record_.push_back(twin->predicted == sample.label);
+    due.twin_ticket = twin->ticket;
   }
-  if (late) waiting_.push_back({now + kLate, {sample.x.begin(), sample.x.end()}, sample.label});
-  while (!waiting_.empty() && waiting_.front().due <= now) {
-    learn(waiting_.front().x, waiting_.front().label);
-    waiting_.pop_front();
-  }
+  if (delay && *delay > 0) late_labels_.owe(now + *delay, due);
 }
 
 Impostor::Impostor(sim::Simulation& sim, const metadata::Task& task, const RealData& data, std::uint64_t seed,
@@ -133,9 +121,9 @@ Impostor::Impostor(sim::Simulation& sim, const metadata::Task& task, const RealD
   P2P_ASSERT(model.has_value());
   model_ = std::move(*model);
   RealStream learned(data, seed * 1000 + 500 + host_.index(), 1), pretended(data, seed * 1000 + 700 + host_.index(), 1);
-  const Weights all(data.classes, 1);
-  learned.set(what.learned, all);
-  pretended.set(what.pretends, all);
+  const auto weights = what.weights.empty() ? Weights(data.classes, 1) : what.weights;
+  learned.set(what.learned, weights);
+  pretended.set(what.pretends, weights);
   metadata::FingerprintBuilder builder(
       {.dimensions = task.embedding_dimensions, .classes = data.classes, .half_life = 300});
   const auto basis = learner::FourierBasis::shared({.seed = task.seed,

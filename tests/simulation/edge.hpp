@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,8 +57,7 @@ class Edge {
  public:
   struct Options {
     Life life;
-    Labels labels = Labels::at_once;
-    std::size_t labels_change = 0;  ///< sample from which `labels` holds
+    LabelDelay labels = {};  ///< empty: all come at once
     bool measured = false;
     Choice choice = Choice::by_node;
   };
@@ -89,7 +87,6 @@ class Edge {
  private:
   void tick();
   void feed();
-  void learn(std::span<const float> x, std::int32_t label);
   sim::Host& host_;
   Options options_;
   RealStream stream_;
@@ -99,12 +96,7 @@ class Edge {
   std::vector<std::int32_t> labels_;
   std::vector<Mark> marks_;
   std::vector<std::pair<std::size_t, std::function<void()>>> calls_;
-  struct Waiting {
-    std::size_t due;
-    std::vector<float> x;
-    std::int32_t label;
-  };
-  std::deque<Waiting> waiting_;
+  LateLabels late_labels_;
   overlay::Duration interval_{};
   overlay::Executor::TimerHandle timer_;
 };

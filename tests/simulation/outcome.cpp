@@ -144,8 +144,7 @@ std::vector<Outcome> measure(const RealData& data, const metadata::Task& task, c
     overlay.edges.push_back(std::make_unique<Edge>(
         overlay.sim, task, data, seed, setting.node,
         Edge::Options{.life = std::move(life),
-                      .labels = i == 0 ? planned->labels : Labels::at_once,
-                      .labels_change = planned->measured.front(),
+                      .labels = i == 0 ? planned->labels : LabelDelay{},
                       .measured = i == 0,
                       .choice = i == 0 ? setting.choice : Choice::by_node}));
   }

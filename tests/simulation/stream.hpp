@@ -19,9 +19,11 @@ inline constexpr std::uint32_t kClasses = 6;
 struct Concept {
   std::uint64_t rotation = 0;  ///< 0: as they are; else the seed of a random orthogonal matrix
   std::array<std::int32_t, kClasses> labels = {0, 1, 2, 3, 4, 5};
+  float shift = 0;  ///< added to each value; rotations hardly show in the marginal
 };
 
 inline Concept rotated(std::uint64_t seed) { return {.rotation = seed}; }
+inline Concept shifted(float by) { return {.shift = by}; }
 inline Concept relabelled(std::array<std::int32_t, kClasses> labels) { return {.labels = labels}; }
 
 /// Classes of the cluster (not of the label) with these weights; the others do not appear.
@@ -63,7 +65,7 @@ class Stream {
     std::array<double, kFeatures> plain;
     for (std::size_t f = 0; f < kFeatures; ++f) plain[f] = centres_[cluster * kFeatures + f] + kNoise * random_.normal();
     for (std::size_t f = 0; f < kFeatures; ++f) {
-      double value = 0;
+      double value = concept_.shift;
       for (std::size_t g = 0; g < kFeatures; ++g) value += turn_[f * kFeatures + g] * plain[g];
       x_[f] = static_cast<float>(value);
     }

@@ -52,6 +52,15 @@ std::size_t samples_to_recover(const Record& record, std::size_t change, double 
   return record.size() - change;
 }
 
+void LateLabels::give(std::size_t now, node::Node& node, node::Node* twin) {
+  while (!due_.empty() && due_.begin()->first <= now) {
+    const auto due = due_.begin()->second;
+    due_.erase(due_.begin());
+    P2P_ASSERT(node.label(due.node_ticket, due.label).has_value());
+    if (twin) P2P_ASSERT(twin->label(due.twin_ticket, due.label).has_value());
+  }
+}
+
 Place::Place(sim::Simulation& sim, const metadata::Task& task, std::uint64_t world,
              const node::NodeOptions& options, sim::HostOptions host)
     : sim_(sim), host_(sim.add_host(std::move(host))), task_(task), stream_(world, world * 1000 + host_.index()) {
@@ -108,10 +117,14 @@ void Place::feed() {
   for (const auto& [sample, change] : changes_) {
     if (sample == record_.size()) change();
   }
+  late_labels_.give(record_.size(), *node_, twin_.get());
   const auto sample = stream_.next();
-  const auto outcome = node_->process(sample.x, sample.label);
-  const auto twin = twin_->process(sample.x, sample.label);
+  const auto delay = delay_ ? delay_(record_.size()) : std::optional<std::size_t>(0);
+  const auto label = delay && *delay == 0 ? std::optional(sample.label) : std::nullopt;
+  const auto outcome = node_->process(sample.x, label);
+  const auto twin = twin_->process(sample.x, label);
   P2P_ASSERT(outcome.has_value() && twin.has_value());
+  if (delay && *delay > 0) late_labels_.owe(record_.size() + *delay, {sample.label, outcome->ticket, twin->ticket});
   record_.push_back(outcome->predicted == sample.label);
   twin_record_.push_back(twin->predicted == sample.label);
 }

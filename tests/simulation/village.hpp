@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,25 @@ double accuracy(const Record& record, std::size_t from, std::size_t to);
 /// it was over the 200 samples before, and stays there for 3 batches; record.size() - change when it never does.
 std::size_t samples_to_recover(const Record& record, std::size_t change, double delta = 0.05);
 
+/// How many samples after sample `index` its label comes; none: never.
+using LabelDelay = std::function<std::optional<std::size_t>(std::size_t index)>;
+
+/// Labels of one place that come to its node and twin after their samples.
+class LateLabels {
+ public:
+  struct Due {
+    std::int32_t label = 0;
+    std::uint64_t node_ticket = 0, twin_ticket = 0;
+  };
+  /// `at`: the sample before which it is given.
+  void owe(std::size_t at, const Due& due) { due_.emplace(at, due); }
+  /// Gives what is due before sample `now`; `twin`: may be null.
+  void give(std::size_t now, node::Node& node, node::Node* twin);
+
+ private:
+  std::multimap<std::size_t, Due> due_;
+};
+
 /// One place: a host, a node on it, an isolated twin that sees the same samples, and their stream.
 class Place {
  public:
@@ -56,6 +76,8 @@ class Place {
   void feed();
   /// At the given sample of this place, `change` happens.
   void at_sample(std::size_t sample, std::function<void()> change) { changes_.emplace_back(sample, std::move(change)); }
+  /// To node and twin. Unset: all come at once.
+  void labels_come(LabelDelay delay) { delay_ = std::move(delay); }
   /// The machine stops; its node goes with it.
   void crash(sim::Crash how = sim::Crash::process);
 
@@ -70,6 +92,8 @@ class Place {
   std::vector<node::Event> events_;
   Record record_, twin_record_;
   std::vector<std::pair<std::size_t, std::function<void()>>> changes_;
+  LabelDelay delay_;
+  LateLabels late_labels_;
   overlay::Duration interval_{};
   overlay::Executor::TimerHandle timer_;
 };

@@ -57,6 +57,7 @@ Json to_json(const node::DriftReport& report, const metadata::Task& task) {
       {"blocks", report.blocks},
       {"bytes_pulled", report.bytes_pulled},
       {"accepted", report.accepted},
+      {"provisional", report.provisional},
       {"rolled_back", report.rolled_back},
       {"reason", report.reason},
       {"trial", tally(report.tally)},
