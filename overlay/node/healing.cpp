@@ -131,8 +131,10 @@ void Healing::begin(const learner::DriftSignal& signal, const Origin& origin) {
   story.expected = origin.expected;
   if (origin.inputs) {
     story.inputs = origin.inputs;
-    // Where the change lies is known to some tens of samples only; labels from before it would speak for the past.
-    story.change_at = story.report.detected_at;
+    // Where the change lies is known to some tens of samples only, and labels from before it would speak for the past:
+    // those of the later half are certain enough.
+    const auto certain = context_.inputs.labelled_after(context_.inputs.latest() - origin.inputs->since / 2);
+    story.change_at = story.report.detected_at - std::min<std::uint64_t>(certain, story.report.detected_at);
   }
   if (signal.cause == DriftCause::class_error || signal.cause == DriftCause::confusion) {
     // The alarm names the class that rang first. Where its concept changed, others often suffer from the same change

@@ -111,6 +111,22 @@ TEST_CASE("Two nodes on loopback find each other, and a part of one heals the dr
                     [](const node::Event& event) { return event.kind == node::Event::Kind::merged; }));
 }
 
+TEST_CASE("A label that comes later is learned by its ticket, once") {
+  auto node = start(isolated());
+  Stream stream(kWorld, 1);
+  const auto sample = stream.next();
+  const auto outcome = node->process({.x = sample.x, .label = std::nullopt});
+  REQUIRE(outcome.has_value());
+  CHECK_FALSE(outcome->learned);
+  CHECK(node->status().node.pending_labels == 1);
+  const auto learned = node->label(outcome->ticket, sample.label);
+  REQUIRE(learned.has_value());
+  CHECK(learned->predicted == outcome->predicted);
+  CHECK(node->status().node.samples == 1);
+  CHECK(node->label(outcome->ticket, sample.label).error().code == ErrorCode::invalid_argument);
+  CHECK(node->label(outcome->ticket + 1, sample.label).error().code == ErrorCode::not_found);
+}
+
 TEST_CASE("A node that is started again goes on with its key, its model and its counters") {
   TemporaryDirectory directory;
   Stream stream(kWorld, 1), same(kWorld, 1), twin_stream(kWorld, 1);
