@@ -66,6 +66,16 @@ class Refusals(Case):
                 status, _, error = run(*arguments)
                 self.assertEqual(status, 2)
                 self.assertTrue(error)
+        for arguments in (["history", "--last", "-1"], ["history", "--last=-1"], ["history", "-1"], ["rollback", "-1"],
+                          ["overlay", "lookup", "--samples", "-1"], ["task", "--data", "x", "--seed", "-1"],
+                          ["task", "--data", "x", "--rows", "-1"],
+                          ["evaluate", "--data", "x", "--model", "auto", "--samples", "-1"],
+                          ["evaluate", "--data", "x", "--model", "auto", "--samples", "1.5"]):
+            with self.subTest(arguments):
+                more = ["--state-dir", self.path("none")] if arguments[0] in ("history", "rollback", "overlay") else []
+                status, _, error = run(*arguments, *more)
+                self.assertEqual(status, 2, error)
+                self.assert_mentions(error, "whole number")
         for command in ("", "run", "status", "peers", "lookup", "history", "rollback", "keygen", "check", "task"):
             status, out, _ = run(*([command] if command else []), "--help")
             self.assertEqual(status, 0)

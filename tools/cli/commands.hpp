@@ -28,4 +28,7 @@ void add_evaluate_command(CLI::App& app, Action& action);
 /// object on stdout.
 ExitCode report_error(const Error& error, Context context, bool json);
 
+/// For options that count: "-1" would otherwise be taken for 2^64 - 1.
+CLI::Validator whole_number();
+
 }  // namespace p2p::tools

@@ -383,14 +383,14 @@ void add_evaluate_command(CLI::App& app, Action& action) {
       ->add_option("--categorical", options->categorical, "Columns of numbers that are categories")
       ->delimiter(',');
   command->add_option("--samples", options->samples, "Stop after so many (default, and 0: all)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number());
   command->add_option("--shuffle", options->shuffle,
                       "Put the samples into a random order from this seed")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number());
   command->add_option("--test", options->test,
                       "Then measure on this held-out set, without learning from it");
   command->add_option("--seed", options->seed, "Seed of the model")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number())
       ->capture_default_str();
   command
       ->add_option("--bandwidth", options->bandwidth,

@@ -71,8 +71,8 @@ ExitCode show(const tl::expected<Json, Refusal>& answer, bool json) {
 void add_history_commands(CLI::App& app, Action& action) {
   auto options = std::make_shared<HistoryOptions>();
   auto* command = app.add_subcommand("history", "Each drift of a node, from the alarm to how it ended");
-  command->add_option("ID", options->asked.id, "One drift: all steps of its story");
-  command->add_option("--last", options->asked.last, "Only so many, the latest");
+  command->add_option("ID", options->asked.id, "One drift: all steps of its story")->check(whole_number());
+  command->add_option("--last", options->asked.last, "Only so many, the latest")->check(whole_number());
   command->add_option("--task", options->task, "Task file, for class names while the node does not run");
   options->target.add_options(*command, "The answer as one JSON object, as the node gave it");
   command->footer(
@@ -86,7 +86,7 @@ void add_history_commands(CLI::App& app, Action& action) {
 
   auto undo = std::make_shared<HistoryOptions>();
   auto* rollback = app.add_subcommand("rollback", "Undo the merge of a drift: the model from before it serves again");
-  rollback->add_option("ID", undo->asked.id, "The drift, as history numbers it")->required();
+  rollback->add_option("ID", undo->asked.id, "The drift, as history numbers it")->required()->check(whole_number());
   rollback->add_flag("--redo", undo->asked.redo, "Take an earlier rollback back instead");
   undo->target.add_options(*rollback, "The drift with its steps as one JSON object");
   const node::FormerModels::Options kept;

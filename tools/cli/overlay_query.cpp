@@ -190,7 +190,8 @@ CLI::App* add(CLI::App& parent, Action& action, const std::shared_ptr<Query>& qu
   sub->add_option("--label", data.label, "CSV, ARFF: name of the label's column (default: the last one)");
   sub->add_option("--ignore", data.ignore, "CSV, ARFF: columns that are passed over")->delimiter(',');
   sub->add_flag("!--no-header", data.header, "CSV: the first line is data; columns are x1, x2, ...");
-  sub->add_option("--samples", query->samples.samples, "Look at so many samples only (default: all)");
+  sub->add_option("--samples", query->samples.samples, "Look at so many samples only (default: all)")
+      ->check(whole_number());
   auto* classes = sub->add_option("--classes", query->classes,
                                   "Who knows these classes well, by name? Among these the nearest; a file is not needed")
                       ->delimiter(',');

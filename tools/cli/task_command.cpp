@@ -130,6 +130,7 @@ void add_task_command(CLI::App& app, Action& action) {
   command->add_option("--param", options->params,
                       "Hyper-parameter of the family, NAME=NUMBER; repeatable");
   command->add_option("--seed", options->infer.seed, "Seed of the basis that the nodes share")
+      ->check(whole_number())
       ->capture_default_str();
   command
       ->add_option("--dimensions", options->infer.dimensions,
@@ -142,7 +143,7 @@ void add_task_command(CLI::App& app, Action& action) {
           "gamma of the kernel (default: 2 / median squared distance over the first 300 rows)")
       ->check(CLI::PositiveNumber);
   command->add_option("--rows", options->infer.rows, "Look at so many rows only (default, and 0: all)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number());
   command->add_flag("--force", options->force, "Overwrite --out");
   command->add_flag("--json", options->json, "Print what was found as one JSON object");
   command->footer(
