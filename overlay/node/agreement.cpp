@@ -64,13 +64,6 @@ std::string_view name(Adopt adopt) {
   return "unknown";
 }
 
-std::optional<Adopt> adopt_named(std::string_view word) {
-  for (const auto adopt : {Adopt::nothing, Adopt::own, Adopt::agreed}) {
-    if (word == name(adopt)) return adopt;
-  }
-  return {};
-}
-
 double marginal_ratio(const metadata::Fingerprint& a, const metadata::Fingerprint& b) {
   const double na = a.samples(), nb = b.samples();
   if (!(na > 0) || !(nb > 0)) return 0;

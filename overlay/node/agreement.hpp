@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "learner/model.hpp"
 #include "metadata/crypto.hpp"
@@ -31,8 +32,6 @@ struct AgreementOptions {
   std::size_t give_up = 1000; ///< samples after which a story without labels ends
 };
 std::string_view name(AgreementOptions::Adopt adopt);
-/// None for another word.
-std::optional<AgreementOptions::Adopt> adopt_named(std::string_view word);
 
 /// Somebody who may know.
 struct Voter {

@@ -35,7 +35,7 @@ Result<PendingLabels::Sample> PendingLabels::take(std::uint64_t ticket) {
   if (ticket <= given_up_) {
     return fail(ErrorCode::not_found,
                 fmt::format("the sample with the ticket {} is no longer kept: only the latest {} without a label are; "
-                            "raise NodeOptions::pending_labels if labels come later than that",
+                            "raise pending_labels if labels come later than that",
                             ticket, capacity_));
   }
   return fail(ErrorCode::invalid_argument,

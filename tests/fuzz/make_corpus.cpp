@@ -274,6 +274,7 @@ void sample_seeds() {
   write("samples", "arff-sparse", view(std::string_view("@relation r\n@attribute a numeric\n@attribute k {u,v}\n"
                                                         "@attribute y {p,q}\n@data\n{0 2, 2 q}\n{}\n{1 v,0 ?}\n")));
   write("samples", "json", view(std::string_view("{\"x\":[1,null,3],\"y\":\"a\"}\n{\"x\":[1,2,3]}\nnot json\n")));
+  write("samples", "json-late", view(std::string_view("{\"x\":[1,2,3]}\n{\"ticket\":\"a-1\",\"y\":\"a\"}\n{\"ticket\":7}\n")));
   Bytes images{0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8};
   write("samples", "images", images);
   write("samples", "labels", Bytes{0, 0, 8, 1, 0, 0, 0, 2, 1, 0});

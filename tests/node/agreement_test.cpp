@@ -145,10 +145,3 @@ TEST_CASE("Nobody is asked about too few samples, or where nothing may be put in
   jury.options = {};
   CHECK_THAT(jury.ask().reason, Catch::Contains("nothing is put in force"));
 }
-
-TEST_CASE("What may be adopted has names that are read back, and no others") {
-  for (const auto adopt : {Adopt::nothing, Adopt::own, Adopt::agreed}) {
-    CHECK(node::adopt_named(name(adopt)) == adopt);
-  }
-  CHECK_FALSE(node::adopt_named("everything").has_value());
-}

@@ -48,6 +48,7 @@ TEST_CASE("the template shows every key with its default", "[tools]") {
     CHECK(config->source.kind == defaults.source.kind);
     CHECK(config->source.rate == defaults.source.rate);
     CHECK(config->source.limit == defaults.source.limit);
+    CHECK(config->source.labels_after == defaults.source.labels_after);
     CHECK(config->source.hold == defaults.source.hold);
     CHECK(config->source.stay_at_end == defaults.source.stay_at_end);
     CHECK(config->predictions == defaults.predictions);
@@ -71,6 +72,9 @@ TEST_CASE("the template shows every key with its default", "[tools]") {
     CHECK(got.publish_after == wanted.publish_after);
     CHECK(got.publish_interval == wanted.publish_interval);
     CHECK(got.publish_change == wanted.publish_change);
+    CHECK(got.pending_labels == wanted.pending_labels);
+    CHECK(got.inputs_run_length == wanted.inputs_run_length);
+    CHECK(got.without_labels.adopt == wanted.without_labels.adopt);
     CHECK(got.lookup.want == wanted.lookup.want);
     CHECK(got.lookup.deadline == wanted.lookup.deadline);
     CHECK(got.trial.alpha == wanted.trial.alpha);
@@ -171,6 +175,36 @@ TEST_CASE("part_bits takes the precisions that there are and no number between t
   const auto seven = with("7");
   REQUIRE_FALSE(seven);
   CHECK(seven.error().message == "n.toml:4: tuning.part_bits is 7; it must be one of 4, 8, 16, 32");
+}
+
+TEST_CASE("what may be adopted without labels is one of three words", "[tools]") {
+  using Adopt = node::AgreementOptions::Adopt;
+  const auto with = [](const std::string& word) {
+    return parse_config("[node]\ntask = \"t\"\nwithout_labels = \"" + word + "\"\n", "n.toml");
+  };
+  for (const auto adopt : {Adopt::nothing, Adopt::own, Adopt::agreed}) {
+    const auto config = with(std::string(name(adopt)));
+    REQUIRE(config);
+    CHECK(config->node.node.without_labels.adopt == adopt);
+  }
+  const auto other = with("everything");
+  REQUIRE_FALSE(other);
+  CHECK_THAT(other.error().text(), Contains("n.toml:3") && Contains("\"nothing\", \"own\" or \"agreed\""));
+}
+
+TEST_CASE("a file's labels come late only from a file, and only as late as samples are kept", "[tools]") {
+  const auto with = [](const std::string& source) {
+    return parse_config("[node]\ntask = \"t\"\n[source]\n" + source, "n.toml");
+  };
+  const auto late = with("kind = \"csv\"\npath = \"a.csv\"\nlabels_after = 1000\n");
+  REQUIRE(late);
+  CHECK(late->source.labels_after == 1000);
+  const auto too_late = with("kind = \"csv\"\npath = \"a.csv\"\nlabels_after = 1001\n");
+  REQUIRE_FALSE(too_late);
+  CHECK_THAT(too_late.error().text(), Contains("n.toml:6") && Contains("raise source.pending_labels, which is 1000"));
+  const auto piped = with("labels_after = 5\n");
+  REQUIRE_FALSE(piped);
+  CHECK_THAT(piped.error().text(), Contains("n.toml:4") && Contains("ticket"));
 }
 
 TEST_CASE("relative paths start from the directory of the configuration", "[tools]") {

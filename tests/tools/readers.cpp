@@ -281,6 +281,37 @@ TEST_CASE("json lines arrive in pieces and are read as they become whole", "[too
   CHECK(source->next(row) == SampleSource::Got::end);
 }
 
+TEST_CASE("a json line with a ticket is a label alone, and the sample behind it has none", "[tools]") {
+  Pipe pipe;
+  const auto source = json_lines(pipe.fd[0]);
+  pipe.write("{\"x\":[1]}\n{\"ticket\":\"a-1\",\"y\":\"b\"}\n{\"ticket\":\"a-2\",\"y\":3}\n{\"x\":[2]}\n");
+  Row row;
+  REQUIRE(source->next(row) == SampleSource::Got::row);
+  CHECK(row.ticket.empty());
+  REQUIRE(source->next(row) == SampleSource::Got::row);
+  CHECK(row.ticket == "a-1");
+  CHECK(row.label == "b");
+  CHECK(row.x.empty());
+  REQUIRE(source->next(row) == SampleSource::Got::row);
+  CHECK(row.label == "3");
+  REQUIRE(source->next(row) == SampleSource::Got::row);
+  CHECK(row.ticket.empty());
+  CHECK_FALSE(row.labelled);
+  CHECK(row.x == std::vector<float>{2});
+}
+
+TEST_CASE("a file of json lines has no labels that come late", "[tools]") {
+  const TemporaryDirectory dir;
+  const auto source = open_json(dir.write("late.jsonl", "{\"x\":[1]}\n{\"ticket\":\"a-1\",\"y\":\"b\"}\n"));
+  REQUIRE(source.has_value());
+  Row row;
+  REQUIRE((*source)->next(row) == SampleSource::Got::row);
+  const auto refused = (*source)->next(row);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::malformed);
+  CHECK_THAT(refused.error().text(), Contains("line 2") && Contains("standard input"));
+}
+
 TEST_CASE("a malformed json line is an error with its number, and the next line is read",
           "[tools]") {
   const std::vector<std::string> bad{
@@ -297,6 +328,14 @@ TEST_CASE("a malformed json line is an error with its number, and the next line 
       "{\"x\":[1],\"y\":[]}",
       "{\"x\":[1],\"z\":2}",
       "{\"x\":[true]}",
+      "{\"ticket\":\"a-1\"}",
+      "{\"ticket\":\"a-1\",\"y\":null}",
+      "{\"ticket\":\"\",\"y\":\"a\"}",
+      "{\"ticket\":7,\"y\":\"a\"}",
+      "{\"ticket\":\"" + std::string(65, '1') + "\",\"y\":\"a\"}",
+      "{\"ticket\":\"a-1\",\"y\":[]}",
+      "{\"ticket\":\"a-1\",\"y\":\"a\",\"x\":[1]}",
+      "{\"ticket\":\"a-1\",\"y\":\"a\",\"z\":1}",
       "\xff\xfe",
       std::string(2000, '['),
   };

@@ -48,12 +48,15 @@ void read_node(TomlTable& table, NodeConfig& out, RegistryWords& registry) {
   table.get("network", out.node.network);
   table.get("isolated", out.node.isolated);
   double seconds = std::chrono::duration<double>(out.node.snapshot_every).count();
+  if (const auto word = table.get_word("without_labels", {"nothing", "own", "agreed"})) {
+    out.node.node.without_labels.adopt = static_cast<node::AgreementOptions::Adopt>(*word);
+  }
   table.get("snapshot_every_s", seconds, 0.1, 86400);
   out.node.snapshot_every =
       std::chrono::duration_cast<overlay::Duration>(std::chrono::duration<double>(seconds));
 }
 
-void read_source(TomlTable& table, SourceConfig& out) {
+void read_source(TomlTable& table, SourceConfig& out, node::NodeOptions& node) {
   if (const auto kind = table.get_word("kind", {"stdin", "csv", "idx", "none"})) {
     out.kind = static_cast<SourceConfig::Kind>(*kind);
   }
@@ -63,6 +66,8 @@ void read_source(TomlTable& table, SourceConfig& out) {
   table.get("labels", out.labels);
   table.get("rate", out.rate, 0, 1e9);
   table.get("limit", out.limit, 0, INT64_MAX);
+  table.get("pending_labels", node.pending_labels, 0, kMany);
+  table.get("labels_after", out.labels_after, 0, kMany);
   table.get("hold", out.hold);
   if (const auto word = table.get_word("at_end", {"exit", "stay"})) out.stay_at_end = *word == 1;
 }
@@ -102,6 +107,7 @@ void read_tuning(TomlTable& table, node::NodeOptions& out) {
   table.get("scout_neighbours", out.scout.neighbours, 0, 32);
   read_milliseconds(table, "scout_interval_ms", out.scout.interval);
   table.get("scout_bytes_per_hour", out.scout.bytes_per_hour, 0, kMaxLibraryBytes);
+  table.get("inputs_run_length", out.inputs_run_length, 0, 1e12);
   table.get("lookup_want", out.lookup.want, 1, 64);
   read_milliseconds(table, "lookup_deadline_ms", out.lookup.deadline);
   table.get("trial_alpha", out.trial.alpha, 1e-6, 0.5);
@@ -186,6 +192,16 @@ std::optional<Error> check_together(const NodeConfig& config, const TomlTable& n
     if (auto error = needs("images", from.images, "idx")) return error;
     if (auto error = needs("labels", from.labels, "idx")) return error;
   }
+  if (from.labels_after > 0 && !from.finite()) {
+    return at(source, "labels_after",
+              "source.labels_after is for a source of kind \"csv\" or \"idx\"; on standard input a label comes late as a "
+              "line {\"ticket\": \"...\", \"y\": \"class\"}");
+  }
+  if (from.labels_after > config.node.node.pending_labels) {
+    return at(source, "labels_after",
+              fmt::format("source.labels_after = {} needs as many samples to be kept: raise source.pending_labels, which is {}",
+                          from.labels_after, config.node.node.pending_labels));
+  }
   if (from.hold && config.node.state_dir.empty()) {
     return at(source, "hold",
               "source.hold needs node.state_dir: \"start\" comes over its control socket");
@@ -226,7 +242,7 @@ Result<NodeConfig> parse_config(std::string_view text, const std::string& path) 
   // belongs.
   RegistryWords registry;
   read_node(node, out, registry);
-  read_source(from, out.source);
+  read_source(from, out.source, out.node.node);
   output.get("predictions", out.predictions);
   output.get("progress_every", out.progress_every, 0, INT64_MAX);
   output.get("correctness", out.correctness);

@@ -16,6 +16,7 @@ struct SourceConfig {
   std::string images, labels;  ///< idx
   double rate = 0;             ///< samples/s; 0: as fast as they are learned
   std::uint64_t limit = 0;     ///< samples from the source's beginning; 0: all
+  std::uint64_t labels_after = 0;  ///< csv, idx: samples between a sample and its label
   bool hold = false;
   bool stay_at_end = false;
 

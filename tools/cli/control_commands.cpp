@@ -47,7 +47,7 @@ std::string show_status(const Json& s) {
       fmt::format("directory udp {}, links tcp {}", text_of(s, "dht"), text_of(s, "link")));
   row("phase", fmt::format("{}, source {}, up {:.0f} s", text_of(s, "phase"), text_of(s, "source"),
                            number(s, "uptime_s")));
-  row("samples", text_of(s, "samples"));
+  row("samples", fmt::format("{} learned, {} wait for a label", text_of(s, "samples"), text_of(s, "pending_labels")));
   row("accuracy", fmt::format("{:.3f} in all, {:.3f} lately", number(s, "accuracy"),
                               number(s, "windowed_accuracy")));
   if (s.contains("twin_accuracy")) {

@@ -42,7 +42,13 @@ void WakeUp::clear() const {
 }
 
 Runner::Runner(NodeConfig config, metadata::Task task, LineWriter& out)
-    : config_(std::move(config)), task_(std::move(task)), coder_(task_), out_(out) {}
+    : config_(std::move(config)),
+      task_(std::move(task)),
+      coder_(task_),
+      out_(out),
+      run_(fmt::format("{:x}", std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count())) {}
 
 Runner::~Runner() {
   if (control_loop_) {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "overlay/host/edge_node.hpp"
@@ -48,6 +49,11 @@ class WakeUp {
 /// input cannot be rewound: there, what came after the last snapshot is gone unless the sender
 /// repeats it.
 ///
+/// Late labels: on standard input a line may be the label of an earlier sample, by its ticket; tickets
+/// are of one run, for samples do not outlive it. With source.labels_after a file's labels are held
+/// back; what a restart finds unlearned is predicted and learned once more, as any row behind the
+/// snapshot.
+///
 /// Thread: run() is one thread's; events come from the node's thread and commands from the control
 /// loop's, both through queues. Bounds: kBatch samples and kMaxEvents events.
 class Runner {
@@ -68,6 +74,13 @@ class Runner {
     Row row;
     std::optional<learner::ClassIndex> label;
     std::uint64_t ordinal = 0;  // of labelled samples, in the node's stream; 0 is the first
+    bool later = false;         // the label is held back
+  };
+  struct HeldBack {  // a label, with the tickets of those that wait for it
+    learner::ClassIndex label = learner::kNoClass;
+    std::uint64_t ordinal = 0, line = 0;
+    std::uint64_t due = 0;  // row before which it is given
+    std::uint64_t node_ticket = 0, twin_ticket = 0;  // 0: in its snapshot already
   };
   enum class SourceState { holding, reading, ended };
 
@@ -93,6 +106,15 @@ class Runner {
   bool refuse_row(const Error& error, std::uint64_t line, bool goes_on);
   std::string place() const;
   void process_batch();
+  /// A label that came on a line of its own.
+  bool take_label(const Row& row);
+  /// Gives what is due before this row.
+  void give_labels(std::uint64_t before_row);
+  Result<void> give(const HeldBack& late, Json line);
+  std::string ticket(std::uint64_t number) const;
+  /// None if it is not of this run.
+  std::optional<std::uint64_t> number_of(std::string_view ticket) const;
+  void count(std::uint64_t ordinal, learner::ClassIndex label, learner::ClassIndex by_node, learner::ClassIndex by_twin);
   void flush_correctness();
   void progress();
   void end_of_source();
@@ -123,9 +145,12 @@ class Runner {
   std::chrono::steady_clock::time_point pace_from_{}, next_look_{};
   std::vector<Pending> batch_;
   std::vector<Row> spare_;
+  std::deque<HeldBack> held_back_;
+  std::string run_;  // what the tickets of this run begin with
   std::vector<float> scaled_;
 
-  std::optional<std::uint64_t> progress_at_;  // ordinal of the latest progress line
+  std::uint64_t counted_ = 0;                 // labelled samples told of, from the stream's beginning
+  std::optional<std::uint64_t> progress_at_;  // the same, at the latest progress line
   std::uint64_t bits_from_ = 0;
   std::string node_bits_, twin_bits_;
   std::string snapshot_error_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include "tools/cli/runner.hpp"
@@ -57,7 +58,7 @@ Result<void> Runner::resume() {
     // The sender starts where it likes; both learn whatever comes.
     ordinal_ = node_has_;
     twin_has_ = std::min(twin_has_, node_has_);
-    bits_from_ = ordinal_;
+    bits_from_ = counted_ = ordinal_;
     return {};
   }
   const auto from = std::min(node_has_, twin_has_);
@@ -75,7 +76,7 @@ Result<void> Runner::resume() {
       if (row.labelled) ++ordinal_;
     }
   }
-  bits_from_ = ordinal_;
+  bits_from_ = counted_ = ordinal_;
   if (ordinal_ < from) {
     log(LogLevel::warning,
         fmt::format("the file has {} labelled samples, {} were learned before; is it another file? To start "
@@ -99,7 +100,7 @@ bool Runner::feed() {
   }
   const auto every = config_.progress_every;
   bool more = true;
-  while (more && !feeder_done_ && batch_.size() < kBatch && paced_ < due && exit_ == ExitCode::ok) {
+  for (std::size_t taken = 0; more && !feeder_done_ && taken < kBatch && paced_ < due && exit_ == ExitCode::ok; ++taken) {
     more = take_row();
     // Progress is told at exact counts.
     if (every > 0 && !batch_.empty() && batch_.back().label &&
@@ -129,6 +130,10 @@ bool Runner::take_row() {
   source_waits_ = *got == SampleSource::Got::wait;
   if (*got == SampleSource::Got::end) feeder_done_ = true;
   if (*got != SampleSource::Got::row) return false;
+  if (!pending.row.ticket.empty()) {
+    process_batch();
+    return take_label(pending.row);
+  }
   ++rows_;
   ++paced_;
   Row& row = pending.row;
@@ -153,8 +158,89 @@ bool Runner::take_row() {
   scaled_.resize(task_.scaled_features());
   if (auto ok = task_.scale(row.x, scaled_); !ok) return refuse(ok.error().text());
   if (pending.label) pending.ordinal = ordinal_++;
+  pending.later = pending.label && config_.source.labels_after > 0;
   batch_.push_back(std::move(pending));
+  if (config_.source.labels_after > 0) {
+    process_batch();
+    give_labels(rows_ + 1);
+  }
   return true;
+}
+
+std::string Runner::ticket(std::uint64_t number) const { return fmt::format("{}-{}", run_, number); }
+
+std::optional<std::uint64_t> Runner::number_of(std::string_view ticket) const {
+  const auto ours = run_ + "-";
+  if (!ticket.starts_with(ours)) return std::nullopt;
+  std::uint64_t number = 0;
+  const auto* last = ticket.data() + ticket.size();
+  const auto [end, status] = std::from_chars(ticket.data() + ours.size(), last, number);
+  return status == std::errc{} && end == last && number > 0 ? std::optional(number) : std::nullopt;
+}
+
+bool Runner::take_label(const Row& row) {
+  const auto refuse = [&](Error error) {
+    error.message = fmt::format("line {}: {}", row.line, error.message);
+    return refuse_row(error, row.line, true);
+  };
+  const auto label = resolve_label(task_.classes, row.label);
+  if (!label) return refuse(label.error());
+  HeldBack late{.label = *label, .ordinal = ordinal_, .line = row.line};
+  const auto number = number_of(row.ticket);
+  if (!number) {
+    return refuse({ErrorCode::not_found,
+                   fmt::format("\"{}\" is no ticket of this run; tickets are in prediction lines, and hold until the node "
+                               "is started again",
+                               row.ticket),
+                   {}});
+  }
+  late.node_ticket = late.twin_ticket = *number;  // both get the same samples
+  if (auto done = give(late, Json{{"type", "label"}, {"line", row.line}, {"ticket", row.ticket}}); !done) {
+    return refuse(done.error());
+  }
+  ++ordinal_;
+  return true;
+}
+
+void Runner::give_labels(std::uint64_t before_row) {
+  while (!held_back_.empty() && held_back_.front().due <= before_row && exit_ == ExitCode::ok) {
+    const auto late = held_back_.front();
+    held_back_.pop_front();
+    if (auto done = give(late, Json{{"type", "label"}, {"line", late.line}}); !done) stop_with(done.error(), Context::run);
+  }
+}
+
+Result<void> Runner::give(const HeldBack& late, Json line) {
+  learner::ClassIndex by_node = learner::kNoClass, by_twin = learner::kNoClass;
+  if (late.node_ticket != 0) {
+    const auto outcome = node_->label(late.node_ticket, late.label);
+    if (!outcome) return tl::unexpected(outcome.error());
+    by_node = outcome->predicted;
+  }
+  if (twin_ && late.twin_ticket != 0) {
+    const auto outcome = twin_->label(late.twin_ticket, late.label);
+    if (!outcome) return tl::unexpected(outcome.error());
+    by_twin = outcome->predicted;
+  }
+  if (config_.predictions && by_node != learner::kNoClass) {
+    line["predicted"] = task_.classes[static_cast<std::size_t>(by_node)];
+    line["y"] = task_.classes[static_cast<std::size_t>(late.label)];
+    out_.put(line);
+  }
+  count(late.ordinal, late.label, by_node, by_twin);
+  if (config_.progress_every > 0 && counted_ % config_.progress_every == 0) progress();
+  return {};
+}
+
+void Runner::count(std::uint64_t ordinal, learner::ClassIndex label, learner::ClassIndex by_node,
+                   learner::ClassIndex by_twin) {
+  counted_ = ordinal + 1;
+  if (!config_.correctness) return;
+  const auto bit = [&](learner::ClassIndex predicted) {
+    return predicted == learner::kNoClass ? '.' : predicted == label ? '1' : '0';
+  };
+  node_bits_ += bit(by_node);
+  if (twin_) twin_bits_ += bit(by_twin);
 }
 
 std::string Runner::place() const {
@@ -184,15 +270,14 @@ bool Runner::refuse_row(const Error& error, std::uint64_t line, bool goes_on) {
 void Runner::process_batch() {
   if (batch_.empty()) return;
   const bool finite = config_.source.finite();
-  const auto feed_one = [&](host::EdgeNode& learner, std::uint64_t has,
-                            std::vector<learner::ClassIndex>& predicted) {
+  const auto feed_one = [&](host::EdgeNode& learner, std::uint64_t has, std::vector<node::Outcome>& told) {
     std::vector<host::EdgeNode::Sample> samples;
     std::vector<std::size_t> from;
-    predicted.assign(batch_.size(), learner::kNoClass);
+    told.assign(batch_.size(), {});
     for (std::size_t i = 0; i < batch_.size(); ++i) {
       if (finite && batch_[i].label && batch_[i].ordinal < has)
         continue;  // in its snapshot already
-      samples.push_back({batch_[i].row.x, batch_[i].label});
+      samples.push_back({batch_[i].row.x, batch_[i].later ? std::nullopt : batch_[i].label});
       from.push_back(i);
     }
     if (samples.empty()) return true;
@@ -201,11 +286,10 @@ void Runner::process_batch() {
       stop_with(outcomes.error(), Context::run);
       return false;
     }
-    for (std::size_t i = 0; i < outcomes->size(); ++i)
-      predicted[from[i]] = (*outcomes)[i].predicted;
+    for (std::size_t i = 0; i < outcomes->size(); ++i) told[from[i]] = (*outcomes)[i];
     return true;
   };
-  std::vector<learner::ClassIndex> by_node, by_twin;
+  std::vector<node::Outcome> by_node, by_twin;
   bool whole = feed_one(*node_, node_has_, by_node);
   if (whole && twin_) whole = feed_one(*twin_, twin_has_, by_twin);
   auto batch = std::move(batch_);
@@ -215,26 +299,30 @@ void Runner::process_batch() {
   bool tell_progress = false;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const auto& pending = batch[i];
-    if (config_.predictions && by_node[i] != learner::kNoClass) {
+    const bool known = pending.label && !pending.later;
+    const auto twin = twin_ ? by_twin[i] : node::Outcome{};
+    if (config_.predictions && by_node[i].predicted != learner::kNoClass) {
       const auto class_name = [&](learner::ClassIndex c) {
         return task_.classes[static_cast<std::size_t>(c)];
       };
-      out_.put(Json{{"type", "prediction"},
-                    {"line", pending.row.line},
-                    {"predicted", class_name(by_node[i])},
-                    {"y", pending.label ? Json(class_name(*pending.label)) : Json(nullptr)}});
+      Json line{{"type", "prediction"},
+                {"line", pending.row.line},
+                {"predicted", class_name(by_node[i].predicted)},
+                {"y", known ? Json(class_name(*pending.label)) : Json(nullptr)}};
+      if (!known && !finite) line["ticket"] = ticket(by_node[i].ticket);
+      out_.put(line);
     }
-    if (!pending.label) continue;
-    if (config_.correctness) {
-      const auto bit = [&](const std::vector<learner::ClassIndex>& predicted) {
-        if (predicted[i] == learner::kNoClass) return '.';
-        return predicted[i] == *pending.label ? '1' : '0';
-      };
-      node_bits_ += bit(by_node);
-      if (twin_) twin_bits_ += bit(by_twin);
+    if (pending.later) {
+      held_back_.push_back({.label = *pending.label,
+                            .ordinal = pending.ordinal,
+                            .line = pending.row.line,
+                            .due = rows_ + config_.source.labels_after,
+                            .node_ticket = by_node[i].ticket,
+                            .twin_ticket = twin.ticket});
     }
-    tell_progress = tell_progress || (config_.progress_every > 0 &&
-                                      (pending.ordinal + 1) % config_.progress_every == 0);
+    if (!known) continue;
+    count(pending.ordinal, *pending.label, by_node[i].predicted, twin.predicted);
+    tell_progress = tell_progress || (config_.progress_every > 0 && counted_ % config_.progress_every == 0);
   }
   if (tell_progress) progress();
   for (auto& pending : batch) spare_.push_back(std::move(pending.row));
@@ -251,7 +339,7 @@ void Runner::flush_correctness() {
 }
 
 void Runner::progress() {
-  progress_at_ = ordinal_;
+  progress_at_ = counted_;
   drain_events();  // what happened before these counts is told before them
   flush_correctness();
   const auto status = node_->status();
@@ -279,7 +367,8 @@ void Runner::progress() {
 
 void Runner::end_of_source() {
   source_state_ = SourceState::ended;
-  if (progress_at_ != ordinal_) progress();
+  give_labels(std::numeric_limits<std::uint64_t>::max());
+  if (progress_at_ != counted_) progress();
   out_.put(Json{{"type", "end"}, {"samples", node_->status().node.samples}, {"rows", rows_}});
   log(LogLevel::info, fmt::format("the source is exhausted after {} rows{}", rows_,
                                   config_.source.stay_at_end ? "; going on to serve" : ""));

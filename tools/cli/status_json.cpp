@@ -175,6 +175,7 @@ Json to_json(const host::EdgeNodeStatus& status) {
       {"link", address(status.link)},
       {"phase", node::name(status.node.phase)},
       {"samples", status.node.samples},
+      {"pending_labels", status.node.pending_labels},
       {"accuracy", status.node.accuracy},
       {"windowed_accuracy", status.node.windowed_accuracy},
       {"drifts_detected", status.node.drifts},

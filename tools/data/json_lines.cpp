@@ -40,6 +40,36 @@ std::string without_bare_nan(const std::string& line) {
   return out;
 }
 
+constexpr std::size_t kMaxTicket = 64;
+
+/// `y`: what a line has under "y".
+Result<void> decode_label(const json& y, Row& out) {
+  if (y.is_string()) {
+    out.label = y.get<std::string>();
+  } else if (y.is_number_integer()) {
+    out.label = y.dump();
+  } else {
+    return fail(ErrorCode::malformed, "\"y\" is neither a class name, nor an index, nor null (null: predict only)");
+  }
+  out.labelled = true;
+  return {};
+}
+
+Result<void> decode_late(const json& parsed, Row& out) {
+  const auto& ticket = parsed["ticket"];
+  if (!ticket.is_string() || ticket.get_ref<const std::string&>().empty() ||
+      ticket.get_ref<const std::string&>().size() > kMaxTicket) {
+    return fail(ErrorCode::malformed, "\"ticket\" is not the text that the sample's prediction line gave as its ticket");
+  }
+  if (parsed.size() != 2 || !parsed.contains("y") || parsed["y"].is_null()) {
+    return fail(ErrorCode::malformed,
+                "a label that comes late has its sample's ticket and the class, and nothing else: "
+                "{\"ticket\": \"...\", \"y\": \"class\"}");
+  }
+  out.ticket = ticket.get<std::string>();
+  return decode_label(parsed["y"], out);
+}
+
 Result<void> decode(const std::string& line, bool text, Row& out) {
   json parsed = json::parse(line, nullptr, false);
   if (parsed.is_discarded() && line.find("NaN") != std::string::npos) {
@@ -50,6 +80,12 @@ Result<void> decode(const std::string& line, bool text, Row& out) {
         ErrorCode::malformed,
         "this is not JSON; each line must be one object like {\"x\": [0.5, 1], \"y\": \"class\"}");
   }
+  out.x.clear();
+  out.texts.clear();
+  out.label.clear();
+  out.ticket.clear();
+  out.labelled = false;
+  if (parsed.is_object() && parsed.contains("ticket")) return decode_late(parsed, out);
   if (!parsed.is_object() || !parsed.contains("x") || !parsed["x"].is_array()) {
     return fail(ErrorCode::malformed,
                 "there is no array \"x\"; each line must be one object like "
@@ -62,8 +98,6 @@ Result<void> decode(const std::string& line, bool text, Row& out) {
           fmt::format("unknown member \"{}\"; only \"x\" and \"y\" are read", key.substr(0, 64)));
     }
   }
-  out.x.clear();
-  out.texts.clear();
   for (const auto& value : parsed["x"]) {
     if (text && value.is_string()) {
       out.texts.push_back({static_cast<std::uint32_t>(out.x.size()), value.get<std::string>()});
@@ -84,20 +118,8 @@ Result<void> decode(const std::string& line, bool text, Row& out) {
     }
     out.x.push_back(static_cast<float>(number));
   }
-  out.label.clear();
-  out.labelled = false;
   if (!parsed.contains("y") || parsed["y"].is_null()) return {};
-  const auto& y = parsed["y"];
-  if (y.is_string()) {
-    out.label = y.get<std::string>();
-  } else if (y.is_number_integer()) {
-    out.label = y.dump();
-  } else {
-    return fail(ErrorCode::malformed,
-                "\"y\" is neither a class name, nor an index, nor null (null: predict only)");
-  }
-  out.labelled = true;
-  return {};
+  return decode_label(parsed["y"], out);
 }
 
 class JsonLineSource final : public SampleSource {
@@ -196,6 +218,12 @@ class JsonFileSource final : public SampleSource {
     if (auto ok = decode(line_, true, out); !ok) {
       return fail(ok.error().code,
                   fmt::format("{}, line {}: {}", reader_.path(), out.line, ok.error().message));
+    }
+    if (!out.ticket.empty()) {
+      return fail(ErrorCode::malformed,
+                  fmt::format("{}, line {}: a label that comes late, by \"ticket\", is for a running node alone, on its "
+                              "standard input; in a file write \"y\" beside the sample's \"x\"",
+                              reader_.path(), out.line));
     }
     return Got::row;
   }

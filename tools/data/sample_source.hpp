@@ -24,6 +24,7 @@ struct Row {
   std::vector<TextCell> texts;  ///< where x has NaN because the cell is text; by column
   std::string label;
   bool labelled = false;
+  std::string ticket;      ///< not empty: no sample, but the label of the one that this ticket stands for
   std::uint64_t line = 0;  ///< line of the text, or number of the record (1 is the first)
 };
 
@@ -102,8 +103,9 @@ Result<std::unique_ptr<SampleSource>> open_arff(const ArffOptions& options);
 /// JSON lines from a file, gzip or plain; a line that does not parse ends it.
 Result<std::unique_ptr<SampleSource>> open_json(const std::string& path);
 
-/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's;
-/// with `text` an element of x may be text. Lines that do not parse are errors with their number;
+/// JSON lines {"x": [...], "y": "class" | index | null} from a descriptor that stays the caller's,
+/// and among them {"ticket": "...", "y": "class" | index}, a label that comes after its sample; with
+/// `text` an element of x may be text. Lines that do not parse are errors with their number;
 /// the next call goes on behind them. The descriptor should be non-blocking where the caller wants
 /// `wait`.
 std::unique_ptr<SampleSource> json_lines(int fd, bool text = false);
