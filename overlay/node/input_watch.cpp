@@ -24,7 +24,7 @@ std::optional<InputWatch::Alarm> InputWatch::on_sample(std::span<const float> ph
 
 std::size_t InputWatch::labelled_after(std::uint64_t change) const {
   return static_cast<std::size_t>(pending_.latest() - std::min(change, pending_.latest())) -
-         pending_.waiting_after(change);
+         pending_.unlabelled_after(change);
 }
 
 std::vector<learner::Features> InputWatch::waiting_after(std::uint64_t change, std::size_t most) const {

@@ -1,5 +1,7 @@
 #include "overlay/node/pending_labels.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,15 +11,27 @@ namespace p2p::node {
 std::uint64_t PendingLabels::keep(learner::Features x, learner::ClassIndex predicted) {
   const auto ticket = count();
   if (capacity_ == 0) {
-    given_up_ = ticket;
+    lose(ticket);
     return ticket;
   }
   if (waiting_.size() == capacity_) {
-    given_up_ = waiting_.begin()->first;
+    lose(waiting_.begin()->first);
     waiting_.erase(waiting_.begin());
   }
   waiting_.emplace(ticket, Sample{{x.begin(), x.end()}, predicted});
   return ticket;
+}
+
+void PendingLabels::lose(std::uint64_t ticket) {
+  given_up_ = ticket;
+  if (lost_.size() == kRemembered) lost_.pop_front();
+  lost_.push_back(ticket);
+}
+
+std::size_t PendingLabels::unlabelled_after(std::uint64_t ticket) const {
+  const auto waiting = std::distance(waiting_.upper_bound(ticket), waiting_.end());
+  const auto lost = std::distance(std::upper_bound(lost_.begin(), lost_.end(), ticket), lost_.end());
+  return static_cast<std::size_t>(waiting + lost);
 }
 
 Result<PendingLabels::Sample> PendingLabels::take(std::uint64_t ticket) {
@@ -44,6 +58,7 @@ Result<PendingLabels::Sample> PendingLabels::take(std::uint64_t ticket) {
 
 void PendingLabels::give_up() {
   waiting_.clear();
+  lost_.clear();
   given_up_ = issued_;
 }
 

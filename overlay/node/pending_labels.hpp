@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
+#include <deque>
 #include <map>
 #include <vector>
 
@@ -19,6 +19,7 @@ namespace p2p::node {
 /// Thread: the node's.
 class PendingLabels {
  public:
+  static constexpr std::size_t kRemembered = 4096;
   struct Sample {
     std::vector<float> x;                                 ///< scaled
     learner::ClassIndex predicted = learner::kNoClass;    ///< when it came
@@ -39,18 +40,18 @@ class PendingLabels {
 
   std::size_t size() const { return waiting_.size(); }
   const std::map<std::uint64_t, Sample>& all() const { return waiting_; }
-  /// How many with a later ticket than this one wait.
-  std::size_t waiting_after(std::uint64_t ticket) const {
-    return static_cast<std::size_t>(std::distance(waiting_.upper_bound(ticket), waiting_.end()));
-  }
+  /// How many with a later ticket than this one have no label: they wait, or are among the latest kRemembered given up.
+  std::size_t unlabelled_after(std::uint64_t ticket) const;
   /// The latest ticket; 0: none yet.
   std::uint64_t latest() const { return issued_; }
 
  private:
+  void lose(std::uint64_t ticket);
   std::size_t capacity_;
   std::uint64_t issued_ = 0;
   std::uint64_t given_up_ = 0;  // no ticket up to this one is waited for
   std::map<std::uint64_t, Sample> waiting_;
+  std::deque<std::uint64_t> lost_;  // tickets that were given up, ascending
 };
 
 }  // namespace p2p::node

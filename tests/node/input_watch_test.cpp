@@ -16,10 +16,10 @@ constexpr float kShift = 1.6f;  // a fifth of the inputs' range
 struct Watched {
   metadata::Task task = make_task(kWorld);
   std::unique_ptr<node::Serving> serving = std::move(*node::Serving::make(task, {}));
-  PendingLabels pending{1000};
+  PendingLabels pending;
   InputWatch watch;
   Stream stream{kWorld, 1};
-  explicit Watched(double run_length = 1e6) : watch({.run_length = run_length}, *serving, pending) {}
+  explicit Watched(double run_length = 1e6, std::size_t kept = 1000) : pending(kept), watch({.run_length = run_length}, *serving, pending) {}
 
   /// Until an alarm counts, at most `most` samples; every `labelled`-th has its label, 0: none.
   std::optional<InputWatch::Alarm> run(int most, int labelled) {
@@ -46,6 +46,18 @@ TEST_CASE("Inputs that change without labels ring, and the change is placed with
   CHECK(alarm->change <= 640);
   CHECK(watched.watch.waiting_after(alarm->change, 1000).size() == alarm->since);
   CHECK(watched.watch.waiting_after(alarm->change, 5).size() == 5);
+}
+
+TEST_CASE("Samples that are not kept for a label are not taken for labelled ones") {
+  for (const std::size_t kept : {0u, 10u}) {
+    Watched watched(1e6, kept);
+    REQUIRE_FALSE(watched.run(600, 0).has_value());
+    watched.stream.set(shifted(kShift), kAll);
+    const auto alarm = watched.run(300, 20);
+    REQUIRE(alarm.has_value());
+    CHECK(alarm->labelled <= 1 + alarm->since / 20);
+    CHECK(watched.watch.waiting_after(alarm->change, 1000).size() == kept);
+  }
 }
 
 TEST_CASE("Where most samples have labels the inputs are left to the drift monitor") {
