@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "overlay/exchange.hpp"
 #include "tests/simulation/village.hpp"
 
 using namespace p2p;
@@ -134,6 +135,43 @@ TEST_CASE("What was put in force without labels does not outlive a restart") {
   CHECK_THAT(told.reason, Catch::Contains("the former model goes on"));
   CHECK((*after)->status().rolled_back == 1);
   CHECK(before.status().rolled_back == 0);
+}
+
+TEST_CASE("What was put in force without labels is neither published nor given away until labels do not speak against it") {
+  const auto seed = seed_or(12);
+  INFO(replay(seed, Catch::getResultCapture().getCurrentTestName()));
+  Scene scene(seed, 4, Adopt::agreed);
+  // None for the first 300 samples of the moved world, then at once.
+  scene.place().labels_come([](std::size_t index) {
+    return index < kChange || index >= kChange + 300 ? std::optional<std::size_t>(0) : std::nullopt;
+  });
+  auto& asker = scene.village.sim().add_host();
+  overlay::Exchange exchange(asker.executor(), asker.transport(), {}, {});
+  const auto given = [&] {
+    std::optional<bool> described, pulled;
+    const overlay::Exchange::Peer peer{scene.place().host().id(), scene.place().host().endpoint()};
+    const auto task = metadata::id(scene.village.task());
+    exchange.describe(peer, task, kClasses, [&](const auto& answer) { described = answer.has_value(); });
+    exchange.pull({peer}, task, {}, [&](const auto& answer) { pulled = answer.has_value(); });
+    scene.village.sim().run_until([&] { return described && pulled; }, std::chrono::seconds(30));
+    REQUIRE(described);
+    REQUIRE(pulled);
+    CHECK(*described == *pulled);
+    return *described;
+  };
+  scene.run(kChange);
+  CHECK(given());
+  scene.go_on(kChange + 300);
+  REQUIRE(scene.by_inputs());
+  REQUIRE(scene.by_inputs()->provisional);
+  CHECK_FALSE(given());
+  const auto& events = scene.place().events();
+  const auto merged = std::find_if(events.begin(), events.end(), [](const auto& e) { return e.kind == node::EventKind::merged; });
+  CHECK(std::none_of(merged, events.end(), [](const auto& e) { return e.kind == node::EventKind::published; }));
+  scene.go_on(kChange + 400);
+  CHECK(scene.by_inputs()->accepted);
+  CHECK_FALSE(scene.by_inputs()->rolled_back);
+  CHECK(given());
 }
 
 TEST_CASE("One helper is not put in force without labels") {
