@@ -41,8 +41,12 @@ namespace p2p::node {
 /// A former model learns on when its watch is over (Shadow). If it comes back, the story of the moment ends: what it was about
 /// is gone. Of two shadows the older stays while anything speaks for it.
 ///
+/// Where labels are missing, a change of the inputs begins a story of its own. The parts that it brings wait in their contest for the
+/// labels; what agree() chooses before them, if that is allowed at all, is in force provisionally: under the same watch, and kept
+/// from peers and snapshots until kConfirmed labels do not speak against it.
+///
 /// Invariants: at most one Quest, one Contest, one Watch and one Shadow at a time; the serving model changes only where a
-/// contest was won, or lost to a former model; every story ends with a report that says why.
+/// contest was won, or lost to a former model, or agree() chose; every story ends with a report that says why.
 /// Thread: the node's.
 class Healing : public std::enable_shared_from_this<Healing> {
  public:
@@ -138,12 +142,14 @@ class Healing : public std::enable_shared_from_this<Healing> {
   void diagnose_change();
   void archive_past();
   std::vector<Received> own_concepts(std::size_t most) const;
+  bool recall();                     // false: there is no past
+
+  // healing_without_labels.cpp
   bool few_labels() const;           // since the change, which only the inputs have shown
   void heal_by_inputs();
-  void ask_the_models();
-  void confirm();
+  void ask_the_models();             // may one of the trial's be put in force before labels decide?
+  void confirm();                    // a provisional merge, after enough labels
   void settle_provisional();
-  bool recall();                     // false: there is no past
 
   void ask();
   void on_stage(Quest::Stage stage, const Quest::Findings& findings);
