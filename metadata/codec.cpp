@@ -81,6 +81,10 @@ Encoder& Encoder::binary(ByteView value) {
   state_->packer.pack_bin_body(reinterpret_cast<const char*>(value.data()), length32(value.size()));
   return *this;
 }
+Encoder& Encoder::binary_head(std::uint32_t size) {
+  state_->packer.pack_bin(size);
+  return *this;
+}
 Encoder& Encoder::raw(ByteView packed) {
   state_->sink.write(reinterpret_cast<const char*>(packed.data()), packed.size());
   return *this;
@@ -242,20 +246,28 @@ Result<Document> Document::parse(ByteView bytes, const DecodeLimits& limits) {
   if (bytes.size() > limits.bytes) {
     return fail(ErrorCode::limit_exceeded, "the message is longer than allowed");
   }
+  Bytes own(bytes.begin(), bytes.end());
+  auto document = of_lent(own, limits);
+  if (document) document->state_->bytes = std::move(own);  // where they lie does not change
+  return document;
+}
+
+Result<Document> Document::of_lent(ByteView bytes, const DecodeLimits& limits) {
+  if (bytes.size() > limits.bytes) {
+    return fail(ErrorCode::limit_exceeded, "the message is longer than allowed");
+  }
   auto state = std::make_unique<State>();
-  state->bytes.assign(bytes.begin(), bytes.end());
   TreeBuilder builder(bytes.size(), limits);
   std::size_t offset = 0;
   bool whole = false;
   try {
-    whole = msgpack::parse(reinterpret_cast<const char*>(state->bytes.data()), state->bytes.size(), offset,
-                           builder);
+    whole = msgpack::parse(reinterpret_cast<const char*>(bytes.data()), bytes.size(), offset, builder);
   } catch (const msgpack::unpack_error& e) {  // an extension's size; nothing wider: room is never asked for in vain
     return fail(ErrorCode::malformed, "the message does not decode", e.what());
   }
   if (builder.failed()) return tl::unexpected<Error>(builder.error());
   if (!whole) return fail(ErrorCode::malformed, "the message is cut short");
-  if (offset != state->bytes.size()) {
+  if (offset != bytes.size()) {
     return fail(ErrorCode::malformed, "the message has bytes after its end");
   }
   state->nodes = builder.take();

@@ -29,6 +29,8 @@ class Encoder {
   Encoder& real32(float value);
   Encoder& text(std::string_view value);
   Encoder& binary(ByteView value);
+  /// What binary() writes before the bytes; whoever asks for it writes `size` of them behind.
+  Encoder& binary_head(std::uint32_t size);
   /// Bytes that are msgpack already.
   Encoder& raw(ByteView packed);
 
@@ -73,12 +75,14 @@ class Value {
   const void* object_ = nullptr;
 };
 
-/// One whole message, unpacked. Owns the memory that its Values refer to.
+/// One whole message, unpacked. Owns the memory that its Values refer to, unless that was lent.
 class Document {
  public:
   /// Takes exactly one value that fills `bytes` to the end. `limit_exceeded` or `malformed` otherwise; memory
   /// used is proportional to the bytes given, never to what they claim.
   static Result<Document> parse(ByteView bytes, const DecodeLimits& limits);
+  /// The same without a copy: `bytes` must stay where they are for as long as Values are used.
+  static Result<Document> of_lent(ByteView bytes, const DecodeLimits& limits);
   Document(Document&&) noexcept;
   Document& operator=(Document&&) noexcept;
   ~Document();

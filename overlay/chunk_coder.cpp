@@ -85,7 +85,7 @@ ChunkAnswer ChunkCoder::pack(ByteView content, Piece piece, ByteView base) {
     consider(Coding::difference, state_->pack(differences, {}));
     consider(Coding::patch, state_->pack(plain, around(base, piece)));
   }
-  if (best.coding == Coding::plain) best.bytes.assign(plain.begin(), plain.end());
+  if (best.coding == Coding::plain) best.lent = plain;
   return best;
 }
 
@@ -94,10 +94,10 @@ Result<Bytes> ChunkCoder::unpack(const ChunkAnswer& packed, Piece piece, ByteVie
   const bool of_base = packed.coding == Coding::patch || packed.coding == Coding::difference;
   if (of_base && base.empty()) return bad();
   if (packed.coding == Coding::plain) {
-    if (packed.bytes.size() != piece.length) return bad();
-    return packed.bytes;
+    if (packed.content().size() != piece.length) return bad();
+    return Bytes(packed.content().begin(), packed.content().end());
   }
-  auto out = state_->unpack(packed.bytes, piece.length, packed.coding == Coding::patch ? around(base, piece) : ByteView());
+  auto out = state_->unpack(packed.content(), piece.length, packed.coding == Coding::patch ? around(base, piece) : ByteView());
   if (!out) return bad();
   if (packed.coding == Coding::difference) {
     const ByteView old = opposite(base, piece);

@@ -37,7 +37,8 @@ class ChunkCoder {
     std::uint64_t offset = 0;  ///< of the chunk in its content
     std::size_t length = 0;
   };
-  /// The chunk at `piece` of `content`, which has it. `base`: an older version that the receiver has too; may be empty.
+  /// The chunk at `piece` of `content`, which has it; what does not become shorter is lent from there. `base`: an older
+  /// version that the receiver has too; may be empty.
   ChunkAnswer pack(ByteView content, Piece piece, ByteView base);
   /// `malformed` when `packed` does not stand for exactly `piece.length` bytes, or needs a base and there is none.
   Result<Bytes> unpack(const ChunkAnswer& packed, Piece piece, ByteView base);

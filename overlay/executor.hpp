@@ -43,6 +43,14 @@ class Executor {
   virtual void post(std::function<void()> task) = 0;
   /// Runs `task` once after `delay`, unless the handle goes first.
   [[nodiscard]] virtual TimerHandle after(Duration delay, std::function<void()> task) = 0;
+  /// Runs `work` where it holds up nothing else, then `done` here; `work` touches nothing that others touch meanwhile.
+  /// Never from inside this call. Where time is virtual both are one task.
+  virtual void compute(std::function<void()> work, std::function<void()> done) {
+    post([work = std::move(work), done = std::move(done)] {
+      work();
+      done();
+    });
+  }
 };
 
 }  // namespace p2p::overlay

@@ -2,7 +2,26 @@
 
 #include <algorithm>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace p2p::overlay {
+
+namespace {
+
+/// Memory that is about to be filled, in large pages where the system has them: to fault in small ones takes as long as
+/// to decrypt what goes there.
+void expect_large([[maybe_unused]] Bytes& bytes) {
+#ifdef __linux__
+  constexpr std::uintptr_t kLargePage = 2u << 20;
+  const auto begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + kLargePage - 1) / kLargePage * kLargePage;
+  const auto end = (reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.capacity()) / kLargePage * kLargePage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // no more than a hint
+#endif
+}
+
+}  // namespace
 
 void Fetcher::fetch(std::vector<Wanted> wanted, std::size_t given) {
   items_.clear();
@@ -16,7 +35,8 @@ void Fetcher::fetch(std::vector<Wanted> wanted, std::size_t given) {
   for (auto& one : wanted) {
     Item item;
     item.wanted = std::move(one);
-    const std::uint64_t here = item.wanted.content.size();
+    *item.content = std::move(item.wanted.content);
+    const std::uint64_t here = item.content->size();
     if (here > 0) {
       item.givers.insert(given);
       item.islands[0] = here;
@@ -32,20 +52,23 @@ void Fetcher::fetch(std::vector<Wanted> wanted, std::size_t given) {
     if (!self || self->over_ || self->batch_ != batch) return;
     if (self->left_ == 0) return self->finish();
     for (std::size_t i = 0; i < self->items_.size() && !self->over_ && self->batch_ == batch; ++i) {
-      if (self->items_[i].missing == 0) self->complete(given, i);
+      Item& item = self->items_[i];
+      if (item.missing > 0) continue;
+      item.last_giver = given;
+      self->hash_on(i);
     }
     self->fill();
   });
 }
 
 void Fetcher::restart(Item& item) {
-  item.wanted.content.clear();
+  item.content = std::make_shared<Bytes>();  // a worker may be reading the former
+  item.digest.reset();
   item.next = 0;
   item.again.clear();
   item.missing = item.wanted.size;
   item.islands.clear();
   item.hashed = 0;
-  item.hash.reset();
   item.givers.clear();
   item.only.reset();
   ++item.attempt;  // answers that are under way belong to the past
@@ -206,7 +229,9 @@ void Fetcher::on_answer(std::size_t number, std::uint64_t question, TimePoint as
 
 void Fetcher::on_chunk(std::size_t number, const Range& range, ChunkAnswer answer) {
   Item& item = items_[range.item];
-  received_ += answer.bytes.size();
+  received_ += answer.content().size();
+  ByteView bytes = answer.content();
+  Bytes plain;
   if (answer.coding != Coding::plain) {
     auto unpacked = coder_->unpack(answer, {range.offset, range.length},
                                    item.wanted.base ? ByteView(*item.wanted.base) : ByteView());
@@ -214,41 +239,76 @@ void Fetcher::on_chunk(std::size_t number, const Range& range, ChunkAnswer answe
       put_back(range);
       return cut_off(number, unpacked.error());
     }
-    answer.bytes = std::move(*unpacked);
+    plain = std::move(*unpacked);
+    bytes = plain;
   }
-  const Bytes& bytes = answer.bytes;
-  Bytes& content = item.wanted.content;
-  const auto end = range.offset + bytes.size();
-  if (content.size() == range.offset) {
-    content.insert(content.end(), bytes.begin(), bytes.end());
-  } else {
-    if (content.size() < end) content.resize(end);
-    std::copy(bytes.begin(), bytes.end(), content.begin() + static_cast<std::ptrdiff_t>(range.offset));
-  }
+  store(item, range.offset, bytes);
   unpacked_ += bytes.size();
   givers_.insert(number);
   item.givers.insert(number);
   item.missing -= bytes.size();
-  item.islands[range.offset] = end;
-  if (!item.hash) item.hash.emplace();
+  item.islands[range.offset] = range.offset + bytes.size();
+  item.last_giver = number;
+  owner_.progress(number);
+  hash_on(range.item);
+  fill();
+}
+
+void Fetcher::store(Item& item, std::uint64_t offset, ByteView bytes) {
+  const auto end = offset + bytes.size();
+  if (end > item.content->capacity()) {
+    // Into new memory: a worker may be reading the former, and goes on with it.
+    auto roomier = std::make_shared<Bytes>();
+    roomier->reserve(std::min<std::uint64_t>(item.wanted.size, kGrowth * end));
+    expect_large(*roomier);
+    roomier->insert(roomier->end(), item.content->begin(), item.content->end());
+    item.content = std::move(roomier);
+  }
+  Bytes& content = *item.content;
+  if (content.size() == offset) {
+    content.insert(content.end(), bytes.begin(), bytes.end());
+  } else {
+    if (content.size() < end) content.resize(end);
+    std::copy(bytes.begin(), bytes.end(), content.begin() + static_cast<std::ptrdiff_t>(offset));
+  }
+}
+
+/// Hashes what has come and follows on what is hashed; when that is all, the content is complete.
+void Fetcher::hash_on(std::size_t i) {
+  Item& item = items_[i];
+  if (!item.digest) item.digest = std::make_shared<Digest>();
+  if (item.digest->busy) return;
+  const auto begin = item.hashed;
   for (auto it = item.islands.begin(); it != item.islands.end() && it->first == item.hashed; it = item.islands.erase(it)) {
-    item.hash->add(ByteView(content).subspan(item.hashed, it->second - it->first));
     item.hashed = it->second;
   }
-  owner_.progress(number);
-  if (item.missing == 0) complete(number, range.item);
-  fill();
+  const auto part = ByteView(*item.content).subspan(begin, item.hashed - begin);
+  if (item.wanted.size < kWorthWorker) {
+    item.digest->hash.add(part);
+    if (item.missing == 0) complete(item.last_giver, i);
+    return;
+  }
+  if (part.empty()) {
+    if (item.missing == 0) complete(item.last_giver, i);
+    return;
+  }
+  item.digest->busy = true;
+  executor_.compute([digest = item.digest, content = item.content, part] { digest->hash.add(part); },
+                    [weak = weak_from_this(), i, batch = batch_, digest = item.digest] {
+                      digest->busy = false;
+                      const auto self = weak.lock();
+                      if (!self || self->over_ || self->batch_ != batch || self->items_[i].digest != digest) return;
+                      self->hash_on(i);
+                      self->fill();
+                    });
 }
 
 void Fetcher::complete(std::size_t number, std::size_t i) {
   Item& item = items_[i];
-  if (!item.hash) item.hash.emplace();
-  for (const auto& [begin, end] : item.islands) item.hash->add(ByteView(item.wanted.content).subspan(begin, end - begin));
-  item.islands.clear();
-  if (item.hash->finish() == item.wanted.hash) {
-    item.hash.reset();
+  if (item.digest->hash.finish() == item.wanted.hash) {
+    item.digest.reset();
     --left_;
-    owner_.arrived(i, item.wanted.content);
+    owner_.arrived(i, *item.content);
     if (left_ == 0 && !over_) finish();
     return;
   }
@@ -315,7 +375,10 @@ void Fetcher::drop(std::size_t number, const Error& why) {
 
 void Fetcher::finish() {
   std::vector<Wanted> out;
-  for (auto& item : items_) out.push_back(std::move(item.wanted));
+  for (auto& item : items_) {
+    item.wanted.content = std::move(*item.content);
+    out.push_back(std::move(item.wanted));
+  }
   items_.clear();
   const auto done = owner_.done;
   done(std::move(out));

@@ -35,10 +35,11 @@ struct Wanted {
 /// little faster with every answer; it is given up after kBusyTries refusals in a row. One that says "later" is asked
 /// again after the time that it names, or a little more or less.
 ///
-/// Content is hashed as it comes and believed when the hash fits. When it does not and several holders gave of it, all
+/// Content is hashed as it comes, that of kWorthWorker bytes and more beside the executor, and believed when the hash fits. When it does not and several holders gave of it, all
 /// of it is fetched again from one of them alone, so that the liar is found; a holder that is caught is lost.
 ///
-/// Bounds: memory grows with what arrives, never ahead of it by more than kMostUnderWay chunks a holder.
+/// Bounds: memory follows what arrives: at most kMostUnderWay chunks a holder are ahead, and address space is set aside
+/// for kGrowth times as much.
 /// Reports: `arrived` for each content, then `done`; never from inside fetch() or add(). Losing holders is no failure
 /// here: whoever owns this decides when there is nobody left to ask.
 class Fetcher : public std::enable_shared_from_this<Fetcher> {
@@ -48,6 +49,8 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   static constexpr std::size_t kLeastBytes = 4 * 1024;
   static constexpr int kBusyTries = 20;
   static constexpr int kLaterTries = 200;
+  static constexpr std::size_t kWorthWorker = 512 * 1024;   ///< to be hashed elsewhere
+  static constexpr std::size_t kGrowth = 8;
   static constexpr std::size_t kWorthAnother = 256 * 1024;  ///< so much unasked: another holder would help
 
   struct Owner {
@@ -86,15 +89,22 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
     std::uint32_t length = 0;
     unsigned attempt = 0;  // of the item; others belong to the past
   };
+  /// What a worker hashes; the worker has a share of it, so that it outlives item and fetcher.
+  struct Digest {
+    metadata::Sha256 hash;
+    bool busy = false;
+  };
   struct Item {
-    Wanted wanted;
+    Wanted wanted;                                    // its content lies below
+    std::shared_ptr<Bytes> content = std::make_shared<Bytes>();
     std::uint64_t next = 0;                           // nobody has been asked for what lies from here
     std::deque<Range> again;                          // was asked for in vain
     std::uint64_t missing = 0;
     std::map<std::uint64_t, std::uint64_t> islands;   // arrived, beyond what is hashed: begin -> end
     std::uint64_t hashed = 0;
-    std::optional<metadata::Sha256> hash;
+    std::shared_ptr<Digest> digest;
     std::set<std::size_t> givers;
+    std::size_t last_giver = 0;
     bool doubted = false;                             // from one holder alone
     std::optional<std::size_t> only;                  // this one
     unsigned attempt = 0;
@@ -124,6 +134,8 @@ class Fetcher : public std::enable_shared_from_this<Fetcher> {
   void on_answer(std::size_t number, std::uint64_t question, TimePoint asked, Result<Message> answer);
   void on_chunk(std::size_t number, const Range& range, ChunkAnswer answer);
   void on_refusal(std::size_t number, const Range& range, TimePoint asked, const Refusal& refusal);
+  void store(Item& item, std::uint64_t offset, ByteView bytes);
+  void hash_on(std::size_t item);
   void complete(std::size_t number, std::size_t item);
   void cut_off(std::size_t number, const Error& why);
   void drop(std::size_t number, const Error& why);

@@ -51,9 +51,14 @@ class Fields {
     return ok_ ? std::string(*value) : std::string();
   }
   Bytes bytes() {
+    const ByteView lent = lent_bytes();
+    return {lent.begin(), lent.end()};
+  }
+  /// As they lie in the message.
+  ByteView lent_bytes() {
     const auto value = frame_[next_++].binary();
     ok_ = ok_ && value.has_value();
-    return ok_ ? Bytes(value->begin(), value->end()) : Bytes();
+    return ok_ ? *value : ByteView();
   }
   template <typename Fixed>  // Hash, NodeId
   Fixed fixed() {

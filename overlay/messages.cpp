@@ -24,6 +24,10 @@ enum Kind : std::uint64_t {
   kGoodbye = 31,
 };
 
+void put_length(Bytes& out, std::size_t length) {
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::uint8_t>(length >> shift));
+}
+
 void start(Encoder& out, std::uint32_t size, Kind kind, std::uint64_t id) {
   out.array(size).unsigned_integer(kind).unsigned_integer(id);
 }
@@ -59,8 +63,21 @@ tl::unexpected<Error> bad(std::string_view what) {
 Bytes framed(ByteView body) {
   Bytes bytes;
   bytes.reserve(body.size() + 4);
-  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(body.size() >> shift));
+  put_length(bytes, body.size());
   bytes.insert(bytes.end(), body.begin(), body.end());
+  return bytes;
+}
+
+Bytes encode_head(std::uint64_t id, const ChunkAnswer& answer) {
+  const auto content = answer.content().size();
+  Encoder out;
+  start(out, 4, kContent, id);
+  out.unsigned_integer(static_cast<std::uint64_t>(answer.coding)).binary_head(static_cast<std::uint32_t>(content));
+  const Bytes head = out.take();
+  Bytes bytes;
+  bytes.reserve(4 + head.size());
+  put_length(bytes, head.size() + content);
+  bytes.insert(bytes.end(), head.begin(), head.end());
   return bytes;
 }
 
@@ -104,7 +121,7 @@ Bytes encode(const Frame& frame) {
           },
           [&](const ChunkAnswer& m) {
             start(out, 4, kContent, id);
-            out.unsigned_integer(static_cast<std::uint64_t>(m.coding)).binary(m.bytes);
+            out.unsigned_integer(static_cast<std::uint64_t>(m.coding)).binary(m.content());
           },
           [&](const Refusal& m) {
             start(out, 6, kRefusal, id);
@@ -120,9 +137,9 @@ Bytes encode(const Frame& frame) {
   return framed(out.take());
 }
 
-Result<Frame> decode_frame(ByteView body) {
+Result<Frame> decode_frame(ByteView body, Content content) {
   const metadata::DecodeLimits limits{.bytes = body.size(), .depth = 5, .elements = 1u << 18};
-  auto document = metadata::Document::parse(body, limits);
+  auto document = metadata::Document::of_lent(body, limits);
   if (!document) return tl::unexpected(document.error());
   const Value root = document->root();
   const auto kind = root[std::size_t{0}].unsigned_integer();
@@ -199,7 +216,11 @@ Result<Frame> decode_frame(ByteView body) {
     case kContent: {
       ChunkAnswer m;
       m.coding = static_cast<Coding>(fields.number(static_cast<std::uint64_t>(Coding::difference)));
-      m.bytes = fields.bytes();
+      if (content == Content::lent) {
+        m.lent = fields.lent_bytes();
+      } else {
+        m.bytes = fields.bytes();
+      }
       frame.message = std::move(m);
       break;
     }
@@ -224,6 +245,12 @@ Result<Frame> decode_frame(ByteView body) {
   }
   if (!fields.complete()) return bad("a field is missing, wrong, or one too many");
   return frame;
+}
+
+void FrameReader::append(ByteView bytes, std::size_t wanted) {
+  const auto size = buffer_.size() + bytes.size();
+  if (size > buffer_.capacity()) buffer_.reserve(std::min(wanted, kGrowth * size));
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
 
 Result<void> FrameReader::feed(ByteView bytes, const std::function<bool(ByteView)>& on_frame) {
@@ -252,7 +279,7 @@ Result<void> FrameReader::feed(ByteView bytes, const std::function<bool(ByteView
     }
     const std::size_t wanted = buffer_.size() < 4 ? 4 : 4 + length_of(buffer_);
     const std::size_t take = std::min(wanted - buffer_.size(), bytes.size());
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(take));
+    append(bytes.first(take), wanted);
     bytes = bytes.subspan(take);
     if (buffer_.size() < 4) continue;
     const std::size_t length = length_of(buffer_);

@@ -78,6 +78,9 @@ enum class Coding : std::uint8_t {
 struct ChunkAnswer {
   Coding coding = Coding::plain;
   Bytes bytes;
+  /// Instead of `bytes`: they lie elsewhere, in a snapshot or a received frame, and stay there while the message is dealt with.
+  ByteView lent = {};
+  ByteView content() const { return lent.empty() ? ByteView(bytes) : lent; }
 };
 /// No answer, and why.
 struct Refusal {
@@ -121,12 +124,16 @@ inline constexpr std::size_t kMaxHolders = 8;         ///< in one message
 Bytes framed(ByteView body);
 /// The frame's bytes with its length in front.
 Bytes encode(const Frame& frame);
+/// The frame's bytes up to its content, which ends it.
+Bytes encode_head(std::uint64_t id, const ChunkAnswer& answer);
+enum class Content { owned, lent };  ///< of a decoded ChunkAnswer: `bytes`, or a view of `body`
 /// The bytes after the length. `malformed` or `limit_exceeded`; never more memory than in proportion to `body`.
-Result<Frame> decode_frame(ByteView body);
+Result<Frame> decode_frame(ByteView body, Content content = Content::owned);
 
 /// Puts frames together again from a stream that is cut anywhere.
 ///
-/// Bounds: keeps at most one frame of `frame_bytes`, and allocates as bytes come, not as lengths claim.
+/// Bounds: keeps at most one frame of `frame_bytes`, and allocates as bytes come, not as lengths claim: at most
+/// kGrowth times what has come.
 class FrameReader {
  public:
   explicit FrameReader(std::size_t frame_bytes) : frame_bytes_(frame_bytes) {}
@@ -137,6 +144,9 @@ class FrameReader {
   bool in_frame() const { return !buffer_.empty(); }
 
  private:
+  static constexpr std::size_t kGrowth = 8;
+  void append(ByteView bytes, std::size_t wanted);
+
   std::size_t frame_bytes_;
   Bytes buffer_;  // of the frame that has begun, its length in front
 };

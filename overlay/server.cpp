@@ -122,6 +122,11 @@ Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, con
   }
   const auto offer = host_.offer ? host_.offer(request.task, classes) : nullptr;
   if (!offer) return not_served();
+  for (auto& [id, snapshot] : snapshots_) {
+    if (snapshot.offer != offer || snapshot.task != request.task || snapshot.classes != classes) continue;
+    snapshot.made = now;
+    return head(peer, bounds, snapshot);
+  }
   guest.opened.push_back(now);
   Snapshot snapshot;
   snapshot.contents.resize(1);
@@ -144,6 +149,7 @@ Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, con
   snapshot.bytes = content + list.size() + classes.size() * sizeof classes[0];
   snapshot.contents[0] = {metadata::sha256(list), std::make_shared<const Bytes>(std::move(list))};
   snapshot.task = request.task;
+  snapshot.offer = offer;
   snapshot.classes = std::move(classes);
   return head(peer, bounds, snapshots_.at(keep(std::move(snapshot))));
 }

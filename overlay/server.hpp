@@ -22,7 +22,7 @@ namespace p2p::overlay {
 /// A manifest opens a snapshot: an Offer that stays as it is while the model learns on, and whose content can be asked
 /// for until snapshot_life after the last use; the store has what was pulled here, and what was given of snapshots that
 /// are gone. Copying a model for every question would let a peer make this node copy without end, so the same question
-/// within kFresh gets the same snapshot, a peer opens at most kSnapshotsPerPeer within one life, and all snapshots
+/// within kFresh gets the same snapshot, and so does who is offered what another was (it is hashed once), a peer opens at most kSnapshotsPerPeer within one life, and all snapshots
 /// together are at most kSnapshots and hold at most twice part_bytes: beyond that, the one that was unused for longest
 /// goes.
 /// Crowds: of each content the kMostAskers latest peers that asked for it are remembered. kMaxHolders / 2 of them, drawn at
@@ -69,6 +69,7 @@ class Server {
   struct Snapshot {
     std::optional<metadata::TaskId> task;   ///< none: a description
     std::vector<std::int32_t> classes;
+    std::shared_ptr<const Offer> offer;     ///< null: a description
     std::vector<std::pair<metadata::Hash, ContentStore::Content>> contents;  ///< the manifest first
     std::vector<bool> given;
     std::size_t bytes = 0;

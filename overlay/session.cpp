@@ -31,8 +31,8 @@ bool answers(const Message& answer, const Message& request) {
   if (const auto* chunk = std::get_if<ChunkRequest>(&request)) {
     const auto* content = std::get_if<ChunkAnswer>(&answer);
     if (content == nullptr) return false;
-    return content->coding == Coding::plain ? content->bytes.size() == chunk->length
-                                            : content->bytes.size() < chunk->length;
+    const auto size = content->content().size();
+    return content->coding == Coding::plain ? size == chunk->length : size < chunk->length;
   }
   return std::holds_alternative<ManifestAnswer>(answer);
 }
@@ -137,11 +137,15 @@ void Session::tell(const Message& message) {
 }
 
 void Session::send_frame(std::uint64_t id, const Message& message, std::string_view kind) {
-  Bytes bytes = encode(Frame{id, message});
-  owner_.on_traffic(kind, bytes.size());
-  pacer_->spend(bytes.size() + kRecordOverhead * (bytes.size() / kRecordBytes + 1));
+  const auto* chunk = std::get_if<ChunkAnswer>(&message);
+  Bytes bytes = chunk != nullptr ? encode_head(id, *chunk) : encode(Frame{id, message});
+  const ByteView content = chunk != nullptr ? chunk->content() : ByteView();
+  const std::size_t size = bytes.size() + content.size();
+  owner_.on_traffic(kind, size);
+  pacer_->spend(size + kRecordOverhead * (size / kRecordBytes + 1));
   if (kind != "link") last_active_ = executor_.now();
-  link_->send(std::move(bytes));
+  if (content.empty()) return link_->send(std::move(bytes));
+  link_->send_with(std::move(bytes), content);
 }
 
 void Session::on_data(ByteView bytes) {
@@ -153,7 +157,7 @@ void Session::on_data(ByteView bytes) {
 }
 
 bool Session::on_frame(ByteView body) {
-  auto frame = decode_frame(body);
+  auto frame = decode_frame(body, Content::lent);
   if (!frame) {
     end(frame.error());
     return false;

@@ -28,10 +28,11 @@ std::string_view traffic_kind(const Message& message);
 /// Thread: the executor's.
 class Session : public std::enable_shared_from_this<Session> {
  public:
+  /// Content is lent: it lies in the frame, which goes after the call.
   using OnAnswer = std::function<void(Result<Message>)>;
   struct Owner {
     std::function<void()> on_ready;
-    /// The answer to a peer's request; none for what needs none.
+    /// The answer to a peer's request; none for what needs none. It is sent at once, so that its content may be lent.
     std::function<std::optional<Message>(const Message&)> on_request;
     /// The answer to a request for content that would have to wait for too long.
     std::function<Message(const ChunkRequest&)> on_no_room;

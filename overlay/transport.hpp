@@ -29,6 +29,11 @@ class Link {
   virtual void start(Handlers handlers) = 0;
   /// Queues bytes; the sender keeps queued() below kHighWater and waits for on_drained otherwise.
   virtual void send(Bytes bytes) = 0;
+  /// The same for `head` and, right behind it, `body`, which is needed during the call only.
+  virtual void send_with(Bytes head, ByteView body) {
+    head.insert(head.end(), body.begin(), body.end());
+    send(std::move(head));
+  }
   virtual std::size_t queued() const = 0;
   /// Stop and go on reading: back-pressure on the peer.
   virtual void pause_reading() = 0;

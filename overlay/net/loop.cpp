@@ -226,6 +226,25 @@ overlay::Executor::TimerHandle Loop::after(Duration delay, std::function<void()>
   return std::make_unique<LoopTimerHandle>(std::move(timer));
 }
 
+void Loop::compute(std::function<void()> work, std::function<void()> done) {
+  P2P_ASSERT(on_loop_thread());
+  if (state_->ended) return;
+  struct Job {
+    uv_work_t request{};
+    State& state;
+    std::function<void()> work, done;
+  };
+  auto* job = new Job{{}, *state_, std::move(work), std::move(done)};
+  job->request.data = job;
+  const int queued = uv_queue_work(
+      &state_->loop, &job->request, [](uv_work_t* request) { static_cast<Job*>(request->data)->work(); },
+      [](uv_work_t* request, int) {
+        const std::unique_ptr<Job> over(static_cast<Job*>(request->data));
+        if (!over->state.ended) over->done();
+      });
+  P2P_ASSERT(queued == 0);
+}
+
 bool Loop::running() const { return state_->life == State::Life::running; }
 
 bool Loop::on_loop_thread() const {

@@ -29,7 +29,7 @@ class HandleOwner {
 ///
 /// Invariants: tasks run one at a time, in the order posted, never from inside post(); nothing that libuv calls
 /// runs on another thread; after stop() has returned, nothing runs at all.
-/// Thread: post(), now(), wall_ms(), call_and_wait(), running() from any; after() and timer handles on the loop's
+/// Thread: post(), now(), wall_ms(), call_and_wait(), running() from any; after(), compute() and timer handles on the loop's
 /// own; start(), stop() and the destructor from one that is not the loop's.
 /// Signals: the loop's thread, and threads made on it, take none: SIGPIPE does not end the process, and SIGINT goes to a
 /// thread of the application.
@@ -57,6 +57,10 @@ class Loop : public overlay::Executor {
   std::uint64_t wall_ms() const override;
   void post(std::function<void()> task) override;
   [[nodiscard]] TimerHandle after(overlay::Duration delay, std::function<void()> task) override;
+
+  /// On a thread of libuv's pool, which has four and makes them when they are first needed. stop() waits for `work`
+  /// that is under way, and drops `done`.
+  void compute(std::function<void()> work, std::function<void()> done) override;
 
   /// Between start() and the end of stop().
   bool running() const;

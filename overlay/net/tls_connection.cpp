@@ -149,6 +149,7 @@ void TlsConnection::on_wire(ByteView bytes) {
   } else if (phase_ == Phase::open) {
     pump();
   }
+  session_->settle();
 }
 
 void TlsConnection::on_wire_end(int error) {
@@ -251,14 +252,13 @@ void TlsConnection::schedule_pump() {
 
 // Decrypts what has come and hands it over, until there is nothing, the user pauses, or the stream ends.
 void TlsConnection::pump() {
-  static thread_local std::array<std::uint8_t, TlsSession::kRecordBytes> plain;
   while (phase_ == Phase::open && started_ && !they_ended_ && (reading_wanted_ || abandoned_)) {
-    const auto count = session_->read(plain);
-    if (!count) {
-      fail_open(last_error_ ? *last_error_ : count.error());
+    const auto plain = session_->read();
+    if (!plain) {
+      fail_open(last_error_ ? *last_error_ : plain.error());
       return;
     }
-    if (*count == 0) {
+    if (plain->empty()) {
       if (session_->ended()) {
         peer_ended();
       } else if (last_error_) {
@@ -269,16 +269,16 @@ void TlsConnection::pump() {
       return;
     }
     const auto handlers = handlers_;
-    if (handlers && handlers->on_data) handlers->on_data(ByteView(plain.data(), *count));
+    if (handlers && handlers->on_data) handlers->on_data(*plain);
   }
   if (phase_ != Phase::open) return;
   flush();  // TLS itself may have something to say: a key update
   read_from_wire(started_ && !they_ended_ && (reading_wanted_ || abandoned_));
 }
 
-void TlsConnection::send(ByteView bytes) {
+void TlsConnection::send(ByteView head, ByteView body) {
   if (phase_ != Phase::open || we_ended_) return;
-  if (auto written = session_->write(bytes); !written) {
+  if (auto written = session_->write(head, body); !written) {
     if (!last_error_) last_error_ = written.error();
     schedule_pump();
     return;
@@ -295,12 +295,16 @@ std::size_t TlsConnection::queued() const {
 void TlsConnection::flush() {
   auto& outgoing = session_->outgoing();
   if (is_writing_ || outgoing.empty() || phase_ == Phase::closed) return;
-  in_flight_ = std::move(outgoing.front());
-  outgoing.pop_front();
-  uv_buf_t buffer = uv_buf_init(reinterpret_cast<char*>(in_flight_.data()), static_cast<unsigned>(in_flight_.size()));
+  std::array<uv_buf_t, kMostPieces> buffers;
+  unsigned count = 0;
+  in_flight_.clear();
+  for (; count < kMostPieces && !outgoing.empty(); outgoing.pop_front()) {
+    Bytes& piece = in_flight_.emplace_back(std::move(outgoing.front()));
+    buffers[count++] = uv_buf_init(reinterpret_cast<char*>(piece.data()), static_cast<unsigned>(piece.size()));
+    sent_ += piece.size();
+  }
   is_writing_ = true;
-  sent_ += in_flight_.size();
-  const int error = uv_write(&writing_, reinterpret_cast<uv_stream_t*>(&tcp_), &buffer, 1,
+  const int error = uv_write(&writing_, reinterpret_cast<uv_stream_t*>(&tcp_), buffers.data(), count,
                              [](uv_write_t* request, int status) {
                                auto& self = static_cast<TlsConnection&>(
                                    *static_cast<HandleOwner*>(request->handle->data));

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <uv.h>
 
@@ -49,7 +50,7 @@ class TlsConnection final : public HandleOwner, public std::enable_shared_from_t
   bool is_link() const { return phase_ == Phase::open; }
   const overlay::NodeId& peer() const { return *session_->peer(); }
   void start(overlay::Link::Handlers handlers);
-  void send(ByteView bytes);
+  void send(ByteView head, ByteView body);
   std::size_t queued() const;
   void set_reading(bool wanted);
   void end();
@@ -63,6 +64,7 @@ class TlsConnection final : public HandleOwner, public std::enable_shared_from_t
 
   void close_handle(uv_handle_s*) override { cut(); }
 
+  static constexpr std::size_t kMostPieces = 16;  ///< handed to the kernel in one call
   static constexpr overlay::Duration kLastWords = std::chrono::seconds(1);
 
  private:
@@ -95,7 +97,7 @@ class TlsConnection final : public HandleOwner, public std::enable_shared_from_t
   uv_connect_t connecting_{};
   uv_write_t writing_{};
   uv_shutdown_t shutdown_{};
-  Bytes in_flight_;          ///< what writing_ refers to
+  std::vector<Bytes> in_flight_;  ///< what writing_ refers to
   bool is_writing_ = false;
   std::shared_ptr<TlsConnection> keep_;
   overlay::Executor::TimerHandle deadline_;

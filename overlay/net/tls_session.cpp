@@ -86,7 +86,13 @@ TlsSession::TlsSession(std::shared_ptr<const TlsCredentials> credentials, Role r
     : credentials_(std::move(credentials)), role_(role) {}
 
 TlsSession::~TlsSession() {
+  drop_packet();
   if (session_ != nullptr) gnutls_deinit(session_);
+}
+
+void TlsSession::drop_packet() {
+  if (packet_ != nullptr) gnutls_packet_deinit(packet_);
+  packet_ = nullptr;
 }
 
 Result<std::unique_ptr<TlsSession>> TlsSession::client(std::shared_ptr<const TlsCredentials> credentials,
@@ -137,12 +143,16 @@ long TlsSession::on_push(void* self, const iovec* pieces, int count) {
 
 void TlsSession::push(const std::uint8_t* data, std::size_t size) {
   while (size > 0) {
-    if (outgoing_.empty() || outgoing_.back().size() >= kPieceBytes) outgoing_.emplace_back();
+    if (outgoing_.empty() || outgoing_.back().size() >= kPieceBytes) {
+      outgoing_.emplace_back();
+      outgoing_.back().reserve(std::min(kPieceBytes, std::max(size, to_come_)));
+    }
     Bytes& last = outgoing_.back();
     const std::size_t part = std::min(size, kPieceBytes - last.size());
     last.insert(last.end(), data, data + part);
     data += part;
     size -= part;
+    to_come_ -= std::min(to_come_, part);
   }
 }
 
@@ -150,6 +160,12 @@ long TlsSession::on_pull(void* self, void* out, std::size_t size) {
   auto& session = *static_cast<TlsSession*>(self);
   const std::size_t there = session.incoming_.size() - session.consumed_;
   if (there == 0) {
+    const std::size_t taken = std::min(size, session.lent_.size());
+    if (taken > 0) {
+      std::memcpy(out, session.lent_.data(), taken);
+      session.lent_ = session.lent_.subspan(taken);
+      return static_cast<long>(taken);
+    }
     if (session.end_of_input_) return 0;
     gnutls_transport_set_errno(session.session_, EAGAIN);
     return -1;
@@ -165,11 +181,18 @@ long TlsSession::on_pull(void* self, void* out, std::size_t size) {
 }
 
 void TlsSession::receive(ByteView ciphertext) {
+  settle();
+  lent_ = ciphertext;
+}
+
+void TlsSession::settle() {
+  if (lent_.empty()) return;
   if (consumed_ > 0) {
     incoming_.erase(incoming_.begin(), incoming_.begin() + static_cast<std::ptrdiff_t>(consumed_));
     consumed_ = 0;
   }
-  incoming_.insert(incoming_.end(), ciphertext.begin(), ciphertext.end());
+  incoming_.insert(incoming_.end(), lent_.begin(), lent_.end());
+  lent_ = {};
 }
 
 // Called by GnuTLS when the peer's key has come and its signature over the handshake has been checked.
@@ -249,25 +272,47 @@ Result<bool> TlsSession::handshake() {
   }
 }
 
-Result<std::size_t> TlsSession::read(std::span<std::uint8_t> out) {
+Result<ByteView> TlsSession::read() {
+  drop_packet();
   if (failed_) return tl::unexpected(*failed_);
-  if (ended_) return std::size_t{0};
+  if (ended_) return ByteView();
   P2P_ASSERT(peer_.has_value());
   for (;;) {
-    const ssize_t code = gnutls_record_recv(session_, out.data(), out.size());
-    if (code > 0) return static_cast<std::size_t>(code);
+    const ssize_t code = gnutls_record_recv_packet(session_, &packet_);
+    if (code > 0) {
+      gnutls_datum_t plain{};
+      gnutls_packet_get(packet_, &plain, nullptr);
+      return ByteView(plain.data, plain.size);
+    }
+    drop_packet();
     if (code == 0) {
       ended_ = true;
-      return std::size_t{0};
+      return ByteView();
     }
-    if (code == GNUTLS_E_AGAIN) return std::size_t{0};
+    if (code == GNUTLS_E_AGAIN) return ByteView();
     if (code == GNUTLS_E_INTERRUPTED || gnutls_error_is_fatal(static_cast<int>(code)) == 0) continue;
     gnutls_alert_send_appropriate(session_, static_cast<int>(code));
     return tl::unexpected(failure(static_cast<int>(code)));
   }
 }
 
-Result<void> TlsSession::write(ByteView plaintext) {
+Result<void> TlsSession::write(ByteView head, ByteView body) {
+  constexpr std::size_t kOverhead = 32;  // of a record, at most
+  to_come_ = head.size() + body.size() + kOverhead * ((head.size() + body.size()) / kRecordBytes + 2);
+  if (body.empty() || head.size() >= kRecordBytes) {
+    if (auto written = write_records(head); !written || body.empty()) return written;
+    return write_records(body);
+  }
+  // A short head does not get a record of its own.
+  std::array<std::uint8_t, kRecordBytes> first;
+  const std::size_t part = std::min(body.size(), first.size() - head.size());
+  std::copy(head.begin(), head.end(), first.begin());
+  std::copy_n(body.begin(), part, first.begin() + static_cast<std::ptrdiff_t>(head.size()));
+  if (auto written = write_records(ByteView(first).first(head.size() + part)); !written) return written;
+  return write_records(body.subspan(part));
+}
+
+Result<void> TlsSession::write_records(ByteView plaintext) {
   if (failed_) return tl::unexpected(*failed_);
   P2P_ASSERT(peer_.has_value());
   while (!plaintext.empty()) {

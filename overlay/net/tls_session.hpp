@@ -5,12 +5,12 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <span>
 
 #include "metadata/base/bytes.hpp"
 #include "metadata/base/error.hpp"
 #include "metadata/crypto.hpp"
 
+struct mbuffer_st;
 struct gnutls_session_int;
 struct iovec;
 
@@ -51,8 +51,10 @@ class TlsSession {
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
 
-  /// Ciphertext from the peer.
+  /// Ciphertext from the peer, lent until settle(): what is read before that is not copied.
   void receive(ByteView ciphertext);
+  /// Takes over what has been lent and not read.
+  void settle();
   /// The peer will send no more; the cut may be in the middle of anything.
   void receive_end() { end_of_input_ = true; }
 
@@ -61,12 +63,13 @@ class TlsSession {
   Result<bool> handshake();
   const std::optional<metadata::NodeId>& peer() const { return peer_; }
 
-  /// Plaintext into `out`: how much; 0: needs more ciphertext, or the peer has ended its stream (see ended()).
-  /// `io`: cut off or given up by the peer; `malformed`: forged or damaged.
-  Result<std::size_t> read(std::span<std::uint8_t> out);
+  /// The plaintext of one record, valid until the next call; empty: needs more ciphertext, or the peer has ended its
+  /// stream (see ended()). `io`: cut off or given up by the peer; `malformed`: forged or damaged.
+  Result<ByteView> read();
   /// The peer has ended its stream in order; ours is still open.
   bool ended() const { return ended_; }
-  Result<void> write(ByteView plaintext);
+  /// `head`, then `body`, as one stream of records.
+  Result<void> write(ByteView head, ByteView body = {});
   /// Ends our stream in order; reading goes on.
   Result<void> end();
 
@@ -86,6 +89,8 @@ class TlsSession {
   Error failure(int code);
   std::optional<Error> inspect_peer();
   void push(const std::uint8_t* data, std::size_t size);
+  Result<void> write_records(ByteView plaintext);
+  void drop_packet();
 
   static long on_push(void* self, const iovec* pieces, int count);
   static long on_pull(void* self, void* out, std::size_t size);
@@ -99,11 +104,14 @@ class TlsSession {
   std::optional<metadata::NodeId> shown_;  ///< the peer's key before the handshake is complete
   std::optional<Error> refusal_;           ///< why inspect_peer() said no
   std::optional<Error> failed_;
+  mbuffer_st* packet_ = nullptr;    ///< what read() has handed out
+  ByteView lent_;                          ///< ciphertext after incoming_
   Bytes incoming_;
   std::size_t consumed_ = 0;
   bool end_of_input_ = false;
   bool ended_ = false;
   std::deque<Bytes> outgoing_;
+  std::size_t to_come_ = 0;                ///< about so much ciphertext is still to be pushed by write()
 };
 
 }  // namespace p2p::net

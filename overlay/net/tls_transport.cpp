@@ -26,7 +26,8 @@ class TlsLink final : public Link {
 
   const NodeId& peer() const override { return connection_->peer(); }
   void start(Handlers handlers) override { connection_->start(std::move(handlers)); }
-  void send(Bytes bytes) override { connection_->send(bytes); }
+  void send(Bytes bytes) override { connection_->send(bytes, {}); }
+  void send_with(Bytes head, ByteView body) override { connection_->send(head, body); }
   std::size_t queued() const override { return connection_->queued(); }
   void pause_reading() override { connection_->set_reading(false); }
   void resume_reading() override { connection_->set_reading(true); }

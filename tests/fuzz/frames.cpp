@@ -15,6 +15,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = overlay::encode(*frame);
     P2P_ASSERT(overlay::decode_frame(ByteView(again).subspan(4)).has_value());
   }
+  if (const auto lent = overlay::decode_frame(bytes, overlay::Content::lent)) {
+    const auto again = overlay::encode(*lent);
+    const auto owned = overlay::decode_frame(bytes);
+    P2P_ASSERT(owned.has_value() && overlay::encode(*owned) == again);
+  }
   if (const auto manifest = overlay::decode_manifest(bytes, {})) {
     P2P_ASSERT(overlay::decode_manifest(overlay::encode(*manifest), {}).has_value());
   }

@@ -9,18 +9,13 @@
 #include <thread>
 #include <vector>
 
-#include <arpa/inet.h>
-#include <gnutls/gnutls.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "metadata/base/random.hpp"
 #include "overlay/net/opendht.hpp"
 #include "overlay/net/tls_transport.hpp"
 #include "tests/metadata/storable.hpp"
+#include "tests/net/plain_stream.hpp"
 
 namespace p2p::net {
 namespace {
@@ -137,81 +132,10 @@ void link_throughput(const char* what, Loop& from, Loop& to) {
   });
 }
 
-// The same volume through GnuTLS on blocking sockets, a thread at each end, a shared key: the
-// same cipher as a link's (printed, so that one can see it). TLS 1.2, because a shared key has no such suite in 1.3.
 void plain_throughput() {
-  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(listener, 1) != 0) return;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  const auto session = [](unsigned role, int socket, gnutls_psk_server_credentials_t& server,
-                          gnutls_psk_client_credentials_t& client) {
-    gnutls_session_t out;
-    gnutls_init(&out, role);
-    gnutls_priority_set_direct(out, "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+AES-256-GCM", nullptr);
-    if (role == GNUTLS_SERVER) {
-      gnutls_psk_allocate_server_credentials(&server);
-      gnutls_psk_set_server_credentials_function(server, [](gnutls_session_t, const char*, gnutls_datum_t* key) {
-        key->data = static_cast<unsigned char*>(gnutls_calloc(1, 32));
-        key->size = 32;
-        return 0;
-      });
-      gnutls_credentials_set(out, GNUTLS_CRD_PSK, server);
-    } else {
-      unsigned char zeros[32] = {};
-      const gnutls_datum_t key{zeros, sizeof zeros};
-      gnutls_psk_allocate_client_credentials(&client);
-      gnutls_psk_set_client_credentials(client, "bench", &key, GNUTLS_PSK_KEY_RAW);
-      gnutls_credentials_set(out, GNUTLS_CRD_PSK, client);
-    }
-    const int on = 1;
-    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    gnutls_transport_set_int(out, socket);
-    int code;
-    do {
-      code = gnutls_handshake(out);
-    } while (code < 0 && gnutls_error_is_fatal(code) == 0);
-    if (code < 0) std::printf("plain GnuTLS: %s\n", gnutls_strerror(code));
-    return out;
-  };
-  std::thread receiver([&] {
-    const int socket = ::accept(listener, nullptr, nullptr);
-    gnutls_psk_server_credentials_t server{};
-    gnutls_psk_client_credentials_t client{};
-    const gnutls_session_t in = session(GNUTLS_SERVER, socket, server, client);
-    std::vector<char> buffer(kPiece);
-    for (std::size_t received = 0; received < kVolume;) {
-      const ssize_t count = gnutls_record_recv(in, buffer.data(), buffer.size());
-      if (count <= 0) break;
-      received += static_cast<std::size_t>(count);
-    }
-    gnutls_deinit(in);
-    gnutls_psk_free_server_credentials(server);
-    ::close(socket);
-  });
-  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-  if (::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::abort();
-  gnutls_psk_server_credentials_t server{};
-  gnutls_psk_client_credentials_t client{};
-  const gnutls_session_t out = session(GNUTLS_CLIENT, socket, server, client);
-  std::printf("%-34s %s\n", "plain GnuTLS speaks", gnutls_cipher_get_name(gnutls_cipher_get(out)));
-  const std::vector<char> piece(kPiece, 0x5a);
-  const double cpu = cpu_seconds();
-  const auto start = Clock::now();
-  for (std::size_t sent = 0; sent < kVolume;) {
-    const ssize_t count = gnutls_record_send(out, piece.data(), piece.size());
-    if (count <= 0) break;
-    sent += static_cast<std::size_t>(count);
-  }
-  receiver.join();
-  print_throughput("plain GnuTLS, blocking, 2 threads", kVolume, ms_since(start), cpu_seconds() - cpu);
-  gnutls_deinit(out);
-  gnutls_psk_free_client_credentials(client);
-  ::close(socket);
-  ::close(listener);
+  const auto plain = testing::plain_stream(kVolume, testing::Load::passing);
+  std::printf("%-34s %s\n", "plain GnuTLS speaks", plain.cipher.c_str());
+  print_throughput("plain GnuTLS, blocking, 2 threads", kVolume, plain.seconds * 1e3, plain.sender_cpu + plain.receiver_cpu);
 }
 
 void tls() {

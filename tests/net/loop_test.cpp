@@ -182,5 +182,43 @@ TEST_CASE("A timer whose handle is gone does not fire, whoever drops it and when
   });
 }
 
+TEST_CASE("compute() works off the loop's thread and reports on it, never from inside the call") {
+  RunningLoop loop;
+  bool inside = true, worked_on_loop = true, done = false, done_on_loop = false, done_inside = false;
+  loop.on([&] {
+    loop.compute([&] { worked_on_loop = loop.on_loop_thread(); },
+                 [&] {
+                   done = true;
+                   done_inside = inside;
+                   done_on_loop = loop.on_loop_thread();
+                 });
+    inside = false;
+  });
+  loop.await("the report", [&] { return done; });
+  loop.on([&] {
+    CHECK_FALSE(worked_on_loop);
+    CHECK(done_on_loop);
+    CHECK_FALSE(done_inside);
+  });
+}
+
+TEST_CASE("stop() waits for what compute() has begun, and reports nothing of it") {
+  RunningLoop loop;
+  std::atomic<bool> worked = false, reported = false, began = false;
+  loop.on([&] {
+    loop.compute(
+        [&] {
+          began = true;
+          std::this_thread::sleep_for(50ms);
+          worked = true;
+        },
+        [&] { reported = true; });
+  });
+  while (!began) std::this_thread::yield();
+  loop.stop();
+  CHECK(worked);
+  CHECK_FALSE(reported);
+}
+
 }  // namespace
 }  // namespace p2p::net::test

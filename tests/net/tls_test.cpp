@@ -218,5 +218,23 @@ TEST_CASE("A loop that stops under open links and half-open connections closes t
   CHECK(nodes.connected.closed == 0);
 }
 
+TEST_CASE("A head and what it is sent with arrive as one stream, wherever the records are cut") {
+  TwoNodes nodes;
+  nodes.link_up();
+  Bytes sent;
+  nodes.loop.on([&] {
+    for (const std::size_t head : {1, 30, 16383, 16384, 16385, 40000}) {
+      for (const std::size_t body : {0, 1, 16383, 16384, 100'000}) {
+        const Bytes first = pattern(head), second = pattern(body);
+        sent.insert(sent.end(), first.begin(), first.end());
+        sent.insert(sent.end(), second.begin(), second.end());
+        nodes.connected.link->send_with(first, second);
+      }
+    }
+  });
+  nodes.loop.await("all of it", [&] { return nodes.far().received_bytes >= sent.size(); });
+  nodes.loop.on([&] { CHECK(nodes.far().received == sent); });
+}
+
 }  // namespace
 }  // namespace p2p::net::test

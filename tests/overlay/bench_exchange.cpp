@@ -1,159 +1,174 @@
-// A large part over real links on loopback: bench_exchange [megabytes=256] [chunk=1048576] [runs=5]
-// Two loops in one process, a thread each; the part has blocks of 8 MB that do not compress. Each run pulls it over a
-// link that stands already, with another part, so that all of it travels. Printed: what arrived per second from the question to the last checked
-// byte, processor time of both ends, and the first 64 kB part on a fresh and on a kept link. `bench_net tls` has a plain
-// GnuTLS stream to compare with.
-#include <sys/resource.h>
+// Parts over real links on loopback, against what else moves bytes there.
+//   bench_exchange throughput [megabytes=256] [chunk=262144] [runs=5]
+//   bench_exchange latency [runs=20]
+//
+// throughput: a large part in blocks of 8 MB that do not compress; two loops in one process, a thread each. In every run, one
+// after the other: a plain GnuTLS stream (two threads, what comes is thrown away), the same from memory to memory with
+// SHA-256 on arrival, iperf3 where it is installed, a first pull (the holder hashes the part before it can name it), and a
+// pull of a part that somebody has asked for already. Printed: what arrived per second from the question to the last
+// checked byte, and processor time of both ends. A ratio is of two figures of the same run.
+// latency: from the question to the last checked byte of one block of 4 kB and of a part of 64 kB in 16 blocks, over a wire
+// with a round-trip time, on a fresh and on a kept link.
+#include <unistd.h>
 
-#include <algorithm>
-#include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <mutex>
 #include <string_view>
 #include <thread>
-#include <vector>
 
-#include "metadata/base/random.hpp"
-#include "overlay/exchange.hpp"
-#include "overlay/net/tls_transport.hpp"
+#include "tests/net/delay_relay.hpp"
+#include "tests/net/plain_stream.hpp"
+#include "tests/overlay/two_ends.hpp"
 
-namespace p2p::net {
+namespace p2p::net::testing {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
-metadata::KeyPair key_of(std::uint8_t number) {
-  std::array<std::uint8_t, 32> seed{};
-  seed[0] = number;
-  return metadata::KeyPair::from_seed(seed);
-}
-
-std::shared_ptr<const overlay::Offer> offer_of(std::size_t bytes, std::uint64_t seed) {
-  auto out = std::make_shared<overlay::Offer>();
-  out->family = "bench";
-  Random random(seed);
-  for (std::size_t at = 0; at < bytes; at += 8u << 20) {
-    Bytes content(std::min<std::size_t>(8u << 20, bytes - at) / 8 * 8);
-    for (std::size_t i = 0; i < content.size(); i += 8) {
-      const auto value = random.next();
-      std::memcpy(content.data() + i, &value, 8);
-    }
-    out->blocks.push_back({"block/" + std::to_string(at), {}, 1, std::move(content)});
+struct Figure {
+  std::vector<double> rate, holder, asker, beside;  // MB/s, then ms of processor per MB
+  void add(double megabytes, double seconds, const Processor& used) {
+    rate.push_back(megabytes / seconds);
+    holder.push_back(used.holder / megabytes * 1e3);
+    asker.push_back(used.asker / megabytes * 1e3);
+    beside.push_back(used.beside / megabytes * 1e3);
   }
-  return out;
-}
-
-class Ends {
- public:
-  explicit Ends(std::size_t chunk_bytes) {
-    limits_.chunk_bytes = chunk_bytes;
-    limits_.frame_bytes = chunk_bytes + 4096;
-    limits_.part_bytes = std::size_t{1} << 30;
-    limits_.block_bytes = 16u << 20;
-    limits_.requests_per_second = 1'000'000;
-    limits_.send_bytes_per_second = 0;
-    limits_.store_bytes = 0;
-    if (!one_.start() || !other_.start()) std::abort();
-    (void)one_.call_and_wait([&] {
-      server_ = std::move(TlsTransport::make(one_, key_of(1)).value());
-      (void)server_->listen({"127.0.0.1", 0});
-      overlay::ExchangeHost host;
-      host.offer = [this](const metadata::TaskId&, const std::vector<std::int32_t>&) { return offer; };
-      helper_ = std::make_unique<overlay::Exchange>(one_, *server_, host, limits_);
-      peer_ = {key_of(1).id(), server_->local()};
-    });
-    (void)other_.call_and_wait([&] {
-      client_ = std::move(TlsTransport::make(other_, key_of(2)).value());
-      asker_ = std::make_unique<overlay::Exchange>(other_, *client_, overlay::ExchangeHost{}, limits_);
-    });
-  }
-  ~Ends() {
-    (void)other_.call_and_wait([&] { asker_.reset(), client_.reset(); });
-    (void)one_.call_and_wait([&] { helper_.reset(), server_.reset(); });
-    one_.stop();
-    other_.stop();
-  }
-  /// Seconds; aborts when the part does not come.
-  double pull(overlay::PulledPart* part = nullptr) {
-    bool done = false;
-    const auto start = Clock::now();
-    other_.post([&] {
-      asker_->pull({peer_}, {}, {}, [&](Result<overlay::PulledPart> pulled) {
-        if (!pulled) std::printf("failed: %s\n", pulled.error().text().c_str()), std::abort();
-        const std::lock_guard lock(mutex_);
-        if (part != nullptr) *part = std::move(*pulled);
-        done = true;
-        changed_.notify_all();
-      });
-    });
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return done; });
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  }
-  std::shared_ptr<const overlay::Offer> offer;
-
- private:
-  overlay::ExchangeLimits limits_;
-  Loop one_, other_;
-  std::unique_ptr<TlsTransport> server_, client_;
-  std::unique_ptr<overlay::Exchange> helper_, asker_;
-  overlay::Exchange::Peer peer_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
 };
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+double ratio(const Figure& of, const Figure& to) {
+  std::vector<double> out;
+  for (std::size_t i = 0; i < of.rate.size(); ++i) out.push_back(of.rate[i] / to.rate[i]);
+  return median(out);
 }
 
-void run(std::size_t megabytes, std::size_t chunk_bytes, int runs) {
-  std::vector<double> rates, cpu;
+double processor_ratio(const Figure& of, const Figure& to) {
+  std::vector<double> out;
+  const auto all = [](const Figure& figure, std::size_t i) { return figure.holder[i] + figure.asker[i] + figure.beside[i]; };
+  for (std::size_t i = 0; i < of.rate.size(); ++i) out.push_back(all(of, i) / all(to, i));
+  return median(out);
+}
+
+void print(const char* what, const Figure& of, const Figure& plain) {
+  const auto [low, high] = std::minmax_element(of.rate.begin(), of.rate.end());
+  std::printf("%-44s %5.0f MB/s (%.0f to %.0f), %.2f of plain; processor ms/MB: sender %.2f, receiver %.2f, beside %.2f; all %.2f of plain\n",
+              what, median(of.rate), *low, *high, ratio(of, plain), median(of.holder), median(of.asker), median(of.beside),
+              processor_ratio(of, plain));
+}
+
+/// MB/s as iperf3 says it; 0 when it is not there.
+double iperf(std::size_t megabytes) {
+  if (std::system("command -v iperf3 > /dev/null 2>&1") != 0) return 0;
+  const int port = 20000 + static_cast<int>(::getpid() % 20000);
+  const std::string at = std::to_string(port);
+  if (std::system(("iperf3 -s -1 -D -B 127.0.0.1 -p " + at).c_str()) != 0) return 0;
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  FILE* pipe = ::popen(("iperf3 -c 127.0.0.1 -J -p " + at + " -n " + std::to_string(megabytes) + "M").c_str(), "r");
+  if (pipe == nullptr) return 0;
+  std::string text;
+  std::array<char, 4096> piece;
+  while (const auto count = std::fread(piece.data(), 1, piece.size(), pipe)) text.append(piece.data(), count);
+  ::pclose(pipe);
+  const auto sum = text.find("\"sum_received\"");
+  const auto bits = sum == std::string::npos ? sum : text.find("\"bits_per_second\":", sum);
+  return bits == std::string::npos ? 0 : std::strtod(text.c_str() + bits + 18, nullptr) / 8e6;
+}
+
+void throughput(std::size_t megabytes, std::size_t chunk_bytes, int runs) {
+  overlay::ExchangeLimits limits;
+  limits.chunk_bytes = chunk_bytes;
+  limits.frame_bytes = chunk_bytes + 4096;
+  limits.part_bytes = std::size_t{1} << 30;
+  limits.block_bytes = 16u << 20;
+  limits.requests_per_second = 1'000'000;
+  limits.send_bytes_per_second = 0;
+  limits.store_bytes = 0;
+  const std::size_t bytes = megabytes * 1'000'000;
+  const auto mb = static_cast<double>(megabytes);
+  Figure plain, kept, first, again;
+  std::vector<double> bare;
+  std::string cipher;
   for (int i = 0; i < runs; ++i) {
-    Ends ends(chunk_bytes);
-    ends.offer = offer_of(64 << 10, 1000 + static_cast<std::uint64_t>(i));
-    (void)ends.pull();
-    std::this_thread::sleep_for(std::chrono::milliseconds(600));  // the helper answers alike for half a second
-    ends.offer = offer_of(megabytes * 1'000'000, static_cast<std::uint64_t>(i));
-    const double used = cpu_seconds();
-    overlay::PulledPart part;
-    const double seconds = ends.pull(&part);
-    cpu.push_back((cpu_seconds() - used) / static_cast<double>(megabytes) * 1e3);
-    rates.push_back(static_cast<double>(megabytes) / seconds);
+    auto stream = plain_stream(bytes, Load::passing);
+    plain.add(mb, stream.seconds, {stream.sender_cpu, stream.receiver_cpu, 0});
+    cipher = stream.cipher;
+    stream = plain_stream(bytes, Load::kept);
+    kept.add(mb, stream.seconds, {stream.sender_cpu, stream.receiver_cpu, 0});
+    if (const double rate = iperf(megabytes); rate > 0) bare.push_back(rate);
+    TwoEnds ends(limits);
+    ends.offer = offer_of(64 << 10, 8u << 20, 1000 + static_cast<std::uint64_t>(i));
+    (void)ends.pull();  // the link stands
+    std::this_thread::sleep_for(std::chrono::milliseconds(600));  // the holder answers alike for half a second
+    ends.offer = offer_of(bytes, 8u << 20, static_cast<std::uint64_t>(i));
+    for (Figure* figure : {&first, &again}) {
+      overlay::PulledPart part;
+      const auto before = ends.processor();
+      const double seconds = ends.pull(&part);
+      const auto after = ends.processor();
+      figure->add(mb, seconds, {after.holder - before.holder, after.asker - before.asker, after.beside - before.beside});
+    }
   }
-  std::printf("%zu MB part, chunks of %zu bytes: %.0f MB/s (median of %d, %.0f to %.0f), %.2f ms of processor per MB at both ends\n",
-              megabytes, chunk_bytes, median(rates), runs, *std::min_element(rates.begin(), rates.end()),
-              *std::max_element(rates.begin(), rates.end()), median(cpu));
-  std::vector<double> fresh, kept;
-  for (int i = 0; i < 30; ++i) {
-    Ends ends(64 << 10);
-    ends.offer = offer_of(64 << 10, 5000 + static_cast<std::uint64_t>(i));
-    fresh.push_back(ends.pull() * 1e3);
-    kept.push_back(ends.pull() * 1e3);  // nothing is kept, so it travels again
+  std::printf("%zu MB, medians of %d runs; chunks of %zu bytes; %s\n", megabytes, runs, chunk_bytes, cipher.c_str());
+  print("plain GnuTLS stream, thrown away", plain, plain);
+  print("plain GnuTLS, memory to memory, SHA-256", kept, plain);
+  print("first pull of a part", first, plain);
+  print("pull of a part that was asked for before", again, plain);
+  if (!bare.empty()) std::printf("%-44s %5.0f MB/s\n", "iperf3, no encryption", median(bare));
+}
+
+void latency(int runs) {
+  struct Row {
+    const char* what;
+    std::size_t bytes, block;
+    bool fresh;
+    std::vector<double> ms;  // per round-trip time
+  };
+  std::vector<Row> rows = {{"one block of 4 kB, fresh link", 4 << 10, 4 << 10, true, {}},
+                           {"one block of 4 kB, kept link", 4 << 10, 4 << 10, false, {}},
+                           {"64 kB in 16 blocks, fresh link", 64 << 10, 4 << 10, true, {}},
+                           {"64 kB in 16 blocks, kept link", 64 << 10, 4 << 10, false, {}}};
+  const std::vector<int> trips = {0, 20, 80};
+  for (const int rtt : trips) {
+    for (auto& row : rows) {
+      std::vector<double> took;
+      for (int i = 0; i < (rtt == 0 ? runs : std::max(3, runs / 4)); ++i) {
+        overlay::ExchangeLimits limits;
+        limits.store_bytes = 0;
+        TwoEnds ends(limits);
+        ends.offer = offer_of(row.bytes, row.block, 5000 + static_cast<std::uint64_t>(i));
+        std::unique_ptr<DelayRelay> relay;
+        if (rtt > 0) {
+          relay = std::make_unique<DelayRelay>(ends.peer.endpoint.port, std::chrono::milliseconds(rtt));
+          ends.peer.endpoint.port = relay->port();
+        }
+        double seconds = ends.pull();
+        if (!row.fresh) seconds = ends.pull();  // nothing is kept, so it travels again
+        took.push_back(seconds * 1e3);
+      }
+      row.ms.push_back(median(took));
+    }
   }
-  std::printf("64 kB part on loopback: fresh link %.2f ms, kept link %.2f ms (medians of 30)\n", median(fresh), median(kept));
+  for (const auto& row : rows) {
+    std::printf("%-32s", row.what);
+    for (std::size_t i = 0; i < trips.size(); ++i) std::printf("  RTT %d ms: %.2f ms", trips[i], row.ms[i]);
+    std::printf("; %.2f round trips\n", (row.ms[2] - row.ms[1]) / (trips[2] - trips[1]));
+  }
 }
 
 }  // namespace
-}  // namespace p2p::net
+}  // namespace p2p::net::testing
 
 int main(int argc, char** argv) {
-  std::size_t megabytes = 256, chunk = 1 << 20;
-  int runs = 5;
-  for (int i = 1; i < argc; ++i) {
+  std::size_t megabytes = 256, chunk = 256 << 10;
+  const std::string_view what = argc > 1 ? argv[1] : "";
+  int runs = what == "latency" ? 20 : 5;
+  for (int i = 2; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word.starts_with("megabytes=")) megabytes = std::strtoul(argv[i] + 10, nullptr, 10);
     if (word.starts_with("chunk=")) chunk = std::strtoul(argv[i] + 6, nullptr, 10);
-    if (word.starts_with("runs=")) runs = std::atoi(argv[i] + 5);
+    if (word.starts_with("runs=")) runs = std::max(1, std::atoi(argv[i] + 5));
   }
-  p2p::net::run(megabytes, chunk, runs);
+  if (what == "throughput") {
+    p2p::net::testing::throughput(megabytes, chunk, runs);
+  } else if (what == "latency") {
+    p2p::net::testing::latency(runs);
+  } else {
+    std::puts("usage: bench_exchange throughput [megabytes=256] [chunk=262144] [runs=5] | latency [runs=20]");
+    return 2;
+  }
 }

@@ -286,6 +286,19 @@ TEST_CASE("A peer can make a helper copy its model eight times in a snapshot's l
   CHECK(test.helper.offers == 9);
 }
 
+TEST_CASE("A helper that offers what it offered before copies nothing, however often a peer asks") {
+  Pair net;
+  ExchangeLimits limits;
+  limits.store_bytes = 0;
+  Party asker(net.simulation, net.a(), limits), helper(net.simulation, net.b(), limits);
+  for (int i = 0; i < 12; ++i) {
+    const auto part = asker.pull(helper.peer());
+    net.simulation.run_for(1s);
+    REQUIRE(part->ok());
+  }
+  CHECK(helper.offers == 12);  // it was asked each time: half a second is long over
+}
+
 TEST_CASE("Snapshots together hold at most twice part_bytes: the one unused for longest goes") {
   ExchangeLimits limits;
   limits.part_bytes = 250'000;

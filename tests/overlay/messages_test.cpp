@@ -224,5 +224,46 @@ TEST_CASE("An empty frame is malformed") {
   CHECK(reader.feed(*from_hex("00000000"), [](ByteView) { return true; }).error().code == ErrorCode::malformed);
 }
 
+TEST_CASE("A chunk's head and its content are the bytes of its frame, and content that is lent is the content") {
+  for (const std::size_t size : {0, 1, 255, 256, 65535, 65536, 200'000}) {
+    CAPTURE(size);
+    const Bytes content = test::random_bytes(size, size);
+    const ChunkAnswer lent{Coding::plain, {}, content}, owned{Coding::plain, content};
+    const Bytes whole = encode({77, owned});
+    Bytes joined = encode_head(77, lent);
+    joined.insert(joined.end(), content.begin(), content.end());
+    CHECK(joined == whole);
+    CHECK(encode({77, lent}) == whole);
+    const ByteView body = ByteView(whole).subspan(4);
+    const auto frame = decode_frame(body, Content::lent);
+    REQUIRE(frame);
+    const auto& answer = std::get<ChunkAnswer>(frame->message);
+    CHECK(answer.bytes.empty());
+    CHECK(Bytes(answer.content().begin(), answer.content().end()) == content);
+    if (size > 0) CHECK(answer.content().data() + size == body.data() + body.size());
+  }
+}
+
+TEST_CASE("An exchange that goes while a large block is being hashed reports nothing and leaves nothing behind") {
+  test::Pair net;
+  auto asker = std::make_unique<test::Party>(net.simulation, net.a());
+  test::Party helper(net.simulation, net.b());
+  helper.offer = test::offer_of({3'000'000});
+  const auto whole = asker->pull(helper.peer());
+  REQUIRE(net.simulation.run_until([&] { return whole->calls == 1; }, 20s));
+  const auto took = whole->at;
+  for (const auto early : {1us, 10us, 100us, 1000us, 50'000us}) {
+    test::Pair again;
+    auto leaving = std::make_unique<test::Party>(again.simulation, again.a());
+    test::Party giver(again.simulation, again.b());
+    giver.offer = helper.offer;
+    const auto part = leaving->pull(giver.peer());
+    again.simulation.run_for(took - early);
+    leaving.reset();
+    again.simulation.run_for(20s);
+    CHECK(part->calls == 0);
+  }
+}
+
 }  // namespace
 }  // namespace p2p::overlay
