@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <utility>
 
 #include "overlay/puller.hpp"
 #include "overlay/server.hpp"
@@ -52,8 +53,8 @@ class Exchange::State : public std::enable_shared_from_this<State> {
 
   Errand::Context context() {
     return {executor_, limits_, store_, coder_, lineage_, seed_ + next_errand_,
-            [weak = weak_from_this()](const Peer& peer, OnSession done) {
-              if (const auto self = weak.lock()) self->with_session(peer, std::move(done));
+            [weak = weak_from_this()](const Peer& peer, Errand::Greeted greeted, OnSession done) {
+              if (const auto self = weak.lock()) self->with_session(peer, std::move(done), greeted);
             }};
   }
 
@@ -123,7 +124,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     const auto errands = std::move(errands_);
     errands_.clear();
     for (const auto& [number, errand] : errands) errand->fail(error);
-    for (auto& [id, peer] : peers_) peer.waiting.clear();
+    for (auto& [id, peer] : peers_) peer.waiting.clear(), peer.first.clear();
     std::vector<std::shared_ptr<Session>> open;
     for (const auto& [number, entry] : sessions_) open.push_back(entry.session);
     for (const auto& session : open) session->end(error);
@@ -145,7 +146,8 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   struct PeerState {
     Endpoint endpoint;
     bool connecting = false;
-    std::vector<OnSession> waiting;
+    std::vector<OnSession> waiting;    // for a link that has been greeted
+    std::vector<OnSession> first = {};  // for any that was begun here
     std::uint64_t sent = 0, received = 0;  // of links that are gone
     Duration round_trip{0};
     TimePoint seen;
@@ -182,11 +184,11 @@ class Exchange::State : public std::enable_shared_from_this<State> {
         sessions_.begin(), sessions_.end(), [](const auto& entry) { return !entry.second.session->ended(); }));
   }
 
-  void with_session(const Peer& to, OnSession done) {
+  void with_session(const Peer& to, OnSession done, Errand::Greeted greeted = Errand::Greeted::yes) {
     PeerState& peer = remember(to.id);
     peer.endpoint = to.endpoint;
     if (auto session = in_use(to.id)) return done(std::move(session));
-    peer.waiting.push_back(std::move(done));
+    (greeted == Errand::Greeted::no ? peer.first : peer.waiting).push_back(std::move(done));
     if (peer.connecting || greeting(to.id)) return;
     peer.connecting = true;
     if (!make_room()) {
@@ -227,7 +229,12 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     const auto found = peers_.find(id);
     if (found == peers_.end() || down_) return;
     found->second.connecting = false;
-    if (link) return add(std::move(*link), true);
+    if (link) {
+      const auto session = add(std::move(*link), true);
+      if (in_use(id) != nullptr || session->ended()) return;
+      for (auto& done : std::exchange(found->second.first, {})) done(session);
+      return;
+    }
     // The peer's own link may have come meanwhile, or be about to greet.
     if (const auto session = in_use(id)) return give(id, session);
     if (greeting(id)) return;
@@ -265,7 +272,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
     add(std::move(link), false);
   }
 
-  void add(std::shared_ptr<Link> link, bool initiated) {
+  std::shared_ptr<Session> add(std::shared_ptr<Link> link, bool initiated) {
     const auto number = next_session_++;
     const std::weak_ptr<State> weak = weak_from_this();
     auto session = std::make_shared<Session>(
@@ -295,6 +302,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
                 }});
     sessions_[number].session = session;
     session->start();
+    return session;
   }
 
   /// A link has been greeted. One per pair stays in use.
@@ -322,15 +330,18 @@ class Exchange::State : public std::enable_shared_from_this<State> {
   }
 
   void give(const NodeId& id, const std::shared_ptr<Session>& session) {
-    auto waiting = std::move(peers_.at(id).waiting);
-    peers_.at(id).waiting.clear();
-    for (auto& done : waiting) done(session);
+    for (auto& done : take_waiting(id)) done(session);
   }
 
   void refuse(const NodeId& id, const Error& error) {
-    auto waiting = std::move(peers_.at(id).waiting);
-    peers_.at(id).waiting.clear();
-    for (auto& done : waiting) done(tl::unexpected(error));
+    for (auto& done : take_waiting(id)) done(tl::unexpected(error));
+  }
+
+  std::vector<OnSession> take_waiting(const NodeId& id) {
+    auto& peer = peers_.at(id);
+    auto out = std::exchange(peer.first, {});
+    for (auto& done : std::exchange(peer.waiting, {})) out.push_back(std::move(done));
+    return out;
   }
 
   std::optional<Message> serve(std::uint64_t number, const Message& request) {
@@ -353,7 +364,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
       if (const auto self = weak.lock()) self->forget(number);
     });
     const auto peer = peers_.find(id);
-    if (peer == peers_.end() || peer->second.connecting || peer->second.waiting.empty()) return;
+    if (peer == peers_.end() || peer->second.connecting) return;
     if (in_use(id) == nullptr && !greeting(id)) refuse(id, why);
   }
 

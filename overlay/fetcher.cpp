@@ -158,7 +158,7 @@ void Fetcher::fill() {
 
 void Fetcher::fill(std::size_t number, Source& source) {
   // A holder that was busy is asked one thing at a time, with a gap.
-  const auto most = source.gap.count() > 0 ? 1 : std::min(kMostUnderWay, source.session->request_limit());
+  const auto most = source.gap.count() > 0 ? 1 : std::min(kMostQuestions, source.session->request_limit());
   while (!source.pause && source.under_way < most &&
          (source.under_way == 0 || source.bytes_under_way < source.budget)) {
     if (const auto since = executor_.now() - source.last_asked; since < source.gap) {

@@ -44,7 +44,8 @@ struct Wanted {
 /// here: whoever owns this decides when there is nobody left to ask.
 class Fetcher : public std::enable_shared_from_this<Fetcher> {
  public:
-  static constexpr std::size_t kMostUnderWay = 8;
+  static constexpr std::size_t kMostUnderWay = 8;      ///< chunks' worth of bytes
+  static constexpr std::size_t kMostQuestions = 16;    ///< small blocks need not wait for each other
   static constexpr std::size_t kFirstBytes = 64 * 1024;
   static constexpr std::size_t kLeastBytes = 4 * 1024;
   static constexpr int kBusyTries = 20;

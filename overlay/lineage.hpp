@@ -1,6 +1,7 @@
 // Which version of a holder's block came before.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <map>
 #include <optional>
@@ -30,6 +31,15 @@ class Lineage {
     for (const auto& [name, hash] : blocks) entry.blocks[name] = hash;
     entries_.push_front(std::move(entry));
     if (entries_.size() > kMostParts) entries_.pop_back();
+  }
+  /// Is `there` true of any of the blocks that were pulled of this part?
+  template <typename Predicate>
+  bool any(const Part& part, Predicate there) const {
+    for (const auto& entry : entries_) {
+      if (entry.part != part) continue;
+      return std::any_of(entry.blocks.begin(), entry.blocks.end(), [&](const auto& block) { return there(block.second); });
+    }
+    return false;
   }
   std::optional<metadata::Hash> before(const Part& part, const std::string& block) const {
     for (const auto& entry : entries_) {

@@ -54,6 +54,27 @@ std::vector<Holder> read_holders(Fields& fields) {
   return out;
 }
 
+Coding read_coding(Fields& fields) {
+  return static_cast<Coding>(fields.number(static_cast<std::uint64_t>(Coding::difference)));
+}
+
+std::vector<ChunkAnswer> read_along(Fields& fields) {
+  const Value list = fields.next();
+  fields.require(list.kind() == Value::Kind::array && list.size() <= kMaxAlong);
+  std::vector<ChunkAnswer> out;
+  for (std::size_t i = 0; i < std::min(list.size(), kMaxAlong); ++i) {
+    const Value entry = list[i];
+    Fields one(entry, 0);
+    one.require(entry.kind() == Value::Kind::array);
+    ChunkAnswer answer;
+    answer.coding = read_coding(one);
+    answer.bytes = one.bytes();
+    fields.require(one.complete());
+    out.push_back(std::move(answer));
+  }
+  return out;
+}
+
 tl::unexpected<Error> bad(std::string_view what) {
   return fail(ErrorCode::malformed, "the peer sent a frame that is not of this protocol: " + std::string(what));
 }
@@ -97,9 +118,10 @@ Bytes encode(const Frame& frame) {
             out.binary(m.task.view());
           },
           [&](const ManifestRequest& m) {
-            start(out, 4, kManifest, id);
+            start(out, 5, kManifest, id);
             out.binary(m.task.view());
             put_classes(out, m.classes);
+            out.unsigned_integer(m.along);
           },
           [&](const ChunkRequest& m) {
             start(out, 6, kChunk, id);
@@ -115,9 +137,13 @@ Bytes encode(const Frame& frame) {
             out.binary(m.hash.view()).unsigned_integer(m.total).binary(m.bytes);
           },
           [&](const ManifestAnswer& m) {
-            start(out, 6, kManifestHead, id);
+            start(out, 7, kManifestHead, id);
             out.binary(m.hash.view()).unsigned_integer(m.total).binary(m.bytes);
             put_holders(out, m.holders);
+            out.array(static_cast<std::uint32_t>(m.along.size()));
+            for (const auto& one : m.along) {
+              out.array(2).unsigned_integer(static_cast<std::uint64_t>(one.coding)).binary(one.content());
+            }
           },
           [&](const ChunkAnswer& m) {
             start(out, 4, kContent, id);
@@ -176,6 +202,7 @@ Result<Frame> decode_frame(ByteView body, Content content) {
       ManifestRequest m;
       m.task = fields.fixed<metadata::TaskId>();
       m.classes = fields.classes();
+      m.along = fields.number32();
       frame.message = std::move(m);
       break;
     }
@@ -210,12 +237,13 @@ Result<Frame> decode_frame(ByteView body, Content content) {
       m.total = fields.number();
       m.bytes = fields.bytes();
       m.holders = read_holders(fields);
+      m.along = read_along(fields);
       frame.message = std::move(m);
       break;
     }
     case kContent: {
       ChunkAnswer m;
-      m.coding = static_cast<Coding>(fields.number(static_cast<std::uint64_t>(Coding::difference)));
+      m.coding = read_coding(fields);
       if (content == Content::lent) {
         m.lent = fields.lent_bytes();
       } else {

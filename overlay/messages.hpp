@@ -17,7 +17,7 @@
 
 namespace p2p::overlay {
 
-inline constexpr std::uint32_t kProtocolVersion = 2;
+inline constexpr std::uint32_t kProtocolVersion = 3;
 
 /// Somebody who has some content, or soon will: where to ask, and which key he must prove.
 struct Holder {
@@ -42,6 +42,7 @@ struct DescribeRequest {
 struct ManifestRequest {
   metadata::TaskId task;
   std::vector<std::int32_t> classes;  ///< empty: all
+  std::uint32_t along = 0;            ///< the part's content may come with the answer, when all of it has at most so many bytes
 };
 /// Bytes of the content that has this hash: a block, a manifest, a description.
 struct ChunkRequest {
@@ -62,12 +63,6 @@ struct DescriptionAnswer {
   std::uint64_t total = 0;
   Bytes bytes;
 };
-struct ManifestAnswer {
-  metadata::Hash hash;
-  std::uint64_t total = 0;
-  Bytes bytes;
-  std::vector<Holder> holders;  ///< who has asked for the same lately and may be asked for its content
-};
 /// How a chunk travels: see ChunkCoder.
 enum class Coding : std::uint8_t {
   plain = 0,
@@ -81,6 +76,13 @@ struct ChunkAnswer {
   /// Instead of `bytes`: they lie elsewhere, in a snapshot or a received frame, and stay there while the message is dealt with.
   ByteView lent = {};
   ByteView content() const { return lent.empty() ? ByteView(bytes) : lent; }
+};
+struct ManifestAnswer {
+  metadata::Hash hash;
+  std::uint64_t total = 0;
+  Bytes bytes;
+  std::vector<Holder> holders;  ///< who has asked for the same lately and may be asked for its content
+  std::vector<ChunkAnswer> along = {};  ///< each content of the part, whole, in the order of its first line; none: ask for it
 };
 /// No answer, and why.
 struct Refusal {
@@ -119,6 +121,7 @@ struct Frame {
 inline constexpr std::size_t kMaxNameBytes = 256;     ///< of a block, a family, a reason
 inline constexpr std::size_t kMaxClasses = 65536;     ///< in one list
 inline constexpr std::size_t kMaxHolders = 8;         ///< in one message
+inline constexpr std::size_t kMaxAlong = 256;         ///< contents in one message
 
 /// A body with its length in front.
 Bytes framed(ByteView body);
@@ -126,7 +129,7 @@ Bytes framed(ByteView body);
 Bytes encode(const Frame& frame);
 /// The frame's bytes up to its content, which ends it.
 Bytes encode_head(std::uint64_t id, const ChunkAnswer& answer);
-enum class Content { owned, lent };  ///< of a decoded ChunkAnswer: `bytes`, or a view of `body`
+enum class Content { owned, lent };  ///< of a decoded frame that is a ChunkAnswer: `bytes`, or a view of `body`
 /// The bytes after the length. `malformed` or `limit_exceeded`; never more memory than in proportion to `body`.
 Result<Frame> decode_frame(ByteView body, Content content = Content::owned);
 

@@ -66,7 +66,7 @@ void Errand::make_fetcher() {
 void Errand::approach(std::size_t number) {
   sources_[number].is = Source::Is::linking;
   const auto self = shared_from_this();
-  link_(sources_[number].peer, [self, number](Result<std::shared_ptr<Session>> session) {
+  link_(sources_[number].peer, answered_ ? Greeted::yes : Greeted::no, [self, number](Result<std::shared_ptr<Session>> session) {
     if (self->over_ || self->sources_[number].is != Source::Is::linking) return;
     if (session) return self->linked(number, std::move(*session));
     self->trouble(number, session.error());
@@ -75,9 +75,9 @@ void Errand::approach(std::size_t number) {
 
 void Errand::linked(std::size_t number, std::shared_ptr<Session> session) {
   Source& source = sources_[number];
+  if (answered_ && !session->ready()) return approach(number);  // its bounds are not known yet
   source.is = Source::Is::linked;
   source.session = session;
-  self_ = session->peer_hello().to;
   if (!begun_) {
     begun_ = true;
     link_took_ = executor_.now() - made_;
@@ -92,6 +92,7 @@ void Errand::request(Message question, std::function<void(Message)> take) {
                                           take = std::move(take)](Result<Message> answer) {
     if (self->over_ || self->sources_[number].session != link) return;
     if (!answer) return self->trouble(number, answer.error());
+    self->self_ = link->peer_hello().to;
     if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
       if (refusal->why != Refusal::Why::busy || ++self->busy_ > Fetcher::kBusyTries) {
         return self->trouble(number, refused(*refusal));
@@ -292,8 +293,13 @@ PullErrand::~PullErrand() {
 void PullErrand::ask() {
   asked_at_ = executor_.now();
   listed_ = false;
+  along_.clear();
+  // Who has an older version asks for what has changed.
+  const bool known = lineage_->any({sources_[asked_].peer.id, task_},
+                                   [this](const metadata::Hash& hash) { return store_->find(hash) != nullptr; });
+  const auto along = known ? 0 : static_cast<std::uint32_t>(limits_.chunk_bytes);
   const auto self = std::static_pointer_cast<PullErrand>(shared_from_this());
-  request(ManifestRequest{task_, classes_}, [self](Message answer) {
+  request(ManifestRequest{task_, classes_, along}, [self](Message answer) {
     auto& head = std::get<ManifestAnswer>(answer);
     self->name(head.holders);
     if (head.total > self->limits_.manifest_bytes) {
@@ -303,6 +309,7 @@ void PullErrand::ask() {
       return self->caught({ErrorCode::malformed, "the peer's manifest has another size than it says", {}});
     }
     self->root_ = head.hash;
+    self->along_ = std::move(head.along);
     self->expect(head.hash);
     std::vector<Wanted> wanted(1);
     wanted[0].hash = head.hash;
@@ -338,17 +345,33 @@ void PullErrand::open(ByteView bytes) {
   lines_.clear();
   std::vector<Wanted> wanted;
   std::set<metadata::Hash> asked;
+  auto along = std::move(along_);
+  along_.clear();
+  auto next = along.begin();
   for (std::size_t i = 0; i < manifest_.lines.size(); ++i) {
     const auto& line = manifest_.lines[i];
     here_[i] = store_->find(line.hash);
-    if (here_[i] || !asked.insert(line.hash).second) continue;
+    if (!asked.insert(line.hash).second) continue;
+    const auto came = next == along.end() ? along.end() : next++;
+    if (here_[i]) continue;
     expect(line.hash);
     lines_.push_back(i);
     wanted.push_back({line.hash, line.size});
+    if (came != along.end()) {
+      auto content = coder_->unpack(*came, {0, line.size}, {});
+      if (!content) return caught(content.error());
+      along_bytes_ += came->bytes.size();
+      along_unpacked_ += content->size();
+      wanted.back().content = std::move(*content);
+      continue;
+    }
     if (const auto before = lineage_->before({sources_[asked_].peer.id, task_}, line.name)) {
       wanted.back().base = store_->find(*before);
       wanted.back().base_hash = *before;
     }
+  }
+  if (next != along.end()) {
+    return caught({ErrorCode::malformed, "the peer sent more content than its manifest names", {}});
   }
   fetch(std::move(wanted));
 }
@@ -358,9 +381,9 @@ void PullErrand::fetched(std::vector<Wanted> all) {
   PulledPart part;
   part.family = manifest_.family;
   part.from = sources_[asked_].peer.id;
-  part.bytes_received = fetcher_->bytes_received() - manifest_bytes_;
-  part.bytes_unpacked = fetcher_->bytes_unpacked() - manifest_unpacked_;
-  part.givers = fetcher_->givers();
+  part.bytes_received = fetcher_->bytes_received() - manifest_bytes_ + along_bytes_;
+  part.bytes_unpacked = fetcher_->bytes_unpacked() - manifest_unpacked_ + along_unpacked_;
+  part.givers = std::max<std::size_t>(fetcher_->givers(), along_bytes_ > 0 ? 1 : 0);
   part.link_took = link_took_;
   part.manifest_took = listed_at_ - asked_at_;
   part.chunks_took = executor_.now() - listed_at_;

@@ -30,6 +30,7 @@ namespace p2p::overlay {
 class Errand : public std::enable_shared_from_this<Errand> {
  public:
   using OnSession = std::function<void(Result<std::shared_ptr<Session>>)>;
+  enum class Greeted { yes, no };
   struct Context {
     Executor& executor;
     const ExchangeLimits& limits;
@@ -37,7 +38,8 @@ class Errand : public std::enable_shared_from_this<Errand> {
     std::shared_ptr<ChunkCoder> coder;
     std::shared_ptr<Lineage> lineage;
     std::uint64_t seed = 0;
-    std::function<void(const Exchange::Peer&, OnSession)> link;
+    /// A link to the peer; with Greeted::no one that was begun here may come before the peer has greeted.
+    std::function<void(const Exchange::Peer&, Greeted, OnSession)> link;
   };
   static constexpr int kTries = 2;
   static constexpr int kRoomTries = 40;
@@ -86,6 +88,7 @@ class Errand : public std::enable_shared_from_this<Errand> {
   const ExchangeLimits limits_;
   std::shared_ptr<ContentStore> store_;
   std::shared_ptr<Lineage> lineage_;
+  std::shared_ptr<ChunkCoder> coder_;
   std::shared_ptr<Fetcher> fetcher_;
   std::vector<Source> sources_;
   std::size_t asked_ = 0;      ///< whose answer it is
@@ -106,8 +109,7 @@ class Errand : public std::enable_shared_from_this<Errand> {
   /// What a refusal means to whoever asked.
   static Error refused(const Refusal& refusal);
 
-  std::shared_ptr<ChunkCoder> coder_;
-  std::function<void(const Exchange::Peer&, OnSession)> link_;
+  std::function<void(const Exchange::Peer&, Greeted, OnSession)> link_;
   Random random_;
   bool over_ = false, begun_ = false, asked_again_ = false;
   int busy_ = 0;
@@ -160,6 +162,8 @@ class PullErrand final : public Errand {
   std::vector<std::size_t> lines_;       ///< of the blocks that are fetched
   std::set<metadata::Hash> expected_;    ///< told to the store
   std::vector<ContentStore::Content> here_;  ///< of each line; null: is fetched
+  std::vector<ChunkAnswer> along_;       ///< content that came with the manifest
+  std::size_t along_bytes_ = 0, along_unpacked_ = 0;
   std::size_t manifest_bytes_ = 0, manifest_unpacked_ = 0;  ///< that travelled, and what they stood for
   TimePoint asked_at_, listed_at_;
 };

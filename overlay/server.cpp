@@ -1,6 +1,7 @@
 #include "overlay/server.hpp"
 
 #include <algorithm>
+#include <set>
 #include <type_traits>
 
 #include "overlay/manifest.hpp"
@@ -13,6 +14,7 @@ constexpr std::size_t kFrameMargin = 512;       // of a frame around its content
 constexpr std::size_t kMaxGuests = 4096;
 constexpr std::size_t kHolderBytes = 100;       // of a holder in a message
 constexpr std::size_t kBriefBytes = 1024;
+constexpr std::size_t kAlongMargin = 16;        // of a content around its bytes
 constexpr std::uint32_t kOnItsWayMs = 50;
 
 Refusal refuse(Refusal::Why why, std::string text, std::uint32_t retry_ms = 0) {
@@ -114,7 +116,7 @@ Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, con
   const auto now = executor_.now();
   for (auto& [id, snapshot] : snapshots_) {
     if (now - snapshot.made < kFresh && snapshot.task == request.task && snapshot.classes == classes) {
-      return head(peer, bounds, snapshot);
+      return head(peer, bounds, snapshot, request.along);
     }
   }
   if (guest.opened.size() >= kSnapshotsPerPeer) {
@@ -125,7 +127,7 @@ Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, con
   for (auto& [id, snapshot] : snapshots_) {
     if (snapshot.offer != offer || snapshot.task != request.task || snapshot.classes != classes) continue;
     snapshot.made = now;
-    return head(peer, bounds, snapshot);
+    return head(peer, bounds, snapshot, request.along);
   }
   guest.opened.push_back(now);
   Snapshot snapshot;
@@ -150,11 +152,12 @@ Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, con
   snapshot.contents[0] = {metadata::sha256(list), std::make_shared<const Bytes>(std::move(list))};
   snapshot.task = request.task;
   snapshot.offer = offer;
+  snapshot.content_bytes = content;
   snapshot.classes = std::move(classes);
-  return head(peer, bounds, snapshots_.at(keep(std::move(snapshot))));
+  return head(peer, bounds, snapshots_.at(keep(std::move(snapshot))), request.along);
 }
 
-ManifestAnswer Server::head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot) {
+ManifestAnswer Server::head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot, std::size_t along) {
   snapshot.used = executor_.now();
   const auto& [hash, content] = snapshot.contents[0];
   ManifestAnswer out{hash, content->size(), {}, others(join_crowd(hash, peer, bounds), peer)};
@@ -164,7 +167,27 @@ ManifestAnswer Server::head(const NodeId& peer, const Hello& bounds, Snapshot& s
   const bool crowded = pacer_->backlog() > Duration(0);
   if (pacer_->limited()) room = std::min(room, crowded ? kBriefBytes : pacer_->chunk_bytes(limits_.chunk_bytes));
   if (!crowded || content->size() <= room) out.bytes = beginning(*content, room);
+  if (!crowded && out.bytes.size() == content->size()) {
+    const std::size_t frame = std::min<std::size_t>(limits_.frame_bytes, bounds.frame_bytes) - kFrameMargin;
+    const std::size_t taken = out.bytes.size() + out.holders.size() * kHolderBytes;
+    add_content(out, snapshot, pacer_->chunk_bytes(std::min(along, limits_.chunk_bytes)), frame - std::min(frame, taken));
+  }
   return out;
+}
+
+/// One question less for who has nothing of the part; who has an older version saves more by asking for what has changed.
+void Server::add_content(ManifestAnswer& head, Snapshot& snapshot, std::size_t most, std::size_t room) {
+  if (snapshot.content_bytes == 0 || snapshot.content_bytes > most || snapshot.contents.size() - 1 > kMaxAlong ||
+      snapshot.content_bytes + snapshot.contents.size() * kAlongMargin > room) {
+    return;
+  }
+  std::set<metadata::Hash> met;
+  for (std::size_t i = 1; i < snapshot.contents.size(); ++i) {
+    const auto& [hash, content] = snapshot.contents[i];
+    if (!met.insert(hash).second) continue;
+    snapshot.given[i] = true;
+    head.along.push_back(coder_->pack(*content, {0, content->size()}, {}));
+  }
 }
 
 Message Server::serve(const NodeId& peer, Guest&, const Hello& bounds, const ChunkRequest& request) {

@@ -73,6 +73,7 @@ class Server {
     std::vector<std::pair<metadata::Hash, ContentStore::Content>> contents;  ///< the manifest first
     std::vector<bool> given;
     std::size_t bytes = 0;
+    std::size_t content_bytes = 0;          ///< of the part alone
     TimePoint made, used;
   };
   struct Crowd {
@@ -89,7 +90,9 @@ class Server {
   Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const DescribeRequest& request);
   Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ManifestRequest& request);
   Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ChunkRequest& request);
-  ManifestAnswer head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot);
+  ManifestAnswer head(const NodeId& peer, const Hello& bounds, Snapshot& snapshot, std::size_t along);
+  /// Puts the snapshot's content into its head when it has at most `most` bytes, and the head with it at most `room`.
+  void add_content(ManifestAnswer& head, Snapshot& snapshot, std::size_t most, std::size_t room);
   /// Null: not here.
   ContentStore::Content find(const metadata::Hash& hash);
   /// Remembers that this peer asks for it.

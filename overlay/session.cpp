@@ -9,6 +9,7 @@ namespace {
 constexpr Duration kRetiredIdle = 2s;
 constexpr std::size_t kMinFrameBytes = 1024;
 constexpr std::size_t kMaxGivenUp = 64;
+constexpr std::size_t kMaxEarlyClasses = kMinFrameBytes / 5 - 20;
 constexpr std::size_t kHandshakeBytes = 900;  // about what TLS sends to make a link
 constexpr std::size_t kRecordOverhead = 22, kRecordBytes = 16 * 1024;
 constexpr std::size_t kChunkOverhead = 16;    // of a chunk's frame
@@ -34,7 +35,8 @@ bool answers(const Message& answer, const Message& request) {
     const auto size = content->content().size();
     return content->coding == Coding::plain ? size == chunk->length : size < chunk->length;
   }
-  return std::holds_alternative<ManifestAnswer>(answer);
+  const auto* head = std::get_if<ManifestAnswer>(&answer);
+  return head != nullptr && (head->along.empty() || std::get<ManifestRequest>(request).along > 0);
 }
 
 Error error(ErrorCode code, std::string message, std::string cause = {}) {
@@ -106,7 +108,7 @@ std::size_t Session::request_limit() const {
 
 void Session::request(Message message, OnAnswer done) {
   const std::weak_ptr<Session> weak = weak_from_this();
-  if (state_ != State::open) {
+  if (state_ == State::ended || (state_ == State::greeting && !initiated_)) {
     return executor_.post([done = std::move(done)] {
       done(fail(ErrorCode::closed, "the link to the peer has ended"));
     });
@@ -122,7 +124,7 @@ void Session::request(Message message, OnAnswer done) {
 }
 
 void Session::send_waiting() {
-  while (!waiting_.empty() && in_flight_ < request_limit()) {
+  while (!waiting_.empty() && in_flight_ < request_limit() && may_leave(pending_.at(waiting_.front()).request)) {
     const auto id = waiting_.front();
     waiting_.pop_front();
     ++in_flight_;
@@ -130,6 +132,13 @@ void Session::send_waiting() {
     pending.asked = executor_.now();
     send_frame(id, pending.request, traffic_kind(pending.request));
   }
+}
+
+/// Every node takes one request of this length, whatever its greeting will say.
+bool Session::may_leave(const Message& request) const {
+  if (state_ == State::open) return true;
+  const auto* manifest = std::get_if<ManifestRequest>(&request);
+  return manifest == nullptr || manifest->classes.size() <= kMaxEarlyClasses;
 }
 
 void Session::tell(const Message& message) {
@@ -141,11 +150,21 @@ void Session::send_frame(std::uint64_t id, const Message& message, std::string_v
   Bytes bytes = chunk != nullptr ? encode_head(id, *chunk) : encode(Frame{id, message});
   const ByteView content = chunk != nullptr ? chunk->content() : ByteView();
   const std::size_t size = bytes.size() + content.size();
-  owner_.on_traffic(kind, size);
+  count(kind, message, size);
   pacer_->spend(size + kRecordOverhead * (size / kRecordBytes + 1));
   if (kind != "link") last_active_ = executor_.now();
   if (content.empty()) return link_->send(std::move(bytes));
   link_->send_with(std::move(bytes), content);
+}
+
+/// Content counts as such, whatever it came along with.
+void Session::count(std::string_view kind, const Message& message, std::size_t bytes) {
+  std::size_t content = 0;
+  if (const auto* head = std::get_if<ManifestAnswer>(&message)) {
+    for (const auto& one : head->along) content += one.content().size();
+  }
+  if (content > 0) owner_.on_traffic("chunk", content);
+  owner_.on_traffic(kind, bytes - content);
 }
 
 void Session::on_data(ByteView bytes) {
@@ -208,10 +227,12 @@ void Session::on_hello(const Hello& hello) {
     return end(error(ErrorCode::malformed, "the peer's greeting has impossible bounds"));
   }
   peer_hello_ = hello;
+  greeted_ = executor_.now();
   state_ = State::open;
   hello_deadline_.reset();
   watch_idle(limits_.idle_timeout);
   owner_.on_ready();
+  send_waiting();
 }
 
 void Session::on_answer(std::uint64_t id, Message answer, std::size_t bytes) {
@@ -226,7 +247,7 @@ void Session::on_answer(std::uint64_t id, Message answer, std::size_t bytes) {
     --in_flight_;
     return send_waiting();
   }
-  owner_.on_traffic(traffic_kind(found->second.request), bytes);
+  count(traffic_kind(found->second.request), answer, bytes);
   if (!answers(answer, found->second.request)) {
     return end(error(ErrorCode::malformed, "the peer's answer does not fit the question"));
   }
@@ -258,7 +279,7 @@ void Session::on_deadline(std::uint64_t id) {
   const auto late = error(ErrorCode::timeout, "the peer did not answer in time");
   // Silence since the question, which may have been asked in the very instant of the greeting: the link is of no use
   // to anybody.
-  const bool silent = sent && last_received_ <= pending.asked;
+  const bool silent = sent && last_received_ <= std::max(pending.asked, greeted_);
   pending.done(tl::unexpected(late));
   if (silent || given_up_.size() > kMaxGivenUp) end(late);
 }
@@ -274,6 +295,11 @@ void Session::take_job(Frame frame) {
     } else {
       job.answer = owner_.on_no_room(*chunk);
     }
+  }
+  // Content comes along with a manifest when nobody has to wait for it.
+  if (auto* manifest = std::get_if<ManifestRequest>(&job.frame.message)) {
+    const auto bytes = std::min<std::size_t>(manifest->along, limits_.chunk_bytes);
+    if (!jobs_.empty() || (bytes > 0 && !pacer_->ready(bytes + kChunkOverhead))) manifest->along = 0;
   }
   jobs_.push_back(std::move(job));
 }

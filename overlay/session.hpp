@@ -46,7 +46,8 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Sets the link's handlers and greets.
   void start();
 
-  /// Sends when the peer's bound on unanswered requests allows; fails after request_timeout at the latest.
+  /// Sends when the peer's bound on unanswered requests allows; fails after request_timeout at the latest. On a link that
+  /// was begun here the first short one leaves with the greeting.
   void request(Message message, OnAnswer done);
   /// Sends what has no answer.
   void tell(const Message& message);
@@ -97,7 +98,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void serve();
   void answer_next();
   void send_waiting();
+  bool may_leave(const Message& request) const;
   void send_frame(std::uint64_t id, const Message& message, std::string_view kind);
+  void count(std::string_view kind, const Message& message, std::size_t bytes);
   void watch_idle(Duration time);
   void finish(const Error& error);
 
@@ -112,7 +115,7 @@ class Session : public std::enable_shared_from_this<Session> {
   State state_ = State::greeting;
   bool retired_ = false;
   Hello peer_hello_;
-  TimePoint made_, last_active_, last_received_;
+  TimePoint made_, greeted_, last_active_, last_received_;
   Duration round_trip_{0};
   std::uint64_t next_id_ = 1;
   std::map<std::uint64_t, Pending> pending_;                 // asked or waiting, by id

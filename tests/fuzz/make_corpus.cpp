@@ -150,11 +150,12 @@ void frame_seeds() {
   const std::vector<std::pair<std::string, overlay::Message>> messages = {
       {"hello", overlay::Hello{.to = {}, .frame_bytes = 1024, .chunk_bytes = 512, .requests = 4, .accepts = at}},
       {"describe", overlay::DescribeRequest{hash}},
-      {"manifest", overlay::ManifestRequest{hash, {1, 2}}},
+      {"manifest", overlay::ManifestRequest{hash, {1, 2}, 4096}},
       {"chunk", overlay::ChunkRequest{hash, 0, 16}},
       {"feedback", overlay::Feedback{hash, 0.25}},
       {"description", overlay::DescriptionAnswer{hash, 16, Bytes(8, 7)}},
       {"head", overlay::ManifestAnswer{metadata::sha256(lines), lines.size(), lines, {{{}, at}}}},
+      {"along", overlay::ManifestAnswer{metadata::sha256(lines), lines.size(), lines, {}, {{overlay::Coding::plain, Bytes(16, 7)}}}},
       {"content", overlay::ChunkAnswer{overlay::Coding::plain, Bytes(16, 7)}},
       {"refusal", overlay::Refusal{overlay::Refusal::Why::busy, 100, "later", {{{}, at}}}},
   };

@@ -267,9 +267,90 @@ TEST_CASE("A peer that does not greet right is refused with a reason") {
 TEST_CASE("A peer that never greets is given up after request_timeout") {
   Case test;
   test.liar.raw.greets = false;
+  test.liar.on_frame = [](RawPeer&, const Frame&) { return true; };
   const auto part = test.pull();
   CHECK(part->code() == ErrorCode::timeout);
   CHECK(part->at < 2200ms);
+}
+
+TEST_CASE("A peer that answers before it has greeted is malformed, and ends the link") {
+  Case test;
+  test.liar.raw.greets = false;
+  CHECK(test.pull()->code() == ErrorCode::malformed);
+  CHECK(test.asker.links() == 0);
+}
+
+/// Sends the truth, and content along with the manifest.
+ManifestAnswer head_with(const Liar& liar, std::vector<ChunkAnswer> along) {
+  auto head = liar.head();
+  head.along = std::move(along);
+  return head;
+}
+
+TEST_CASE("Content that comes along with a manifest is believed when it has its hash, and no chunk is asked for") {
+  Case test;
+  test.liar.content.resize(20'000);
+  test.liar.manifest.lines[0].size = test.liar.content.size();
+  test.liar.manifest.lines[0].hash = metadata::sha256(test.liar.content);
+  ChunkAnswer along = ChunkCoder().pack(test.liar.content, {0, test.liar.content.size()}, {});
+  ErrorCode code{};
+  SECTION("the truth") {
+    test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
+      if (!std::holds_alternative<ManifestRequest>(frame.message)) return false;
+      CHECK(std::get<ManifestRequest>(frame.message).along == 65536);
+      peer.send(frame.id, head_with(test.liar, {along}));
+      return true;
+    };
+    const auto part = test.pull();
+    REQUIRE(part->ok());
+    CHECK(part->value().blocks[0].content == test.liar.content);
+    CHECK(part->value().bytes_received == 20'000);
+    CHECK(part->value().givers == 1);
+    CHECK(test.liar.raw.count<ChunkRequest>() == 0);
+    return;
+  }
+  std::vector<ChunkAnswer> wrong;
+  Bytes other = test.liar.content;
+  SECTION("other bytes") {
+    other[100] ^= 1;
+    wrong = {ChunkAnswer{Coding::plain, other}};
+    code = ErrorCode::untrusted;
+  }
+  SECTION("another length") {
+    other.pop_back();
+    wrong = {ChunkAnswer{Coding::plain, other}};
+    code = ErrorCode::malformed;
+  }
+  SECTION("a difference to what nobody has") {
+    wrong = {ChunkAnswer{Coding::difference, other}};
+    code = ErrorCode::malformed;
+  }
+  SECTION("more than the manifest names") {
+    wrong = {along, along};
+    code = ErrorCode::malformed;
+  }
+  REQUIRE_FALSE(wrong.empty());
+  test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
+    if (!std::holds_alternative<ManifestRequest>(frame.message)) return false;
+    peer.send(frame.id, head_with(test.liar, wrong));
+    return true;
+  };
+  CHECK(test.pull()->code() == code);
+  CHECK(test.asker.links() == 0);
+}
+
+TEST_CASE("Content that comes along although none was asked for is malformed") {
+  Case test;
+  auto first = test.asker.pull(test.liar.peer());
+  test.net.simulation.run_for(5s);
+  REQUIRE(first->ok());
+  test.liar.on_frame = [&](RawPeer& peer, const Frame& frame) {
+    if (!std::holds_alternative<ManifestRequest>(frame.message)) return false;
+    CHECK(std::get<ManifestRequest>(frame.message).along == 0);  // there is an older version here
+    peer.send(frame.id, head_with(test.liar, {ChunkAnswer{Coding::plain, test.liar.content}}));
+    return true;
+  };
+  CHECK(test.pull()->code() == ErrorCode::malformed);
 }
 
 TEST_CASE("A peer that never answers is given up after request_timeout, and its link with it") {

@@ -89,6 +89,71 @@ TEST_CASE("Of the blocks of a part that have the same content one travels") {
   CHECK(part->value().bytes_received == 140'000);
 }
 
+TEST_CASE("A small part comes with its manifest, in one round trip on a kept link and three on a fresh one") {
+  Pair net;  // 20 ms there and back
+  Party asker(net.simulation, net.a()), helper(net.simulation, net.b());
+  const std::vector<std::size_t> sizes(16, 4096);
+  helper.offer = test::offer_of(sizes);
+  const auto began = net.simulation.now();
+  const auto fresh = asker.pull(helper.peer());
+  REQUIRE(net.simulation.run_until([&] { return fresh->calls == 1; }, 5s));
+  REQUIRE(fresh->ok());
+  check_same(fresh->value(), *helper.offer);
+  const auto links = net.simulation.now() - began;
+  CHECK(links < 3 * 20ms + 20ms);
+  helper.offer = test::offer_of({10'000, 0, 7}, 77);
+  net.simulation.run_for(1s);
+  // Something of that helper is here, so that its next part is asked for by what has changed.
+  const auto again = net.simulation.now();
+  const auto kept = asker.pull(helper.peer());
+  REQUIRE(net.simulation.run_until([&] { return kept->calls == 1; }, 5s));
+  REQUIRE(kept->ok());
+  check_same(kept->value(), *helper.offer);
+  CHECK(net.simulation.now() - again < 2 * 20ms + 10ms);
+  // Nothing is: one.
+  ExchangeLimits none;
+  none.store_bytes = 0;
+  Pair other;
+  Party forgetful(other.simulation, other.a(), none), giver(other.simulation, other.b());
+  giver.offer = test::offer_of(sizes);
+  REQUIRE_FALSE(forgetful.pull(giver.peer())->ok());
+  other.simulation.run_for(2s);
+  const auto last = other.simulation.now();
+  const auto third = forgetful.pull(giver.peer());
+  REQUIRE(other.simulation.run_until([&] { return third->calls == 1; }, 5s));
+  REQUIRE(third->ok());
+  CHECK(other.simulation.now() - last < 20ms + 10ms);
+  CHECK(third->value().bytes_received >= 65'536);
+}
+
+TEST_CASE("A part that is larger than a chunk, or wanted where much is to be sent, does not come along") {
+  Pair net;
+  test::RawPeer raw(net.a());
+  ExchangeLimits limits;
+  limits.send_bytes_per_second = 400'000;  // a tenth of a second's worth is 40 kB
+  Party helper(net.simulation, net.b(), limits);
+  raw.connect(net.b(), {});
+  net.simulation.run_for(1s);
+  const auto ask = [&](std::uint64_t id, std::uint32_t along) {
+    raw.send(id, ManifestRequest{test::task_id(), {}, along});
+    REQUIRE(net.simulation.run_until([&] { return !raw.frames.empty() && raw.frames.back().id == id; }, 1s));
+    return std::get<ManifestAnswer>(raw.frames.back().message);
+  };
+  helper.offer = test::offer_of({30'000, 0, 500});
+  CHECK(ask(1, 0).along.empty());
+  CHECK(ask(2, 30'000).along.empty());
+  CHECK(ask(3, 65'536).along.size() == 3);
+  CHECK(ask(4, 65'536).along.empty());  // the second's worth is spent
+  net.simulation.run_for(2s);
+  CHECK(ask(5, ~0u).along.size() == 3);
+  net.simulation.run_for(2s);
+  helper.offer = test::offer_of({65'000, 600});
+  CHECK(ask(6, ~0u).along.empty());
+  net.simulation.run_for(2s);
+  helper.offer = test::offer_of(std::vector<std::size_t>(257, 10));
+  CHECK(ask(7, ~0u).along.empty());
+}
+
 TEST_CASE("Chunks are of the snapshot that the manifest named, however much the helper learns meanwhile") {
   Pair net;
   net.simulation.network().bandwidth = 200'000;

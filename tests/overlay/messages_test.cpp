@@ -24,13 +24,14 @@ std::vector<Frame> one_of_each() {
   holder.id.bytes.fill(0x22);
   return {{0, hello},
           {1, DescribeRequest{test::task_id()}},
-          {2, ManifestRequest{test::task_id(), {0, 3, 65535}}},
+          {2, ManifestRequest{test::task_id(), {0, 3, 65535}, 70000}},
           {4, ChunkRequest{hash, 1ull << 33, 65536}},
           {4, ChunkRequest{hash, 1ull << 33, 65536, hash}},
           {4, ChunkAnswer{Coding::difference, {9}}},
           {0, Feedback{test::task_id(), -0.25}},
           {1, DescriptionAnswer{hash, 3, {1, 2, 3}}},
           {2, ManifestAnswer{hash, 700, {1, 2, 3}, {holder, holder}}},
+          {2, ManifestAnswer{hash, 3, {1, 2, 3}, {}, {{Coding::plain, {4, 5}}, {Coding::packed, {6}}}}},
           {4, ChunkAnswer{Coding::plain, {9, 8, 7}}},
           {5, Refusal{Refusal::Why::gone, 20, "too late", {holder}}},
           {0, Goodbye{"the link was idle"}}};
@@ -53,19 +54,26 @@ TEST_CASE("The worked example of README.md is what a chunk request looks like on
 }
 
 TEST_CASE("The bytes of messages do not change between releases of one protocol version") {
-  Hello hello{2, {}, 262144, 65536, 16, {"192.0.2.7", 4300}};
+  Hello hello{3, {}, 262144, 65536, 16, {"192.0.2.7", 4300}};
   hello.to.bytes.fill(0xab);
-  CHECK(to_hex(encode({0, hello})) == "00000040" "98" "00" "00" "02" "c420" + repeated("ab") +
+  CHECK(to_hex(encode({0, hello})) == "00000040" "98" "00" "00" "03" "c420" + repeated("ab") +
                                           "ce00040000" "ce00010000" "10" "ae" + to_hex(view("192.0.2.7:4300")));
   hello.accepts = {};
   CHECK(to_hex(encode({0, hello})) ==
-        "00000032" "98" "00" "00" "02" "c420" + repeated("ab") + "ce00040000" "ce00010000" "10" "a0");
+        "00000032" "98" "00" "00" "03" "c420" + repeated("ab") + "ce00040000" "ce00010000" "10" "a0");
 
   ManifestAnswer head{{}, 3, {1, 2, 3}, {{{}, {"192.0.2.8", 1}}}};
   head.hash.bytes.fill(0xcd);
   head.holders[0].id.bytes.fill(0xef);
-  CHECK(to_hex(encode({2, head})) == "0000005b" "96" "12" "02" "c420" + repeated("cd") + "03" "c403010203" "91" "92" "c420" +
-                                         repeated("ef") + "ab" + to_hex(view("192.0.2.8:1")));
+  CHECK(to_hex(encode({2, head})) == "0000005c" "97" "12" "02" "c420" + repeated("cd") + "03" "c403010203" "91" "92" "c420" +
+                                         repeated("ef") + "ab" + to_hex(view("192.0.2.8:1")) + "90");
+  head.holders.clear();
+  head.along = {{Coding::packed, {4, 5}}};
+  CHECK(to_hex(encode({2, head})) ==
+        "00000033" "97" "12" "02" "c420" + repeated("cd") + "03" "c403010203" "90" "91" "92" "01" "c4020405");
+  ManifestRequest question{{}, {1}, 65536};
+  question.task.bytes.fill(0xcd);
+  CHECK(to_hex(encode({2, question})) == "0000002c" "95" "02" "02" "c420" + repeated("cd") + "91" "01" "ce00010000");
   CHECK(to_hex(encode({0, Goodbye{"no", Goodbye::Why::no_room}})) == "00000007" "94" "1f" "00" "01" "a26e6f");
   CHECK(to_hex(encode({4, ChunkAnswer{Coding::patch, {9, 8}}})) == "00000008" "94" "14" "04" "02" "c4020908");
   CHECK(to_hex(encode({4, Refusal{Refusal::Why::busy, 20, "no", {}}})) == "00000009" "96" "1e" "04" "00" "14" "a26e6f" "90");

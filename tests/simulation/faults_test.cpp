@@ -75,6 +75,7 @@ TEST_CASE("A helper that dies in mid-transfer is replaced by another one") {
     node::NodeOptions options;
     options.pull_from = 1;
     options.limits.request_timeout = std::chrono::seconds(1);
+    options.limits.chunk_bytes = 1000;  // a third of a part: it does not come in one answer
     Village village(seed, 5, options);
     village.sim().network().bandwidth = 5'000;  // a whole part takes about a second
     for (std::size_t i = 1; i < 5; ++i) village[i].stream().set(rotated(5), kAll);
