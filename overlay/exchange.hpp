@@ -51,6 +51,10 @@ struct ExchangeLimits {
   std::size_t links = 64;                  ///< open at once
   std::size_t requests_per_link = 16;      ///< unanswered, in either direction
   std::size_t requests_per_second = 200;   ///< per peer; more are answered "busy"
+  /// Processor time for answering (cutting, quantising, hashing, packing; not TLS) in a second, of one peer and of all
+  /// together; 0: no limit. What is not used counts for one second. Who has used it up is told how long to wait.
+  Duration processor_per_peer = 100ms;
+  Duration processor_for_all = 250ms;
   /// Of everything that leaves on links; 0: no limit. Peers share it evenly; who would have to wait for long is told so,
   /// and who else may have what he asks for.
   std::size_t send_bytes_per_second = 16u << 20;

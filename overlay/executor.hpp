@@ -39,6 +39,8 @@ class Executor {
   virtual TimePoint now() const = 0;
   /// Milliseconds since 1970, as this machine's clock has it: may jump, may be wrong.
   virtual std::uint64_t wall_ms() const = 0;
+  /// Processor time that this executor's thread has used; stands still where time is virtual, so that a run repeats.
+  virtual Duration processor_time() const { return Duration(0); }
   /// Runs `task` soon, never from inside this call.
   virtual void post(std::function<void()> task) = 0;
   /// Runs `task` once after `delay`, unless the handle goes first.

@@ -16,6 +16,7 @@ constexpr std::size_t kHolderBytes = 100;       // of a holder in a message
 constexpr std::size_t kBriefBytes = 1024;
 constexpr std::size_t kAlongMargin = 16;        // of a content around its bytes
 constexpr std::uint32_t kOnItsWayMs = 50;
+constexpr std::int64_t kMostWaitMs = 10'000;    // who owes for longer asks in vain once more
 
 Refusal refuse(Refusal::Why why, std::string text, std::uint32_t retry_ms = 0) {
   return {why, retry_ms, std::move(text)};
@@ -55,21 +56,46 @@ Server::Guest& Server::guest(const NodeId& peer) {
   return guest;
 }
 
+Duration Server::Budget::wait(TimePoint now, Duration per_second) {
+  if (per_second.count() == 0) return Duration(0);
+  const auto rate = static_cast<double>(per_second.count());
+  if (!begun) left = rate;
+  begun = true;
+  left = std::min(rate, left + rate * 1e-6 * static_cast<double>((now - refilled).count()));
+  refilled = now;
+  if (left > 0) return Duration(0);
+  return Duration(static_cast<std::int64_t>(-left / rate * 1e6) + 1);
+}
+
+Server::Answer Server::busy(Guest& guest, const Message& request, std::string text, Refusal::Why why, Duration wait) {
+  guest.refusals += 1;
+  const bool abusive = guest.refusals > static_cast<double>(limits_.requests_per_second);
+  if (std::holds_alternative<Feedback>(request)) return {std::nullopt, abusive};
+  const auto ms = std::min<std::int64_t>(wait.count() / 1000 + 1, kMostWaitMs);
+  return {refuse(why, std::move(text), static_cast<std::uint32_t>(ms)), abusive};
+}
+
 Server::Answer Server::answer(const NodeId& peer, const Hello& bounds, const Message& request) {
   forget_old();
   Guest& asking = guest(peer);
   if (asking.tokens < 1) {
-    asking.refusals += 1;
-    const bool abusive = asking.refusals > static_cast<double>(limits_.requests_per_second);
-    if (std::holds_alternative<Feedback>(request)) return {std::nullopt, abusive};
-    const auto wait = 1000 / std::max<std::size_t>(1, limits_.requests_per_second) + 1;
-    return {refuse(Refusal::Why::busy, "too many requests", static_cast<std::uint32_t>(wait)), abusive};
+    return busy(asking, request, "too many requests", Refusal::Why::busy,
+                Duration(1s) / static_cast<std::int64_t>(std::max<std::size_t>(1, limits_.requests_per_second)));
+  }
+  const auto now = executor_.now();
+  const auto owed = std::max(asking.processor.wait(now, limits_.processor_per_peer),
+                             processor_.wait(now, limits_.processor_for_all));
+  if (owed.count() > 0) {
+    // An asker takes "busy" for a pace that it should keep. What is owed is owed once.
+    const auto why = std::holds_alternative<ChunkRequest>(request) ? Refusal::Why::later : Refusal::Why::busy;
+    return busy(asking, request, "these requests cost too much processor time", why, owed);
   }
   asking.tokens -= 1;
   if (const auto* feedback = std::get_if<Feedback>(&request)) {
     if (host_.on_feedback) host_.on_feedback(peer, feedback->task, feedback->gain);
     return {};
   }
+  const auto before = executor_.processor_time();
   Message message = std::visit(
       [&](const auto& asked) -> Message {
         using Asked = std::decay_t<decltype(asked)>;
@@ -81,6 +107,9 @@ Server::Answer Server::answer(const NodeId& peer, const Hello& bounds, const Mes
         }
       },
       request);
+  const auto took = static_cast<double>((executor_.processor_time() - before).count());
+  asking.processor.left -= took;
+  processor_.left -= took;
   if (!std::holds_alternative<Refusal>(message)) ++served_;
   return {std::move(message), false};
 }

@@ -28,6 +28,8 @@ namespace p2p::overlay {
 /// Crowds: of each content the kMostAskers latest peers that asked for it are remembered. kMaxHolders / 2 of them, drawn at
 /// random, are named with each manifest, and whenever this node is too busy to send. Each of these remembers its own
 /// askers, so that a crowd becomes a tree.
+/// Processor time: a request is begun when its peer, and all peers together, have some left; what it took is then taken
+/// off, so that one dear request makes its peer wait for as long as it was dear.
 /// Rate: a bucket of requests_per_second per peer; who goes on asking as often again is `abusive`.
 class Server {
  public:
@@ -80,13 +82,24 @@ class Server {
     std::deque<Holder> askers;  ///< the latest last
     TimePoint used;
   };
+  /// Processor time in microseconds; below zero: owed.
+  struct Budget {
+    double left = 0;
+    TimePoint refilled;
+    bool begun = false;
+    /// How long until there is some again; zero: there is.
+    Duration wait(TimePoint now, Duration per_second);
+  };
   struct Guest {
+    Budget processor;
     double tokens = 0, refusals = 0;
     TimePoint refilled;
     std::deque<TimePoint> opened;  ///< when it made this node copy a model
   };
 
   Guest& guest(const NodeId& peer);
+  /// Not now, and when to come again; ends the link of who does not heed it.
+  Answer busy(Guest& guest, const Message& request, std::string text, Refusal::Why why, Duration wait);
   Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const DescribeRequest& request);
   Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ManifestRequest& request);
   Message serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ChunkRequest& request);
@@ -116,6 +129,7 @@ class Server {
   std::map<std::pair<metadata::Hash, std::uint64_t>, std::size_t> served_by_;  // hash and snapshot: place in contents
   std::map<metadata::Hash, Crowd> crowds_;
   std::uint64_t next_snapshot_ = 1;
+  Budget processor_;  ///< of all
   std::size_t held_bytes_ = 0;
   std::uint64_t served_ = 0;
   Executor::TimerHandle sweep_;  // set while there are snapshots

@@ -29,7 +29,7 @@ class HandleOwner {
 ///
 /// Invariants: tasks run one at a time, in the order posted, never from inside post(); nothing that libuv calls
 /// runs on another thread; after stop() has returned, nothing runs at all.
-/// Thread: post(), now(), wall_ms(), call_and_wait(), running() from any; after(), compute() and timer handles on the loop's
+/// Thread: post(), now(), wall_ms(), call_and_wait(), running() from any; after(), compute(), processor_time() and timer handles on the loop's
 /// own; start(), stop() and the destructor from one that is not the loop's.
 /// Signals: the loop's thread, and threads made on it, take none: SIGPIPE does not end the process, and SIGINT goes to a
 /// thread of the application.
@@ -55,6 +55,7 @@ class Loop : public overlay::Executor {
 
   overlay::TimePoint now() const override;
   std::uint64_t wall_ms() const override;
+  overlay::Duration processor_time() const override;
   void post(std::function<void()> task) override;
   [[nodiscard]] TimerHandle after(overlay::Duration delay, std::function<void()> task) override;
 

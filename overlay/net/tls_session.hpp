@@ -35,7 +35,8 @@ class TlsCredentials {
 /// One end of one TLS connection.
 ///
 /// Only TLS 1.3, X25519, Ed25519 raw public keys (RFC 7250, RFC 8446 section 4.4.2), both ends authenticated. No
-/// tickets, no resumption, no 0-RTT: a link lives long, and a replayed first flight is not worth the round trip.
+/// tickets, no resumption, no 0-RTT: a link lives long, resuming saves no round trip (README.md has what it would), and a
+/// replayed first flight is not worth the one that it saves.
 ///
 /// Invariants: peer() is set only after the peer has signed the handshake with that key; once a call has failed,
 /// every later one fails. Ciphertext to be sent is in outgoing() after any call, after a failed one too: the alert.

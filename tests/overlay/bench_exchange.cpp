@@ -77,6 +77,7 @@ void throughput(std::size_t megabytes, std::size_t chunk_bytes, int runs) {
   limits.block_bytes = 16u << 20;
   limits.requests_per_second = 1'000'000;
   limits.send_bytes_per_second = 0;
+  limits.processor_per_peer = limits.processor_for_all = overlay::Duration(0);
   limits.store_bytes = 0;
   const std::size_t bytes = megabytes * 1'000'000;
   const auto mb = static_cast<double>(megabytes);

@@ -1,0 +1,153 @@
+// What would it save to resume TLS sessions? bench_resumption [handshakes=2000]
+// Two GnuTLS sessions in one thread, memory between them, set up as tls_session.cpp does; full handshakes and handshakes
+// with a ticket (TLS 1.3, PSK with X25519, never early data) in turns. Printed: processor time of both ends together, bytes.
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "metadata/crypto.hpp"
+
+namespace p2p::net {
+namespace {
+
+constexpr const char* kPriority =
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK:-GROUP-ALL:+GROUP-X25519:-SIGN-ALL:+SIGN-EDDSA-ED25519";
+
+void must(int code, const char* what) {
+  if (code < 0) std::printf("%s: %s\n", what, gnutls_strerror(code)), std::abort();
+}
+
+gnutls_certificate_credentials_t credentials_of(std::uint8_t number) {
+  std::array<std::uint8_t, 32> seed{};
+  seed[0] = number;
+  const auto key = metadata::KeyPair::from_seed(seed);
+  Bytes public_der = *from_hex("302a300506032b6570032100"), private_der = *from_hex("302e020100300506032b657004220420");
+  public_der.insert(public_der.end(), key.id().bytes.begin(), key.id().bytes.end());
+  private_der.insert(private_der.end(), seed.begin(), seed.end());
+  const gnutls_datum_t open{public_der.data(), static_cast<unsigned>(public_der.size())};
+  const gnutls_datum_t secret{private_der.data(), static_cast<unsigned>(private_der.size())};
+  gnutls_certificate_credentials_t out;
+  must(gnutls_certificate_allocate_credentials(&out), "credentials");
+  must(gnutls_certificate_set_rawpk_key_mem(out, &open, &secret, GNUTLS_X509_FMT_DER, nullptr,
+                                            GNUTLS_KEY_DIGITAL_SIGNATURE, nullptr, 0, 0), "key");
+  return out;
+}
+
+struct End {
+  gnutls_session_t session{};
+  Bytes* in = nullptr;
+  Bytes* out = nullptr;
+  std::size_t sent = 0;
+  ~End() { gnutls_deinit(session); }
+
+  void set_up(unsigned role, unsigned flags, gnutls_certificate_credentials_t credentials) {
+    must(gnutls_init(&session, role | GNUTLS_NONBLOCK | GNUTLS_ENABLE_RAWPK | flags), "session");
+    must(gnutls_priority_set_direct(session, kPriority, nullptr), "priority");
+    must(gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials), "credentials");
+    gnutls_transport_set_ptr(session, this);
+    gnutls_transport_set_push_function(session, [](gnutls_transport_ptr_t self, const void* data, std::size_t size) {
+      auto& end = *static_cast<End*>(self);
+      const auto* bytes = static_cast<const std::uint8_t*>(data);
+      end.out->insert(end.out->end(), bytes, bytes + size);
+      end.sent += size;
+      return static_cast<ssize_t>(size);
+    });
+    gnutls_transport_set_pull_function(session, [](gnutls_transport_ptr_t self, void* data, std::size_t size) {
+      auto& end = *static_cast<End*>(self);
+      const auto taken = std::min(size, end.in->size());
+      if (taken == 0) {
+        gnutls_transport_set_errno(end.session, EAGAIN);
+        return ssize_t{-1};
+      }
+      std::memcpy(data, end.in->data(), taken);
+      end.in->erase(end.in->begin(), end.in->begin() + static_cast<std::ptrdiff_t>(taken));
+      return static_cast<ssize_t>(taken);
+    });
+  }
+};
+
+double cpu() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) * 1e6 + static_cast<double>(used.tv_nsec) * 1e-3;
+}
+
+struct Outcome {
+  double us = 0;
+  std::size_t bytes = 0;
+  bool resumed = false;
+};
+
+/// `ticket`: the server gives one; `resume`: what the client kept of the last session, and keeps of this one.
+Outcome shake(gnutls_certificate_credentials_t ours, gnutls_certificate_credentials_t theirs, gnutls_datum_t* ticket,
+              gnutls_datum_t* resume, bool use) {
+  Bytes up, down;
+  End client, server;
+  client.out = server.in = &up;
+  client.in = server.out = &down;
+  const double start = cpu();
+  const unsigned flags = ticket == nullptr ? GNUTLS_NO_TICKETS : 0;
+  client.set_up(GNUTLS_CLIENT, flags, ours);
+  server.set_up(GNUTLS_SERVER, flags, theirs);
+  gnutls_certificate_server_set_request(server.session, GNUTLS_CERT_REQUIRE);
+  if (ticket != nullptr) must(gnutls_session_ticket_enable_server(server.session, ticket), "ticket");
+  if (use) must(gnutls_session_set_data(client.session, resume->data, resume->size), "resume");
+  int here = GNUTLS_E_AGAIN, there = GNUTLS_E_AGAIN;
+  while (here < 0 || there < 0) {
+    if (here < 0) here = gnutls_handshake(client.session);
+    if (here < 0 && gnutls_error_is_fatal(here)) must(here, "client");
+    if (there < 0) there = gnutls_handshake(server.session);
+    if (there < 0 && gnutls_error_is_fatal(there)) must(there, "server");
+  }
+  Outcome out;
+  if (ticket != nullptr) {  // it comes behind the handshake
+    std::uint8_t byte;
+    (void)gnutls_record_recv(client.session, &byte, 1);
+    if (resume->data != nullptr) gnutls_free(resume->data);
+    must(gnutls_session_get_data2(client.session, resume), "keep");
+  }
+  out.us = cpu() - start;
+  out.bytes = client.sent + server.sent;
+  out.resumed = gnutls_session_is_resumed(client.session) != 0;
+  return out;
+}
+
+void print(const char* what, std::vector<Outcome> all) {
+  std::sort(all.begin(), all.end(), [](const Outcome& a, const Outcome& b) { return a.us < b.us; });
+  const auto resumed = std::count_if(all.begin(), all.end(), [](const Outcome& one) { return one.resumed; });
+  std::printf("%-44s %4.0f us of processor, both ends (p95 %.0f); %zu bytes; %td of %zu resumed\n", what, all[all.size() / 2].us,
+              all[all.size() * 95 / 100].us, all[0].bytes, resumed, all.size());
+}
+
+}  // namespace
+}  // namespace p2p::net
+
+int main(int argc, char** argv) {
+  using namespace p2p::net;
+  const std::string_view word = argc > 1 ? argv[1] : "";
+  const int count = word.starts_with("handshakes=") ? std::max(1, std::atoi(argv[1] + 11)) : 2000;
+  const auto ours = credentials_of(1), theirs = credentials_of(2);
+  gnutls_datum_t ticket{}, resume{};
+  must(gnutls_session_ticket_key_generate(&ticket), "ticket key");
+  std::vector<Outcome> full, giving, resumed;
+  for (int i = 0; i < count; ++i) {
+    full.push_back(shake(ours, theirs, nullptr, nullptr, false));
+    giving.push_back(shake(ours, theirs, &ticket, &resume, false));
+    resumed.push_back(shake(ours, theirs, &ticket, &resume, true));
+  }
+  print("full, without tickets", full);
+  print("full, with a ticket for the next time", giving);
+  print("resumed, with a ticket for the next time", resumed);
+  gnutls_free(resume.data);
+  gnutls_free(ticket.data);
+  gnutls_certificate_free_credentials(ours);
+  gnutls_certificate_free_credentials(theirs);
+}
