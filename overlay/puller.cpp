@@ -88,9 +88,12 @@ void Errand::linked(std::size_t number, std::shared_ptr<Session> session) {
 }
 
 void Errand::request(Message question, std::function<void(Message)> take) {
-  session().request(std::move(question), [self = shared_from_this(), number = asked_, link = sources_[asked_].session,
+  // Weak: the session keeps this function, and would keep itself.
+  const std::weak_ptr<Session> asked = sources_[asked_].session;
+  session().request(std::move(question), [self = shared_from_this(), number = asked_, asked,
                                           take = std::move(take)](Result<Message> answer) {
-    if (self->over_ || self->sources_[number].session != link) return;
+    const auto link = asked.lock();
+    if (self->over_ || !link || self->sources_[number].session != link) return;
     if (!answer) return self->trouble(number, answer.error());
     self->self_ = link->peer_hello().to;
     if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
