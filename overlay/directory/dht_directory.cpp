@@ -28,8 +28,8 @@ constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
 constexpr std::size_t kProbes = 16;      // buckets of a table of which one is read
 constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
 constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
-/// Who is new here, or has moved, asks that many of the nearest whom they know nearer, that quickly; each who names
-/// nobody new halves what is left.
+/// Who is new here, or has moved, asks its nearest whom they know nearer, that quickly, until so many in a row have named
+/// nobody new.
 constexpr std::size_t kSettling = 24;
 constexpr Duration kSettle = 5s;
 constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
@@ -383,7 +383,8 @@ class DhtDirectory final : public Directory {
   /// One question now and then keeps the contacts what they should be: who does not answer goes, who is named and is
   /// nearer comes in. The more of them fail, the more often.
   void arm_tick() {
-    Duration delay = !prospects_.empty() ? kSoon : settling_ > 0 ? kSettle : options_.exchange;
+    const bool settles = settling_ > 0 && contacts_.size() > 0;
+    Duration delay = !prospects_.empty() ? kSoon : settles ? kSettle : options_.exchange;
     delay = Duration(static_cast<std::int64_t>(static_cast<double>(delay.count()) * (0.8 + 0.4 * random_.uniform()) /
                                                (1 + kBusy * trouble_)));
     tick_ = executor_.after(delay, [this] {
@@ -431,7 +432,7 @@ class DhtDirectory final : public Directory {
       if (!answer) return contacts_.failed(node);
       contacts_.add(answer->entry, executor_.now(), true, answer->round_trip);
       for (const auto& hint : answer->hints) meet(hint);
-      if (settles && prospects_.empty()) settling_ /= 2;
+      if (settles && !prospects_.empty()) settling_ = kSettling;
     };
     correspondence_.ask(*whom, std::move(ask));
   }
@@ -549,7 +550,7 @@ class DhtDirectory final : public Directory {
 
   std::deque<Hint> prospects_;
   std::uint64_t ticks_ = 0;
-  std::size_t settling_ = 0;  // how many exchanges are still to follow each other quickly
+  std::size_t settling_ = 0;  // how many exchanges are still to follow each other quickly, if they name nobody
   double trouble_ = 0;  // share of the latest questions to contacts that were not answered
   Executor::TimerHandle tick_, twin_timer_, announcing_;
   TimePoint twin_put_;
