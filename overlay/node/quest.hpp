@@ -26,7 +26,7 @@ struct Helper {
   double expected = 0;  ///< metadata::expected_accuracy: by both of these, and by how much it has seen
   double trust = 0;     ///< what earlier pulls from this key were worth here (Trust)
   /// Best first, by the sum of what is expected of it and what came of its claims so far: both are accuracy, so the sum
-  /// is one too. Equal ones by id: deterministic.
+  /// is one too. Equal ones by id: deterministic. Of those pulled from, the second is whoever is nearest of the rest.
   bool better_than(const Helper& other) const;
 };
 

@@ -1,5 +1,6 @@
 #include "overlay/node/quest.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "overlay/node/trust.hpp"
@@ -154,6 +155,21 @@ TEST_CASE("The nearest peers that know more are pulled from, best first") {
   CHECK(far.offered + weak.offered == 1);
   CHECK(scene.findings->gets == 7);
   CHECK(scene.findings->described == 3);
+}
+
+TEST_CASE("Whoever's data are nearest is pulled from, however much the others boast") {
+  for (const std::size_t modest : {0, 1, 2}) {
+    Scene scene;
+    for (std::size_t i = 0; i < 3; ++i) scene.add(rotated(5), i == modest ? 0.6f : 0.99f);
+    scene.start();
+    scene.run();
+    const metadata::Need need{experience(scene.task, rotated(5), 0.2f, 3), {}};
+    const auto& nearest = *std::min_element(scene.peers.begin(), scene.peers.end(), [&](const auto& a, const auto& b) {
+      return metadata::need_distance(need, a->fingerprint) < metadata::need_distance(need, b->fingerprint);
+    });
+    CHECK(nearest->offered == 1);
+    CHECK(scene.findings->parts.size() == 2);
+  }
 }
 
 TEST_CASE("Of equal helpers the one whose parts were worth something here is pulled from first") {
