@@ -19,6 +19,8 @@ namespace {
 // Tasks of format 1 have neither names of categories nor values for missing numbers. They keep that format, and
 // with it their ids.
 constexpr std::uint64_t kFirstFormat = 1, kFormat = 2;
+/// One sample of -1e30 would leave weights behind that every peer refuses, and nothing of it would show here.
+constexpr float kMostRanges = 1e4f;
 
 bool needs_second_format(const FeatureGroup& group) { return group.missing || !group.category_names.empty(); }
 
@@ -184,6 +186,7 @@ Result<void> Task::scale(std::span<const float> raw, std::span<float> out) const
         return fail(ErrorCode::invalid_argument,
                     fmt::format("column '{}' is {}, which is no usable number", column_name(group, i), in[i]));
       }
+      for (std::uint32_t i = 0; i < group.count; ++i) to[i] = std::clamp(to[i], -kMostRanges, kMostRanges);
       to += group.count;
       if (group.missing) {
         for (std::uint32_t i = 0; i < group.count; ++i) to[i] = in[i] != in[i] ? 1.f : 0.f;

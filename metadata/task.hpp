@@ -66,7 +66,8 @@ struct Task {
   std::uint32_t raw_features() const;
   /// Length of a scaled sample: categorical columns count once per category, numeric ones with `missing` twice.
   std::uint32_t scaled_features() const;
-  /// raw: (raw_features x 1) -> out: (scaled_features x 1). NaN means missing. `invalid_argument` names the
+  /// raw: (raw_features x 1) -> out: (scaled_features x 1). NaN means missing; a number more
+  /// than ten thousand ranges away from its own counts as that far. `invalid_argument` names the
   /// column for an infinity or a number that is no category.
   Result<void> scale(std::span<const float> raw, std::span<float> out) const;
   /// Index of a class by name; -1 when the task does not have it.

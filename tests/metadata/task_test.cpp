@@ -280,11 +280,17 @@ TEST_CASE("a task has the second format if and only if it needs it") {
   }
 }
 
-TEST_CASE("scaling maps each numeric column's range to 0 .. 1, without a clamp, and categories to one-hot") {
+TEST_CASE("scaling maps each numeric column's range to 0 .. 1, without a clamp at its ends, and categories to one-hot") {
   const Task task = example_task();
   std::vector<float> out(6, 9.f);
   REQUIRE(task.scale(std::vector<float>{0, 2, 8, 1}, out));
   CHECK(out == std::vector<float>{0, 0.5f, 2, 0, 1, 0});
+}
+
+TEST_CASE("an absurd number counts as ten thousand ranges away, so that no weight learns from more") {
+  std::vector<float> out(6);
+  REQUIRE(example_task().scale(std::vector<float>{-1e30f, 2e30f, 4, 1}, out));
+  CHECK(out == std::vector<float>{-1e4f, 1e4f, 1, 0, 1, 0});
 }
 
 TEST_CASE("a missing value becomes zero after scaling and no category at all") {
