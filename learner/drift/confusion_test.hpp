@@ -21,7 +21,7 @@ namespace p2p::learner {
 /// together are `run_length` samples apart on average and at least (Lorden's bound), if q0 is known and does not move. It is
 /// estimated: the past's count plus one and its standard error, over the number of samples, so that a pair never confused before is
 /// not taken for one that cannot be. And it moves, because the model learns: with run_length = 1e7 there were 2 false
-/// alarms in 200,000 samples of Fashion-MNIST, of all tests (`bench_learner drift`), and 7 without that standard error.
+/// alarms in 400,000 samples of Fashion-MNIST, of all tests (`bench_learner drift DIR seeds=40`).
 ///
 /// Confusions of the present run, in which the sum is positive, do not count as the past. The past fades over kMemory samples.
 ///

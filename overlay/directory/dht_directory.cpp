@@ -32,6 +32,7 @@ constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is ask
 /// nobody new.
 constexpr std::size_t kSettling = 24;
 constexpr Duration kSettle = 5s;
+constexpr std::size_t kNearest = 24;     // contacts of which one is asked so
 constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
 constexpr Duration kSoon = 2s;           // to the next question while somebody is waiting to be met
 constexpr std::size_t kAround = 6;       // contacts near an archived presence of which one is asked
@@ -408,7 +409,7 @@ class DhtDirectory final : public Directory {
     const bool settles = !whom && settling_ > 0;
     if (settles) {
       --settling_;
-      const auto around = contacts_.best({.by = By::joint, .sketch = presences_.entry(first)->sketch}, kSettling);
+      const auto around = contacts_.best({.by = By::joint, .sketch = presences_.entry(first)->sketch}, kNearest);
       if (!around.empty()) whom = hint_of(around[random_.below(around.size())]->entry);
     }
     if (!whom && ++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);

@@ -453,18 +453,17 @@ void Healing::judge_watch(Watch::Verdict verdict, bool signalled) {
   const bool back = verdict == Watch::Verdict::roll_back;
   auto step = watch_step();
   if (!back) {
+    settle_provisional();
     keep_former(report.id, watch_->shadow());
     if (context_.options.shadow.samples > 0 && report.watch.samples > 0 && !(shadow_ && shadow_->ahead())) {
       shadow_.emplace(context_.options.shadow, Shadow::Merge{report.id, merges_before(report.id), story.helper}, watch_->former());
     }
-  }
-  if (back) {
+  } else {
     context_.serving.replace(watch_->former());
     ++counters_.rolled_back;
     report.rolled_back = true;
     report.reason = fmt::format("merged, and undone: the former model was {}", tally_text(report.watch));
   }
-  if (!back) settle_provisional();
   watch_.reset();
   if (story.helper) {
     value(*story.helper, back || report.provisional ? -gain(report.watch) : gain(report.tally));

@@ -50,6 +50,7 @@ Result<void> check(const NodeOptions& options) {
     return wrong("trial.minimum_samples must not be over trial.maximum_samples");
   }
   if (!(options.watch_alpha > 0 && options.watch_alpha < 1)) return wrong("watch_alpha must be in (0, 1)");
+  if (!(options.shadow.patience > 1)) return wrong("shadow.patience must be over 1 sample");
   if (!(options.fingerprint_half_life >= 0))
     return wrong("fingerprint_half_life must be 0 (never forgets) or more");
   return {};

@@ -121,6 +121,9 @@ TEST_CASE("A task of an unknown family, and options that cannot be, are refused 
   options = {};
   options.pending_labels = 1'000'001;
   CHECK(make(alone.task, options).error().code == ErrorCode::invalid_argument);
+  options = {};
+  options.shadow.patience = 1;
+  CHECK(make(alone.task, options).error().code == ErrorCode::invalid_argument);
 }
 
 TEST_CASE("A restored node goes on as the one that was saved") {
