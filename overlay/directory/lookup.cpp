@@ -118,7 +118,7 @@ void Lookup::on_read(std::size_t number, const Place& place) {
 
 void Lookup::pump() {
   if (!done_) return;
-  while (walk_.pending() < kParallel) {
+  while (walk_.pending() < walk_.width()) {
     const auto hint = walk_.next();
     if (!hint) break;
     ask(*hint);

@@ -19,7 +19,7 @@ namespace p2p::directory {
 /// One lookup under way.
 ///
 ///   start: our contacts, and, unless one of these is near already, the first buckets
-///     -> ask up to kParallel of the nearest whom they know, again and again (Walk)
+///     -> ask the nearest whom they know, again and again (Walk)
 ///     -> once the nearest have all been asked: fetch the fingerprints of the best that have not sent them along; a
 ///        third of these are whose sketches show most of what is needed, among whatever else: the best helpers are often
 ///        some who have seen it in other shares, and whose distance is therefore large
@@ -62,7 +62,6 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
 
   std::function<void()> on_over;  ///< called before it reports
 
-  static constexpr std::size_t kParallel = 5;
   static constexpr std::size_t kMostValues = 16;
 
  private:

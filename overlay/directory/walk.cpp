@@ -138,6 +138,11 @@ std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
   return ranked(count, [this](const Known& known) { return standing(known); });
 }
 
+std::size_t Walk::width() const {
+  const auto nearest = ranked(1);
+  return nearest.empty() || nearest[0]->state == State::answered ? kAround : kApproaching;
+}
+
 std::optional<Hint> Walk::next() {
   if (asked_ >= options_.questions) return std::nullopt;
   for (const Known* known : ranked(options_.settled)) {

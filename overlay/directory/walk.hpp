@@ -54,6 +54,10 @@ class Walk {
   /// Somebody speaks of a node. Nodes in `shunned` never come up.
   void hear(const Hint& hint, Brief source);
   void shun(Brief node);
+  /// How many may be asked at a time. Few while each answer still leads nearer, for a question that is sent before that
+  /// answer is spent on somebody further away: with five throughout, sixteen questions are three steps, and of the ten
+  /// nearest among 10,000 nodes a fifth is missed. More once the nearest that is known has answered.
+  std::size_t width() const;
   /// Whom to ask now; counts as asked. Nothing: enough have been asked, or nobody is left.
   std::optional<Hint> next();
   /// `node` said this of itself. `proof_comes`: shown() or failed() follows, and decides what whoever named it is worth.
@@ -98,6 +102,7 @@ class Walk {
   std::vector<const Known*> ranked(std::size_t count, Place place) const;
   std::vector<const Known*> ranked(std::size_t count) const;
   static constexpr double kDoubt = 1.0;  // what a hint of somebody who was always wrong falls back by
+  static constexpr std::size_t kApproaching = 2, kAround = 5;  // width()
   static constexpr double kExposed = 8;  // false hints that a lie about oneself counts as
   static constexpr double kNearer = 0.3; // a node may be nearer by this share than was said
 

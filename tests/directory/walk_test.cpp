@@ -44,6 +44,25 @@ TEST_CASE("On a line where everybody knows but two neighbours a walk arrives at 
   CHECK(walk.asked() < 80);
 }
 
+TEST_CASE("A walk waits for more answers at once when the nearest that it knows has answered than while it comes nearer") {
+  Walk walk(target(0), {});
+  const auto start = walk.width();  // knows nobody: buckets bring whoever they bring
+  walk.hear(hint(1, 0.5), Walk::kOurselves);
+  walk.hear(hint(2, 0.6), Walk::kOurselves);
+  const auto approaching = walk.width();
+  CHECK(approaching < start);
+  CHECK(approaching > 1);  // one that does not answer holds nobody up
+  REQUIRE(brief(*walk.next()) == brief_of(1));
+  CHECK(walk.width() == approaching);  // its answer may lead nearer
+  walk.answered(brief_of(1), on_line(0.5), 0);
+  CHECK(walk.width() == start);
+  walk.hear(hint(3, 0.4), brief_of(1));
+  CHECK(walk.width() == approaching);
+  REQUIRE(brief(*walk.next()) == brief_of(3));
+  walk.failed(brief_of(3));
+  CHECK(walk.width() == start);
+}
+
 TEST_CASE("A walk asks no more than its questions, and none once the best have all been asked") {
   Walk walk(target(0), {.settled = 3, .questions = 7});
   for (std::uint64_t i = 1; i <= 100; ++i) walk.hear(hint(i, 0.005 * static_cast<double>(i)), Walk::kOurselves);
