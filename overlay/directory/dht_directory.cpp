@@ -28,8 +28,8 @@ constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
 constexpr std::size_t kProbes = 16;      // buckets of a table of which one is read
 constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
 constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
-/// Who is new here, or has moved, asks its nearest whom they know nearer, that quickly, until so many in a row have named
-/// nobody new.
+/// Who is new here, or has moved, asks whom others know near to it, that quickly, until so many in a row have named nobody
+/// new: its nearest and anybody by turns, for those know each other, and lead to nobody who is a little further away.
 constexpr std::size_t kSettling = 24;
 constexpr Duration kSettle = 5s;
 constexpr std::size_t kNearest = 24;     // contacts of which one is asked so
@@ -407,10 +407,11 @@ class DhtDirectory final : public Directory {
     }
     std::uint32_t asked_as = first;
     const bool settles = !whom && settling_ > 0;
-    if (settles) {
-      --settling_;
+    if (settles && --settling_ % 2 == 0) {
       const auto around = contacts_.best({.by = By::joint, .sketch = presences_.entry(first)->sketch}, kNearest);
       if (!around.empty()) whom = hint_of(around[random_.below(around.size())]->entry);
+    } else if (settles) {
+      if (const auto* any = contacts_.any(random_)) whom = hint_of(any->entry);
     }
     if (!whom && ++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);
     if (whom) {
@@ -428,6 +429,10 @@ class DhtDirectory final : public Directory {
                             .timeout = kMostPatience,
                             .on_answer = {},
                             .on_portrait = {}};
+    // Whoever is near we know.
+    for (const auto* known : contacts_.best(ask.target, Question::kMostKnown)) {
+      ask.known.push_back(known_mark(hint_of(known->entry).id));
+    }
     ask.on_answer = [this, node, settles](Result<Heard> answer) {
       trouble_ = 0.9 * trouble_ + (answer ? 0 : 0.1);
       if (!answer) return contacts_.failed(node);
