@@ -10,10 +10,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <functional>
 #include <map>
 #include <numeric>
+#include <queue>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -35,7 +35,6 @@ using metadata::Sketch;
 using metadata::Target;
 
 constexpr std::size_t kTruth = 10;       // recall@10
-constexpr std::size_t kParallel = 3;     // questions under way, as in Lookup
 constexpr double kCrowd = 8;
 
 struct Options {
@@ -366,6 +365,7 @@ struct Load {
 struct Found {
   std::vector<std::uint32_t> fetched;  ///< by true distance
   std::size_t questions = 0, gets = 0;
+  double ms = 0;  ///< of the walk
 };
 
 class Asker {
@@ -387,43 +387,69 @@ class Asker {
     if (!cold) {
       for (const auto id : graph_.contacts(asker)) walk.hear(world_.hint(id), Walk::kOurselves);
     }
-    const auto best = walk.best(1);
     const double noise = 1 / std::sqrt(std::max(1.0, experience.samples()));
-    if (cold || near < 0 || best.empty() || best[0]->remoteness > near * graph_.usual(asker) + noise) {
+    const double near_enough = near * graph_.usual(asker) + noise;
+    const auto remote = [&] {
+      const auto best = walk.best(1);
+      return best.empty() || best[0]->remoteness > near_enough;
+    };
+    std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
+    double now_ms = 0;
+    const auto get = [&](const metadata::Place& place) {
+      if (const auto* bucket = read(place, out)) {
+        for (const auto node : bucket->listed) {
+          events.push({.at_ms = now_ms + kFirstValueMs + random_.uniform() * (kGetMs - kFirstValueMs), .place = place, .entry = node});
+        }
+      }
+      events.push({.at_ms = now_ms + kGetMs, .place = place});
+    };
+    if (cold || near < 0 || remote()) {
       const auto first = random_.below(metadata::Place::kJointTables);
-      for (std::size_t g = 0; out.gets < gets && g < gets; ++g) {
+      for (std::size_t g = 0; g < gets; ++g) {
         const auto some = metadata::probes(target.sketch, metadata::Place::Kind::joint,
                                            static_cast<std::uint16_t>((first + g) % metadata::Place::kJointTables),
                                            static_cast<std::uint8_t>(buckets_.start() + world_.options.deeper),
                                            world_.options.probes);
-        auto place = some[random_.below(some.size())];
-        while (!read(place, walk, out) && place.depth > 0 && out.gets < gets) {
-          place.depth = static_cast<std::uint8_t>(place.depth - metadata::Place::kLevelBits);
-          place.prefix &= (1u << place.depth) - 1;
-        }
+        get(some[random_.below(some.size())]);
+        if (near > 0) break;  // the next once it is known that nobody is there
       }
     }
-    std::deque<Hint> under_way;
     std::vector<std::uint32_t> told;
     const auto pump = [&] {
-      while (under_way.size() < kParallel) {
+      while (walk.pending() < walk.width()) {
         const auto hint = walk.next();
         if (!hint) break;
-        under_way.push_back(*hint);
+        const double round_trip_ms = 2 * kLeastDelayMs + (random_.uniform() + random_.uniform()) * (kMostDelayMs - kLeastDelayMs);
+        events.push({.at_ms = now_ms + round_trip_ms, .asked = *hint, .known = graph_.best_known(walk)});
       }
     };
     pump();
-    while (!under_way.empty()) {
-      const Hint hint = under_way.front();
-      under_way.pop_front();
-      const auto asked = index_.at(brief(hint));
-      if (load_) ++load_->questions[asked];
-      ++out.questions;
-      graph_.answer(asked, target, graph_.best_known(walk), told);
-      walk.answered(brief(hint), hint.sketch, hint.knows);
-      for (const auto other : told) walk.hear(world_.hint(other), world_.ids[asked]);
+    while (!events.empty()) {
+      if (walk.pending() == 0 && walk.settled() && !remote()) break;  // nobody waits for a bucket any more
+      const Event event = events.top();
+      events.pop();
+      now_ms = event.at_ms;
+      if (event.entry) {
+        walk.hear(world_.hint(*event.entry), event.place->table + 1u);
+      } else if (event.place) {
+        auto above = *event.place;
+        if (!buckets_.at(above) && above.depth > 0 && out.gets < gets) {
+          above.depth = static_cast<std::uint8_t>(above.depth - metadata::Place::kLevelBits);
+          above.prefix &= (1u << above.depth) - 1;
+          get(above);
+        }
+      } else {
+        const Brief node = brief(*event.asked);
+        const auto asked = index_.at(node);
+        if (load_) ++load_->questions[asked];
+        ++out.questions;
+        graph_.answer(asked, target, event.known, told);
+        walk.answered(node, event.asked->sketch, event.asked->knows);
+        for (const auto other : told) walk.hear(world_.hint(other), node);
+      }
       pump();
     }
+    out.ms = now_ms;
     const auto fetch = [&](std::size_t count, const std::vector<const Walk::Known*>& order) {
       for (const auto* known : order) {
         const auto node = index_.at(brief(known->hint));
@@ -449,7 +475,18 @@ class Asker {
   }
 
  private:
-  bool read(const metadata::Place& place, Walk& walk, Found& out) {
+  struct Event {
+    double at_ms = 0;
+    std::optional<Hint> asked = {};           // an answer
+    std::vector<std::uint64_t> known = {};    // as its question said
+    std::optional<metadata::Place> place = {};  // the end of a get, or, with an entry, a value of it
+    std::optional<std::uint32_t> entry = {};
+    bool operator>(const Event& other) const { return at_ms > other.at_ms; }
+  };
+  // One way, evenly between; and a get on such links (bench_directory mode=table).
+  static constexpr double kLeastDelayMs = 20, kMostDelayMs = 80, kFirstValueMs = 300, kGetMs = 600;
+
+  const Buckets::Bucket* read(const metadata::Place& place, Found& out) {
     ++out.gets;
     const auto* bucket = buckets_.at(place);
     if (load_) {
@@ -462,9 +499,7 @@ class Asker {
       }
       for (int i = 0; i < 20; ++i) load_->table[random_.below(world_.size())] += 1;
     }
-    if (!bucket) return false;
-    for (const auto node : bucket->listed) walk.hear(world_.hint(node), place.table + 1u);
-    return true;
+    return bucket;
   }
   std::vector<std::uint32_t> holders(std::uint64_t key) const {
     for (int bits = 63; bits >= 0; --bits) {
@@ -516,7 +551,7 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
   for (const auto& way : kWays) {
     Asker asker(world, graph, buckets, nullptr);
     Random random(world.options.seed);
-    double recall = 0, questions = 0, gets = 0, further = 0;
+    double recall = 0, questions = 0, gets = 0, further = 0, took = 0;
     const auto spread = [&](const Fingerprint& asked, std::span<const std::uint32_t> nodes) {
       double sum = 0;
       for (const auto node : nodes) sum += metadata::joint_distance(asked, world.fingerprints[node]);
@@ -530,9 +565,10 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
       further += (spread(askers[q], ten) + 1e-6) / (spread(askers[q], std::span(truths[q]).first(ten.size())) + 1e-6);
       questions += static_cast<double>(found.questions);
       gets += static_cast<double>(found.gets);
+      took += found.ms;
     }
     const auto n = static_cast<double>(askers.size());
-    std::printf("  %-40s %.3f      %.3f     %4.1f       %.1f\n", way.name, recall / n, further / n, questions / n, gets / n);
+    std::printf("  %-40s %.3f      %.3f     %4.1f       %.1f   %.0f ms\n", way.name, recall / n, further / n, questions / n, gets / n, took / n);
   }
 }
 
