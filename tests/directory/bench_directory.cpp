@@ -11,6 +11,7 @@
 //   hostile  30 % liars, and `junk` (2000) valid listings of nobody under each key that a query may read; `needs` (3)
 //            different queries, because each key costs as many signatures
 //   load     one lookup per node within ten minutes
+//   settling how many of its nearest a node knows, and recall, every minute until `settle` minutes after all have published
 //   archive  recall and cost of lookups near what is live, and near what only archives know (with archived=3 apart=1)
 //
 // `archived=N` (0): each node remembers N concepts besides, others than anybody serves. `apart=1`: live ones are all on one
@@ -204,6 +205,7 @@ class Bench {
   void publish(Peer& peer) {
     if (!peer.directory) return;
     peer.fingerprint = one_of(false, [this](std::size_t i) { return population_.node(i); }, next_live_, peer.node->index());
+    sketches_[peer.node->index()] = sketcher_.sketch(*peer.fingerprint);
     peer.directory->publish(*peer.fingerprint);
     for (std::size_t k = 0; k < options_.archived; ++k) {
       peer.archive.push_back({static_cast<std::uint32_t>(k + 1),
@@ -263,7 +265,10 @@ class Bench {
       swarm_.at(TimePoint{} + 60s + Duration(static_cast<std::int64_t>(share * 240e6)), [this, i] { publish(*peers_[i]); });
     }
     swarm_.run_for(300s);
-    swarm_.run_for(minutes(static_cast<int>(options_.settle)));
+    for (std::size_t minute = 0; minute < options_.settle; ++minute) {
+      if (options_.mode == "settling") settling(minute);
+      swarm_.run_for(TimePoint{} + 300s + minutes(static_cast<int>(minute) + 1) - swarm_.now());
+    }
     std::printf("%s, %zu nodes, seed %llu: settled for %zu min in %.0f s; OpenDHT estimates %.0f nodes\n",
                 options_.set.c_str(), options_.nodes, static_cast<unsigned long long>(options_.seed), options_.settle,
                 swarm::real_seconds() - start, swarm_.node(1).dht().stats().estimated_nodes);
@@ -278,6 +283,40 @@ class Bench {
       print("contacts", contacts);
       print("buckets listed in", listed);
     }
+    std::fflush(stdout);
+  }
+
+  /// Of the nodes nearest to one by their sketches, the share that it keeps in mind.
+  void settling(std::size_t minute) {
+    constexpr std::size_t kSample = 200;
+    std::vector<double> known, near, asked;
+    for (std::size_t s = 0; s < kSample; ++s) {
+      const Peer& peer = any_live();
+      const auto standing = peer.directory->standing();
+      std::set<NodeId> contacts;
+      for (const auto& contact : standing.contacts) {
+        if (contact.entry.concept_id == 0) contacts.insert(contact.entry.node);
+      }
+      const auto sketch = sketcher_.sketch(*peer.fingerprint);
+      std::vector<std::pair<double, NodeId>> all;
+      for (const auto& other : peers_) {
+        if (!other->live() || other.get() == &peer) continue;
+        all.emplace_back(metadata::joint_distance(sketch, sketches_.at(other->node->index())), other->key->id());
+      }
+      const auto share = [&](std::size_t count) {
+        count = std::min(count, all.size());
+        std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end());
+        const auto met = std::count_if(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count),
+                                       [&](const auto& one) { return contacts.contains(one.second); });
+        return static_cast<double>(met) / static_cast<double>(count);
+      };
+      known.push_back(share(kNearest));
+      near.push_back(share(32));
+      asked.push_back(static_cast<double>(standing.questions_answered));
+    }
+    std::printf("  %2zu min after all have published: of its 10 nearest a node knows %.3f, of 32 %.3f; questions answered by one %.0f; ",
+                minute, spread(known).mean, spread(near).mean, spread(asked).mean);
+    std::printf("recall@10 %.3f\n", recall_now());
     std::fflush(stdout);
   }
 
@@ -699,6 +738,7 @@ class Bench {
   Swarm swarm_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<NodeId, std::size_t> number_;
+  std::map<std::size_t, metadata::Sketch> sketches_;  // of what is published
   std::size_t next_asker_ = 1'000'000, next_live_ = 0, next_archived_ = 2'000'000;
 };
 
