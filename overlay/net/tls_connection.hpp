@@ -49,6 +49,7 @@ class TlsConnection final : public HandleOwner, public std::enable_shared_from_t
 
   bool is_link() const { return phase_ == Phase::open; }
   const overlay::NodeId& peer() const { return *session_->peer(); }
+  const TlsSession& session() const { return *session_; }
   void start(overlay::Link::Handlers handlers);
   void send(ByteView head, ByteView body);
   std::size_t queued() const;

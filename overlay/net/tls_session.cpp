@@ -17,10 +17,18 @@ using metadata::NodeId;
 
 namespace {
 
-// What is spoken. One group and one signature scheme: fewer ways to disagree, and one key share to compute.
+// What is spoken. One group and one signature scheme: fewer ways to disagree, and one key share to compute. A pre-shared key is
+// bound to SHA-256 in GnuTLS 3.7, and so are the ciphers after it: AES-128 rather than the much slower ChaCha20.
 constexpr const char* kPriority =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK:-GROUP-ALL:+GROUP-X25519"
-    ":-SIGN-ALL:+SIGN-EDDSA-ED25519";
+    ":-SIGN-ALL:+SIGN-EDDSA-ED25519:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305";
+// The same, and a pre-shared key if it comes with X25519: never the bare one, which would cost forward secrecy.
+constexpr const char* kResuming =
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK:-GROUP-ALL:+GROUP-X25519"
+    ":-SIGN-ALL:+SIGN-EDDSA-ED25519:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305:+ECDHE-PSK";
+
+constexpr std::string_view kExporterLabel = "EXPORTER-p2p-learner-resumption";
+constexpr unsigned kPreSharedKeyExtension = 41;
 
 // An Ed25519 key in DER is a constant prefix and the 32 bytes (RFC 8410): SubjectPublicKeyInfo and PKCS #8.
 constexpr std::array<std::uint8_t, 12> kPublicPrefix = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
@@ -42,13 +50,28 @@ gnutls_datum_t datum(Array& bytes) {
   return {bytes.data(), static_cast<unsigned>(bytes.size())};
 }
 
+/// For GnuTLS, which frees it; false when there is no memory.
+template <std::size_t Size>
+bool give(const std::array<std::uint8_t, Size>& bytes, gnutls_datum_t* out) {
+  out->data = static_cast<unsigned char*>(gnutls_malloc(Size));
+  if (out->data == nullptr) return false;
+  std::memcpy(out->data, bytes.data(), Size);
+  out->size = Size;
+  return true;
+}
+
 }  // namespace
 
 struct TlsCredentials::State {
   gnutls_certificate_credentials_t credentials = nullptr;
-  gnutls_priority_t priority = nullptr;
+  gnutls_psk_client_credentials_t offering = nullptr;
+  gnutls_psk_server_credentials_t accepting = nullptr;
+  gnutls_priority_t priority = nullptr, resuming = nullptr;
   ~State() {
+    if (resuming != nullptr) gnutls_priority_deinit(resuming);
     if (priority != nullptr) gnutls_priority_deinit(priority);
+    if (accepting != nullptr) gnutls_psk_free_server_credentials(accepting);
+    if (offering != nullptr) gnutls_psk_free_client_credentials(offering);
     if (credentials != nullptr) gnutls_certificate_free_credentials(credentials);
   }
 };
@@ -72,8 +95,27 @@ Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::make(const metadat
   }
   gnutls_memset(seed.data(), 0, seed.size());
   gnutls_memset(private_der.data(), 0, private_der.size());
-  const char* where = nullptr;
-  if (error >= 0) error = gnutls_priority_init(&state.priority, kPriority, &where);
+  if (error >= 0) error = gnutls_psk_allocate_client_credentials(&state.offering);
+  if (error >= 0) error = gnutls_psk_allocate_server_credentials(&state.accepting);
+  if (error >= 0) {
+    gnutls_psk_set_client_credentials_function2(
+        state.offering, [](gnutls_session_t session, gnutls_datum_t* name, gnutls_datum_t* secret) {
+          const auto* offered = TlsSession::offered(session);
+          if (offered == nullptr || !give(offered->id, name)) return -1;
+          if (give(offered->key, secret)) return 0;
+          gnutls_free(name->data);
+          return -1;
+        });
+    gnutls_psk_set_server_credentials_function2(
+        state.accepting, [](gnutls_session_t session, const gnutls_datum_t* name, gnutls_datum_t* secret) {
+          const auto* offered = TlsSession::offered(session);
+          // GnuTLS must have read the same name as we.
+          const bool same = offered != nullptr && std::ranges::equal(ByteView(name->data, name->size), offered->id);
+          return same && give(offered->key, secret) ? 0 : -1;
+        });
+    error = gnutls_priority_init(&state.priority, kPriority, nullptr);
+  }
+  if (error >= 0) error = gnutls_priority_init(&state.resuming, kResuming, nullptr);
   if (error < 0) {
     return fail(ErrorCode::io,
                 "GnuTLS cannot use the node's key: Ed25519 and TLS 1.3 must be allowed in /etc/gnutls/config",
@@ -96,15 +138,18 @@ void TlsSession::drop_packet() {
 }
 
 Result<std::unique_ptr<TlsSession>> TlsSession::client(std::shared_ptr<const TlsCredentials> credentials,
-                                                       const NodeId& expected) {
+                                                       const NodeId& expected, std::optional<Resumption> offer) {
+  P2P_ASSERT(!offer || offer->peer == expected);
   std::unique_ptr<TlsSession> out(new TlsSession(std::move(credentials), Role::client));
   out->expected_ = expected;
+  out->offer_ = std::move(offer);
   if (auto up = out->set_up(); !up) return tl::unexpected(up.error());
   return out;
 }
 
-Result<std::unique_ptr<TlsSession>> TlsSession::server(std::shared_ptr<const TlsCredentials> credentials) {
+Result<std::unique_ptr<TlsSession>> TlsSession::server(std::shared_ptr<const TlsCredentials> credentials, FindResumption find) {
   std::unique_ptr<TlsSession> out(new TlsSession(std::move(credentials), Role::server));
+  out->find_ = std::move(find);
   if (auto up = out->set_up(); !up) return tl::unexpected(up.error());
   return out;
 }
@@ -112,15 +157,22 @@ Result<std::unique_ptr<TlsSession>> TlsSession::server(std::shared_ptr<const Tls
 Result<void> TlsSession::set_up() {
   const unsigned flags = (role_ == Role::client ? GNUTLS_CLIENT : GNUTLS_SERVER) | GNUTLS_NONBLOCK |
                          GNUTLS_ENABLE_RAWPK | GNUTLS_NO_TICKETS;
+  const TlsCredentials::State& shared = *credentials_->state_;
   int error = gnutls_init(&session_, flags);
-  if (error == 0) error = gnutls_priority_set(session_, credentials_->state_->priority);
-  if (error == 0) {
-    error = gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, credentials_->state_->credentials);
-  }
+  if (error == 0) error = gnutls_priority_set(session_, find_ || offer_ ? shared.resuming : shared.priority);
+  if (error == 0) error = gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, shared.credentials);
+  if (error == 0 && offer_) error = gnutls_credentials_set(session_, GNUTLS_CRD_PSK, shared.offering);
   if (error < 0) return fail(ErrorCode::io, "GnuTLS cannot open a session", gnutls_strerror(error));
   if (role_ == Role::server) gnutls_certificate_server_set_request(session_, GNUTLS_CERT_REQUIRE);
   gnutls_session_set_ptr(session_, this);
   gnutls_session_set_verify_function(session_, &TlsSession::on_peer_key);
+  if (find_) {
+    gnutls_handshake_set_hook_function(
+        session_, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE,
+        [](gnutls_session_t session, unsigned, unsigned, unsigned, const gnutls_datum_t* message) {
+          return static_cast<TlsSession*>(gnutls_session_get_ptr(session))->take_hello({message->data, message->size});
+        });
+  }
   gnutls_transport_set_ptr(session_, this);
   gnutls_transport_set_vec_push_function(session_, [](gnutls_transport_ptr_t self, const giovec_t* pieces, int count) {
     return static_cast<ssize_t>(on_push(self, pieces, count));
@@ -222,6 +274,62 @@ std::optional<Error> TlsSession::inspect_peer() {
   return std::nullopt;
 }
 
+const ResumptionSecret* TlsSession::offered(gnutls_session_int* session) {
+  const auto& self = *static_cast<const TlsSession*>(gnutls_session_get_ptr(session));
+  return self.offer_ ? &self.offer_->secret : nullptr;
+}
+
+// Before GnuTLS reads the client's hello. It would break off the handshake at a name that is not known; so it is told that there
+// are pre-shared keys only when this one is.
+int TlsSession::take_hello(ByteView message) {
+  // A second hello answers our asking for another group, for which a client that resumes gives no reason.
+  if (offer_) return GNUTLS_E_UNEXPECTED_PACKET;
+  const auto find = std::move(find_);
+  find_ = nullptr;
+  std::optional<ResumptionId> named;
+  const gnutls_datum_t hello{const_cast<unsigned char*>(message.data()), static_cast<unsigned>(message.size())};
+  const int error = gnutls_ext_raw_parse(
+      &named,
+      [](void* out, unsigned type, const unsigned char* data, unsigned size) {
+        if (type == kPreSharedKeyExtension) {
+          *static_cast<std::optional<ResumptionId>*>(out) = offered_resumption({data, size});
+        }
+        return 0;
+      },
+      &hello, GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
+  if (error < 0 || !named || !find) return 0;  // what is wrong with it is for GnuTLS to say
+  offer_ = find(*named);
+  return offer_ ? gnutls_credentials_set(session_, GNUTLS_CRD_PSK, credentials_->state_->accepting) : 0;
+}
+
+// The one place that says who the peer is.
+void TlsSession::complete() {
+  const bool resumed = gnutls_kx_get(session_) == GNUTLS_KX_ECDHE_PSK;
+  // Without a pre-shared key both roles demand a signature, so GnuTLS has shown us a key; anything else is a bug of ours or of GnuTLS.
+  P2P_ASSERT(resumed ? offer_.has_value() && !shown_ : shown_.has_value());
+  if (resumed) resumed_from_ = offer_->proven;
+  peer_ = resumed ? offer_->peer : *shown_;
+  offer_.reset();
+}
+
+Result<TlsSession::NextSecrets> TlsSession::next_secrets() const {
+  P2P_ASSERT(peer_.has_value());
+  NextSecrets out;
+  const auto fill = [&](ResumptionSecret& secret, std::string_view direction) {
+    std::array<std::uint8_t, sizeof secret.id + sizeof secret.key> bytes;
+    const int error = gnutls_prf_rfc5705(session_, kExporterLabel.size(), kExporterLabel.data(), direction.size(),
+                                         direction.data(), bytes.size(), reinterpret_cast<char*>(bytes.data()));
+    std::copy_n(bytes.begin(), secret.id.size(), secret.id.begin());
+    std::copy_n(bytes.begin() + sizeof secret.id, secret.key.size(), secret.key.begin());
+    gnutls_memset(bytes.data(), 0, bytes.size());
+    return error;
+  };
+  int error = fill(out.onward, "onward");
+  if (error == 0) error = fill(out.back, "back");
+  if (error < 0) return fail(ErrorCode::io, "GnuTLS exports no secret", gnutls_strerror(error));
+  return out;
+}
+
 Error TlsSession::failure(int code) {
   std::string cause = gnutls_strerror(code);
   if (code == GNUTLS_E_FATAL_ALERT_RECEIVED || code == GNUTLS_E_WARNING_ALERT_RECEIVED) {
@@ -260,9 +368,7 @@ Result<bool> TlsSession::handshake() {
   for (;;) {
     const int code = gnutls_handshake(session_);
     if (code == GNUTLS_E_SUCCESS) {
-      // Both roles demand a key, so GnuTLS has shown us one; a session without is a bug of ours or of GnuTLS.
-      P2P_ASSERT(shown_.has_value());
-      peer_ = shown_;
+      complete();
       return true;
     }
     if (code == GNUTLS_E_AGAIN) return false;

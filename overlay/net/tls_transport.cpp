@@ -100,11 +100,16 @@ class Listener final : public HandleOwner, public std::enable_shared_from_this<L
 class TlsTransport::State final : public std::enable_shared_from_this<State> {
  public:
   State(Loop& on, const TlsOptions& with, std::shared_ptr<const TlsCredentials> of)
-      : loop(on), options(with), credentials(std::move(of)) {}
+      : loop(on),
+        options(with),
+        credentials(std::move(of)),
+        ours({.most = with.resumptions, .life = with.resume_within}),
+        theirs({.most = with.resumptions, .life = with.resume_within}) {}
 
   Loop& loop;
   const TlsOptions options;
   const std::shared_ptr<const TlsCredentials> credentials;
+  ResumptionTable ours, theirs;  // for links that we begin; that others begin
   std::function<void(std::shared_ptr<Link>)> handler;
   std::shared_ptr<Listener> listener;
   Endpoint local;
@@ -124,7 +129,11 @@ class TlsTransport::State final : public std::enable_shared_from_this<State> {
       TlsConnection::turn_away(loop, stream);
       return;
     }
-    auto session = TlsSession::server(credentials);
+    TlsSession::FindResumption find;
+    if (options.resumptions > 0) {
+      find = [self = shared_from_this()](const ResumptionId& id) { return self->theirs.take(id, self->loop.now()); };
+    }
+    auto session = TlsSession::server(credentials, std::move(find));
     if (!session) {
       ++stats.dropped;
       TlsConnection::turn_away(loop, stream);
@@ -137,6 +146,7 @@ class TlsTransport::State final : public std::enable_shared_from_this<State> {
       if (done && stats.links < options.links) {
         leave_half_open(half_open);
         ++stats.accepted;
+        stats.accepted_resumed += remember(self->session(), ours, theirs) ? 1 : 0;
         if (handler) handler(linked(self));
         return;
       }
@@ -163,12 +173,13 @@ class TlsTransport::State final : public std::enable_shared_from_this<State> {
                      fmt::format("{} links are open, which is the limit; close some first", options.links),
                      {}});
     }
-    auto session = TlsSession::client(credentials, expected);
+    auto session = TlsSession::client(credentials, expected, ours.take(expected, loop.now()));
     if (!session) return refuse(session.error());
     const auto connection =
         track(std::move(*session), nullptr, [this, done = std::move(done)](auto self, Result<void> result) {
           if (result) {
             ++stats.connected;
+            stats.connected_resumed += remember(self->session(), theirs, ours) ? 1 : 0;
             done(linked(self));
             return;
           }
@@ -191,6 +202,21 @@ class TlsTransport::State final : public std::enable_shared_from_this<State> {
 
  private:
   using OnHandshake = std::function<void(std::shared_ptr<TlsConnection>, Result<void>)>;
+
+  /// Keeps what the next link can resume: of the kind that this one was (`onward`), and begun by the other end (`back`). Both
+  /// ends derive it when they trust each other and send nothing, so it costs little even where it is never used.
+  /// True: this link was resumed itself.
+  bool remember(const TlsSession& session, ResumptionTable& back, ResumptionTable& onward) {
+    const auto now = loop.now();
+    const auto resumed = session.resumed_from();
+    if (options.resumptions == 0) return false;
+    if (const auto next = session.next_secrets()) {
+      const auto proven = resumed.value_or(now);
+      onward.keep({*session.peer(), next->onward, proven}, now);
+      back.keep({*session.peer(), next->back, proven}, now);
+    }
+    return resumed.has_value();
+  }
 
   void leave_half_open(const std::shared_ptr<bool>& half_open) {
     if (half_open && *half_open) {

@@ -17,10 +17,15 @@ struct TlsOptions {
   std::size_t links = 1024;          ///< links of both directions at once; more are dropped or `limit_exceeded`
   overlay::Duration close_timeout = overlay::Duration{std::chrono::seconds(5)};  ///< to flush and say good-bye
   std::chrono::seconds keepalive{30};  ///< idle time before TCP asks whether the peer is still there
+  /// Secrets kept for links to resume by, for those that we begin and as many for those that others begin; 0: none.
+  std::size_t resumptions = 512;
+  /// How long after its last signature a peer may go on without one. A stolen secret is good for no longer.
+  overlay::Duration resume_within = overlay::Duration{std::chrono::hours(1)};
 };
 
 struct TlsStats {
   std::uint64_t connected = 0, accepted = 0;  ///< handshakes that succeeded
+  std::uint64_t connected_resumed = 0, accepted_resumed = 0;  ///< of these, without a signature
   std::uint64_t refused = 0;        ///< accepted connections whose handshake failed: no key, wrong version, garbage
   std::uint64_t timed_out = 0;      ///< of either direction, in handshake
   std::uint64_t dropped = 0;        ///< over `half_open` or `links`
@@ -31,9 +36,10 @@ struct TlsStats {
 /// and the peer's key is its NodeId; there are no certificates, names or authorities to check.
 ///
 /// Trust: a link is handed over only when its handshake is complete and the peer has proven to hold the key that
-/// peer() names. An accepting end takes any key: what a key may do is decided above.
-/// Bounds: half-open connections, links, handshake time, bytes read ahead (one TLS record) and bytes queued for
-/// the wire (see Link::kHighWater; the sender keeps to it).
+/// peer() names, or a secret of an earlier handshake of this transport in which it did, at most `resume_within` ago. An
+/// accepting end takes any key: what a key may do is decided above.
+/// Bounds: half-open connections, links, handshake time, secrets kept, bytes read ahead (one TLS record) and bytes queued
+/// for the wire (see Link::kHighWater; the sender keeps to it).
 /// Thread: everything on the loop's thread, the destructor too. Destroying the transport ends its links without a
 /// call.
 class TlsTransport final : public overlay::Transport {
