@@ -19,7 +19,9 @@
 #include "overlay/chunk_coder.hpp"
 #include "overlay/manifest.hpp"
 #include "overlay/messages.hpp"
+#include "overlay/net/tls_session.hpp"
 #include "overlay/node/journal.hpp"
+#include "tests/fuzz/hello_secret.hpp"
 #include "tests/fuzz/models.hpp"
 
 using namespace p2p;
@@ -281,6 +283,25 @@ void sample_seeds() {
   write("samples", "labels", Bytes{0, 0, 8, 1, 0, 0, 0, 2, 1, 0});
 }
 
+void hello_seeds() {
+  const auto server = metadata::KeyPair::from_seed({1}).id();
+  const auto credentials = *net::TlsCredentials::make(metadata::KeyPair::from_seed({2}));
+  const auto hello = [&](std::optional<net::Resumption> offer) {
+    const auto session = *net::TlsSession::client(credentials, server, std::move(offer));
+    static_cast<void>(session->handshake());
+    return session->outgoing().front();
+  };
+  auto unknown = net::testing::hello_secret(server), wrong = unknown;
+  unknown.secret.id.fill(6);
+  wrong.secret.key.fill(6);
+  const auto offer = hello(net::testing::hello_secret(server));
+  write("hello", "plain", hello({}));
+  write("hello", "offer", offer);
+  write("hello", "unknown", hello(unknown));
+  write("hello", "wrong", hello(wrong));
+  write("hello", "extension", ByteView(offer).last(59));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -298,5 +319,6 @@ int main(int argc, char** argv) {
   datagram_seeds();
   journal_seeds();
   sample_seeds();
+  hello_seeds();
   return 0;
 }
