@@ -138,38 +138,60 @@ void plain_throughput() {
   print_throughput("plain GnuTLS, blocking, 2 threads", kVolume, plain.seconds * 1e3, plain.sender_cpu + plain.receiver_cpu);
 }
 
-void tls() {
-  Loop one, other;
-  if (!one.start() || !other.start()) std::abort();
+/// 500 links, one after the other, between two transports on one loop.
+void connects(Loop& loop, const char* what, const TlsOptions& options) {
+  constexpr int kLinks = 500;
   std::unique_ptr<TlsTransport> server, client;
-  std::vector<std::shared_ptr<overlay::Link>> links;
-  (void)one.call_and_wait([&] {
-    server = std::move(TlsTransport::make(one, key_of(1)).value());
-    client = std::move(TlsTransport::make(one, key_of(2)).value());
+  std::shared_ptr<overlay::Link> accepted, connected;
+  (void)loop.call_and_wait([&] {
+    server = std::move(TlsTransport::make(loop, key_of(1), options).value());
+    client = std::move(TlsTransport::make(loop, key_of(2), options).value());
     (void)server->listen({"127.0.0.1", 0});
-    server->on_accept([&](std::shared_ptr<overlay::Link> link) { links.push_back(std::move(link)); });
   });
   std::vector<double> took;
-  const double cpu = cpu_seconds();
-  for (int i = 0; i < 500; ++i) {
-    Signal done;
+  std::uint64_t bytes = 0;
+  double cpu = 0;
+  for (int i = -1; i < kLinks; ++i) {  // the first is not counted: it has nothing to resume
+    Signal here, there;
+    if (i == 0) cpu = cpu_seconds();
     const auto start = Clock::now();
-    one.post([&] {
+    loop.post([&] {
+      server->on_accept([&](std::shared_ptr<overlay::Link> link) {
+        accepted = std::move(link);
+        there.set();
+      });
       client->connect(server->local(), key_of(1).id(), 10s, [&](Result<std::shared_ptr<overlay::Link>> link) {
-        took.push_back(ms_since(start));
-        links.push_back(std::move(link.value()));
-        done.set();
+        if (i >= 0) took.push_back(ms_since(start));
+        connected = std::move(link.value());
+        here.set();
       });
     });
-    done.wait();
-    (void)one.call_and_wait([&] { links.clear(); });
+    here.wait();
+    there.wait();
+    (void)loop.call_and_wait([&] {
+      if (i >= 0) bytes += connected->bytes_sent() + accepted->bytes_sent();
+      connected.reset();
+      accepted.reset();
+    });
   }
-  print("connect, both ends on one loop", took);
-  std::printf("%-34s %.2f ms\n", "CPU per connection, both ends", (cpu_seconds() - cpu) / 500 * 1e3);
-  (void)one.call_and_wait([&] {
+  cpu = cpu_seconds() - cpu;
+  print(what, took);
+  (void)loop.call_and_wait([&] {
+    std::printf("%-34s %.2f ms of CPU, %llu bytes; %llu of %d resumed\n", "  per link, both ends", cpu / kLinks * 1e3,
+                static_cast<unsigned long long>(bytes / kLinks),
+                static_cast<unsigned long long>(client->stats().connected_resumed), kLinks);
     client.reset();
     server.reset();
   });
+}
+
+void tls() {
+  Loop one, other;
+  if (!one.start() || !other.start()) std::abort();
+  TlsOptions full;
+  full.resumptions = 0;
+  connects(one, "connect, in full, on one loop", full);
+  connects(one, "connect, resumed, on one loop", {});
   link_throughput("one link, both ends on one loop", one, one);
   link_throughput("one link, a loop at each end", one, other);
   plain_throughput();

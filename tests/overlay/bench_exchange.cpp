@@ -8,7 +8,7 @@
 // pull of a part that somebody has asked for already. Printed: what arrived per second from the question to the last
 // checked byte, and processor time of both ends. A ratio is of two figures of the same run.
 // latency: from the question to the last checked byte of one block of 4 kB and of a part of 64 kB in 16 blocks, over a wire
-// with a round-trip time, on a fresh and on a kept link.
+// with a round-trip time: on a fresh link, on a fresh one that resumes an earlier one, and on a kept one.
 #include <unistd.h>
 
 #include <string_view>
@@ -116,13 +116,15 @@ void latency(int runs) {
   struct Row {
     const char* what;
     std::size_t bytes, block;
-    bool fresh;
+    enum class Link { fresh, resumed, kept } link;
     std::vector<double> ms;  // per round-trip time
   };
-  std::vector<Row> rows = {{"one block of 4 kB, fresh link", 4 << 10, 4 << 10, true, {}},
-                           {"one block of 4 kB, kept link", 4 << 10, 4 << 10, false, {}},
-                           {"64 kB in 16 blocks, fresh link", 64 << 10, 4 << 10, true, {}},
-                           {"64 kB in 16 blocks, kept link", 64 << 10, 4 << 10, false, {}}};
+  std::vector<Row> rows = {{"one block of 4 kB, fresh link", 4 << 10, 4 << 10, Row::Link::fresh, {}},
+                           {"one block of 4 kB, resumed link", 4 << 10, 4 << 10, Row::Link::resumed, {}},
+                           {"one block of 4 kB, kept link", 4 << 10, 4 << 10, Row::Link::kept, {}},
+                           {"64 kB in 16 blocks, fresh link", 64 << 10, 4 << 10, Row::Link::fresh, {}},
+                           {"64 kB in 16 blocks, resumed link", 64 << 10, 4 << 10, Row::Link::resumed, {}},
+                           {"64 kB in 16 blocks, kept link", 64 << 10, 4 << 10, Row::Link::kept, {}}};
   const std::vector<int> trips = {0, 20, 80};
   for (const int rtt : trips) {
     for (auto& row : rows) {
@@ -138,14 +140,16 @@ void latency(int runs) {
           ends.peer.endpoint.port = relay->port();
         }
         double seconds = ends.pull();
-        if (!row.fresh) seconds = ends.pull();  // nothing is kept, so it travels again
+        if (row.link == Row::Link::resumed) ends.unlink();
+        if (row.link != Row::Link::fresh) seconds = ends.pull();  // nothing is kept, so it travels again
+        if (ends.resumed_links() != (row.link == Row::Link::resumed ? 1 : 0)) std::abort();
         took.push_back(seconds * 1e3);
       }
       row.ms.push_back(median(took));
     }
   }
   for (const auto& row : rows) {
-    std::printf("%-32s", row.what);
+    std::printf("%-34s", row.what);
     for (std::size_t i = 0; i < trips.size(); ++i) std::printf("  RTT %d ms: %.2f ms", trips[i], row.ms[i]);
     std::printf("; %.2f round trips\n", (row.ms[2] - row.ms[1]) / (trips[2] - trips[1]));
   }

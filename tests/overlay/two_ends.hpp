@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "metadata/base/random.hpp"
@@ -63,7 +64,7 @@ struct Processor {
 
 class TwoEnds {
  public:
-  explicit TwoEnds(const overlay::ExchangeLimits& limits) {
+  explicit TwoEnds(const overlay::ExchangeLimits& limits) : limits_(limits) {
     if (!one_.start() || !other_.start()) std::abort();
     (void)one_.call_and_wait([&] {
       server_ = std::move(TlsTransport::make(one_, key_of(1)).value());
@@ -101,6 +102,15 @@ class TwoEnds {
     changed_.wait(lock, [&] { return done; });
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
+  /// Ends the link; what the transports keep to resume it by stays.
+  void unlink() {
+    (void)other_.call_and_wait(
+        [&] { asker_ = std::make_unique<overlay::Exchange>(other_, *client_, overlay::ExchangeHost{}, limits_); });
+    while (one_.call_and_wait([&] { return server_->stats().links; }).value() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  std::uint64_t resumed_links() {
+    return other_.call_and_wait([&] { return client_->stats().connected_resumed; }).value();
+  }
   Processor processor() {
     Processor out;
     (void)one_.call_and_wait([&] { out.holder = cpu_of(CLOCK_THREAD_CPUTIME_ID); });
@@ -113,6 +123,7 @@ class TwoEnds {
   overlay::Exchange::Peer peer;  ///< where the asker finds the holder
 
  private:
+  overlay::ExchangeLimits limits_;
   Loop one_, other_;
   std::unique_ptr<TlsTransport> server_, client_;
   std::unique_ptr<overlay::Exchange> holder_, asker_;
