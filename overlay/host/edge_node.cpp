@@ -291,7 +291,12 @@ EdgeNodeStatus EdgeNode::status() const {
       status.dht = state_->dht->local();
       status.overlay = state_->dht->stats();
     }
-    if (state_->transport) status.link = state_->transport->local();
+    if (state_->transport) {
+      const auto links = state_->transport->stats();
+      status.link = state_->transport->local();
+      status.handshakes = links.connected + links.accepted;
+      status.resumed_handshakes = links.connected_resumed + links.accepted_resumed;
+    }
     status.node = state_->node->status();
     status.traffic = state_->node->traffic();
     status.peers = state_->node->peers();

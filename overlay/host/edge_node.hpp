@@ -48,6 +48,7 @@ struct EdgeNodeStatus {
   overlay::DhtStats overlay;
   overlay::TrafficByKind traffic;
   std::vector<overlay::PeerStats> peers;
+  std::uint64_t handshakes = 0, resumed_handshakes = 0;  ///< of links, whichever end began; of these, without signatures
   double uptime_s = 0;
   std::string last_snapshot_error;     ///< empty: the last one was written
 };

@@ -76,6 +76,7 @@ class Healing(Case):
             self.assertGreaterEqual(first[stage], 0)
         self.assertGreaterEqual(summary["bytes_pulled"], first["bytes_pulled"])
         self.assertGreater(summary["traffic"]["chunk"], 0)
+        self.assertGreater(summary["handshakes"]["made"], summary["handshakes"]["resumed"])
 
         # The lines of correctness are whole, and they add up to the accuracy of the summary.
         bits = {"node": "", "twin": ""}

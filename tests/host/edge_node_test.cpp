@@ -102,6 +102,8 @@ TEST_CASE("Two nodes on loopback find each other, and a part of one heals the dr
   CHECK(report.helper == helper_status.id.substr(0, 16));
   CHECK(report.bytes_pulled > 0);
   CHECK(status.traffic.bytes.at("chunk") >= report.bytes_pulled);
+  CHECK(status.handshakes >= 1);
+  CHECK(status.resumed_handshakes < status.handshakes);  // the first has nothing to resume
   CHECK(report.detect_to_merge >= report.lookup + report.ask + report.pull);
   CHECK(report.detect_to_merge < std::chrono::seconds(5));
   REQUIRE_FALSE(status.peers.empty());

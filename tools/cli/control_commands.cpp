@@ -73,6 +73,9 @@ std::string show_status(const Json& s) {
     }
   }
   row("links", kinds.empty() ? "nothing yet" : kinds);
+  if (s.contains("handshakes")) {
+    row("handshakes", fmt::format("{}, {} of them resumed", text_of(s["handshakes"], "made"), text_of(s["handshakes"], "resumed")));
+  }
   row("process",
       fmt::format("{} resident, {} threads, {:.2f} s of CPU", bytes_text(number(s, "rss_bytes")),
                   text_of(s, "threads"), number(s, "cpu_s")));

@@ -188,6 +188,7 @@ Json to_json(const host::EdgeNodeStatus& status) {
       {"published", status.node.published},
       {"overlay", to_json(status.overlay)},
       {"traffic", traffic},
+      {"handshakes", {{"made", status.handshakes}, {"resumed", status.resumed_handshakes}}},
       {"peers", peers},
       {"uptime_s", status.uptime_s},
       {"snapshot_error",
