@@ -18,7 +18,7 @@ struct TlsOptions {
   overlay::Duration close_timeout = overlay::Duration{std::chrono::seconds(5)};  ///< to flush and say good-bye
   std::chrono::seconds keepalive{30};  ///< idle time before TCP asks whether the peer is still there
   /// Secrets kept for links to resume by, for those that we begin and as many for those that others begin; 0: none.
-  std::size_t resumptions = 512;
+  std::size_t resumptions = 256;
   /// How long after its last signature a peer may go on without one. A stolen secret is good for no longer.
   overlay::Duration resume_within = overlay::Duration{std::chrono::hours(1)};
 };

@@ -1,8 +1,8 @@
 // What does resuming save, and what does it cost? bench_resumption [handshakes=2000]
 // Two ends in one thread, memory between them, each kind of handshake in turns: ours (tls_session.cpp) in full, in full with
 // the secrets for the next time, resumed, and in full after an offer in vain; and, as the alternative that lost, GnuTLS's own
-// session tickets with the same keys and ciphers. Then what a stranger's first words cost the accepting end alone, who says no more.
-// Printed: processor time (median, p95), bytes of both directions.
+// session tickets with the same keys and ciphers. Then what a stranger's first words cost the accepting end alone, who says no more,
+// and what the tables of secrets cost. Printed: processor time (median, p95), bytes of both directions.
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <time.h>
@@ -17,6 +17,7 @@
 
 #include "metadata/crypto.hpp"
 #include "overlay/net/tls_session.hpp"
+#include "overlay/net/tls_transport.hpp"
 
 namespace p2p::net {
 namespace {
@@ -203,6 +204,32 @@ class Ours {
   ResumptionSecret secret_;
 };
 
+/// What a link asks of full tables: two secrets to keep, one to offer or to find by its name.
+void tables() {
+  constexpr std::uint32_t kLinks = 20000;
+  const auto most = TlsOptions{}.resumptions;
+  ResumptionTable table({.most = most, .life = std::chrono::hours(1)});
+  const auto of = [](std::uint32_t number) {
+    Resumption out;
+    const std::uint32_t scattered = number * 2654435761u;
+    std::memcpy(out.peer.bytes.data(), &scattered, sizeof scattered);
+    std::memcpy(out.secret.id.data(), &scattered, sizeof scattered);
+    return out;
+  };
+  std::uint32_t next = 0;
+  for (; next < most; ++next) table.keep(of(next), {});
+  std::uint32_t found = 0;
+  const double start = cpu();
+  for (std::uint32_t i = 0; i < kLinks; ++i) {
+    table.keep(of(next++), {});
+    table.keep(of(next++), {});
+    const auto one = of(next - static_cast<std::uint32_t>(most) / 2);
+    found += (i % 2 == 0 ? table.take(one.peer, {}) : table.take(one.secret.id, {})).has_value() ? 1 : 0;
+  }
+  std::printf("a link's look-ups in tables that are full with %zu: %.1f us; %u of %u found\n", most, (cpu() - start) / kLinks, found,
+              kLinks);
+}
+
 void print(const char* what, std::vector<Outcome> all) {
   std::sort(all.begin(), all.end(), [](const Outcome& a, const Outcome& b) { return a.us < b.us; });
   const auto resumed = std::count_if(all.begin(), all.end(), [](const Outcome& one) { return one.resumed; });
@@ -245,6 +272,7 @@ int main(int argc, char** argv) {
   print("no offer", strange);
   print("an offer by a name that it does not know", unknown);
   print("an offer by a name that it knows, with another key", wrong);
+  tables();
   gnutls_free(resume.data);
   gnutls_free(ticket.data);
   gnutls_certificate_free_credentials(ours);
