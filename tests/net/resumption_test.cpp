@@ -1,4 +1,5 @@
 // Links without signatures: who may have one, who may not, and for how long.
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 
 #include <deque>
@@ -288,20 +289,21 @@ TEST_CASE("A hello that is played again resumes nothing") {
   CHECK_FALSE(again->peer());
 }
 
-/// A GnuTLS client with a secret, but of its own making, in memory.
+/// A GnuTLS client with a secret, but of its own making, in memory; with `key` it can sign too.
 class ForeignResumer {
  public:
-  ForeignResumer(const Resumption& offer, const char* priority) {
+  ForeignResumer(const Resumption& offer, const char* priority, std::uint8_t key_number = 0) {
     REQUIRE(gnutls_psk_allocate_client_credentials(&secret_) == 0);
     Resumption copy = offer;
     const gnutls_datum_t name{copy.secret.id.data(), 16}, key{copy.secret.key.data(), 32};
     REQUIRE(gnutls_psk_set_client_credentials2(secret_, &name, &key, GNUTLS_PSK_KEY_RAW) == 0);
-    REQUIRE(gnutls_certificate_allocate_credentials(&none_) == 0);
+    REQUIRE(gnutls_certificate_allocate_credentials(&own_) == 0);
+    if (key_number != 0) sign_with(key_of(key_number));
     REQUIRE(gnutls_init(&session_, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_ENABLE_RAWPK |
                                       GNUTLS_NO_TICKETS | GNUTLS_KEY_SHARE_TOP) == 0);
     REQUIRE(gnutls_priority_set_direct(session_, priority, nullptr) == 0);
     REQUIRE(gnutls_credentials_set(session_, GNUTLS_CRD_PSK, secret_) == 0);
-    REQUIRE(gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, none_) == 0);
+    REQUIRE(gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, own_) == 0);
     gnutls_transport_set_ptr(session_, this);
     gnutls_transport_set_push_function(session_, [](gnutls_transport_ptr_t self, const void* data, std::size_t size) {
       const auto* bytes = static_cast<const std::uint8_t*>(data);
@@ -324,7 +326,7 @@ class ForeignResumer {
   ~ForeignResumer() {
     gnutls_deinit(session_);
     gnutls_psk_free_client_credentials(secret_);
-    gnutls_certificate_free_credentials(none_);
+    gnutls_certificate_free_credentials(own_);
   }
   /// What the server makes of it in the end. Its key share is of the first group of `priority` only.
   Result<bool> against(TlsSession& server) {
@@ -342,10 +344,20 @@ class ForeignResumer {
   }
 
  private:
+  void sign_with(const metadata::KeyPair& key) {
+    Bytes open = from_hex("302a300506032b6570032100").value(), secret = from_hex("302e020100300506032b657004220420").value();
+    open.insert(open.end(), key.id().bytes.begin(), key.id().bytes.end());
+    const auto seed = key.seed();
+    secret.insert(secret.end(), seed.begin(), seed.end());
+    const gnutls_datum_t first{open.data(), 44}, second{secret.data(), 48};
+    REQUIRE(gnutls_certificate_set_rawpk_key_mem(own_, &first, &second, GNUTLS_X509_FMT_DER, nullptr,
+                                                 GNUTLS_KEY_DIGITAL_SIGNATURE, nullptr, 0, 0) >= 0);
+  }
+
   Bytes in_, out_;
   gnutls_session_t session_ = nullptr;
   gnutls_psk_client_credentials_t secret_ = nullptr;
-  gnutls_certificate_credentials_t none_ = nullptr;
+  gnutls_certificate_credentials_t own_ = nullptr;
 };
 
 TEST_CASE("Whoever has a secret must still make a key of X25519 with it, at the first attempt") {
@@ -363,6 +375,15 @@ TEST_CASE("Whoever has a secret must still make a key of X25519 with it, at the 
     const auto done = bare.against(*session);
     REQUIRE_FALSE(done);
     CHECK(done.error().code == ErrorCode::untrusted);
+  }
+  SECTION("another's name, no use of its secret, and a key of one's own: one is oneself") {
+    auto overheard = secret_of(1, 5);
+    overheard.secret.key.fill(0);
+    ForeignResumer other(overheard, (common + ":-GROUP-ALL:+GROUP-X25519:+PSK").c_str(), 3);
+    CHECK(other.against(*session).value());
+    CHECK_FALSE(server.known);  // it was named
+    CHECK(session->peer() == key_of(3).id());
+    CHECK_FALSE(session->resumed_from());
   }
   SECTION("another group first, X25519 in a second hello: refused") {
     ForeignResumer slow(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-SECP256R1:+GROUP-X25519:+ECDHE-PSK").c_str());
