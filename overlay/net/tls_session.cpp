@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
@@ -218,7 +219,10 @@ long TlsSession::on_pull(void* self, void* out, std::size_t size) {
       session.lent_ = session.lent_.subspan(taken);
       return static_cast<long>(taken);
     }
-    if (session.end_of_input_) return 0;
+    if (session.end_of_input_) {
+      session.cut_ = true;
+      return 0;
+    }
     gnutls_transport_set_errno(session.session_, EAGAIN);
     return -1;
   }
@@ -356,22 +360,33 @@ Error TlsSession::failure(int code) {
       failed_ = Error{ErrorCode::malformed, "the peer speaks no TLS 1.3; update it", {}};
       break;
     default:
-      failed_ = Error{ErrorCode::malformed, "the peer breaks the TLS protocol; it is no node of ours", {}};
+      failed_ = cut_ ? Error{ErrorCode::io, "the connection was cut off", {}}
+                     : Error{ErrorCode::malformed, "the peer breaks the TLS protocol; it is no node of ours", {}};
   }
   failed_->cause = std::move(cause);
   return *failed_;
 }
 
+// GnuTLS says "again" after a part of a message, and after one of its own between those of the user, with more to read there.
+bool TlsSession::goes_on(std::size_t& unread) const {
+  const std::size_t before = std::exchange(unread, unread_bytes());
+  return unread < before && (unread > 0 || end_of_input_);
+}
+
 Result<bool> TlsSession::handshake() {
   if (failed_) return tl::unexpected(*failed_);
   if (peer_) return true;
-  for (;;) {
+  for (std::size_t unread = unread_bytes();;) {
     const int code = gnutls_handshake(session_);
     if (code == GNUTLS_E_SUCCESS) {
       complete();
       return true;
     }
-    if (code == GNUTLS_E_AGAIN) return false;
+    if (code == GNUTLS_E_AGAIN) {
+      if (goes_on(unread)) continue;
+      if (!end_of_input_) return false;
+      return tl::unexpected(failure(GNUTLS_E_PREMATURE_TERMINATION));
+    }
     if (code == GNUTLS_E_INTERRUPTED || gnutls_error_is_fatal(code) == 0) continue;
     gnutls_alert_send_appropriate(session_, code);
     return tl::unexpected(failure(code));
@@ -383,7 +398,7 @@ Result<ByteView> TlsSession::read() {
   if (failed_) return tl::unexpected(*failed_);
   if (ended_) return ByteView();
   P2P_ASSERT(peer_.has_value());
-  for (;;) {
+  for (std::size_t unread = unread_bytes();;) {
     const ssize_t code = gnutls_record_recv_packet(session_, &packet_);
     if (code > 0) {
       gnutls_datum_t plain{};
@@ -395,7 +410,11 @@ Result<ByteView> TlsSession::read() {
       ended_ = true;
       return ByteView();
     }
-    if (code == GNUTLS_E_AGAIN) return ByteView();
+    if (code == GNUTLS_E_AGAIN) {
+      if (goes_on(unread)) continue;
+      if (!end_of_input_) return ByteView();
+      return tl::unexpected(failure(GNUTLS_E_PREMATURE_TERMINATION));
+    }
     if (code == GNUTLS_E_INTERRUPTED || gnutls_error_is_fatal(static_cast<int>(code)) == 0) continue;
     gnutls_alert_send_appropriate(session_, static_cast<int>(code));
     return tl::unexpected(failure(static_cast<int>(code)));

@@ -115,6 +115,8 @@ class TlsSession {
   void push(const std::uint8_t* data, std::size_t size);
   Result<void> write_records(ByteView plaintext);
   void drop_packet();
+  std::size_t unread_bytes() const { return incoming_.size() - consumed_ + lent_.size(); }
+  bool goes_on(std::size_t& unread) const;
 
   static long on_push(void* self, const iovec* pieces, int count);
   static long on_pull(void* self, void* out, std::size_t size);
@@ -139,6 +141,7 @@ class TlsSession {
   Bytes incoming_;
   std::size_t consumed_ = 0;
   bool end_of_input_ = false;
+  bool cut_ = false;                       ///< GnuTLS wanted more after it
   bool ended_ = false;
   std::deque<Bytes> outgoing_;
   std::size_t to_come_ = 0;                ///< about so much ciphertext is still to be pushed by write()

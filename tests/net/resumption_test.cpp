@@ -1,12 +1,7 @@
 // Links without signatures: who may have one, who may not, and for how long.
-#include <gnutls/abstract.h>
-#include <gnutls/gnutls.h>
-
-#include <deque>
 #include <utility>
 
 #include "overlay/net/resumption.hpp"
-#include "overlay/net/tls_session.hpp"
 #include "tls_support.hpp"
 
 namespace p2p::net::test {
@@ -113,41 +108,6 @@ TEST_CASE("An offer is one name of 16 bytes without an age and one binder of 32;
   longer.push_back(0);
   CHECK_FALSE(offered_resumption(longer));
 }
-
-std::shared_ptr<const TlsCredentials> credentials_of(std::uint8_t number) {
-  return TlsCredentials::make(key_of(number)).value();
-}
-
-Bytes drain(std::deque<Bytes>& pieces) {
-  Bytes out;
-  for (; !pieces.empty(); pieces.pop_front()) out.insert(out.end(), pieces.front().begin(), pieces.front().end());
-  return out;
-}
-
-/// Both ends of a connection in memory.
-struct Pair {
-  std::unique_ptr<TlsSession> client, server;
-  Result<bool> client_done = false, server_done = false;
-  std::size_t bytes = 0;
-  Bytes hello{};  ///< the first that the client said
-
-  bool shake() {
-    for (int i = 0; i < 10; ++i) {
-      if (client_done && !*client_done) client_done = client->handshake();
-      const Bytes up = drain(client->outgoing());
-      if (hello.empty()) hello = up;
-      server->receive(up);
-      if (server_done && !*server_done) server_done = server->handshake();
-      server->settle();
-      const Bytes down = drain(server->outgoing());
-      bytes += up.size() + down.size();
-      client->receive(down);
-      client->settle();
-      if (up.empty() && down.empty()) break;
-    }
-    return client_done && *client_done && server_done && *server_done;
-  }
-};
 
 /// A server of key 1 that knows `known`; it counts what it is asked for.
 struct Server {
@@ -289,89 +249,18 @@ TEST_CASE("A hello that is played again resumes nothing") {
   CHECK_FALSE(again->peer());
 }
 
-/// A GnuTLS client with a secret, but of its own making, in memory; with `key` it can sign too.
-class ForeignResumer {
- public:
-  ForeignResumer(const Resumption& offer, const char* priority, std::uint8_t key_number = 0) {
-    REQUIRE(gnutls_psk_allocate_client_credentials(&secret_) == 0);
-    Resumption copy = offer;
-    const gnutls_datum_t name{copy.secret.id.data(), 16}, key{copy.secret.key.data(), 32};
-    REQUIRE(gnutls_psk_set_client_credentials2(secret_, &name, &key, GNUTLS_PSK_KEY_RAW) == 0);
-    REQUIRE(gnutls_certificate_allocate_credentials(&own_) == 0);
-    if (key_number != 0) sign_with(key_of(key_number));
-    REQUIRE(gnutls_init(&session_, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_ENABLE_RAWPK |
-                                      GNUTLS_NO_TICKETS | GNUTLS_KEY_SHARE_TOP) == 0);
-    REQUIRE(gnutls_priority_set_direct(session_, priority, nullptr) == 0);
-    REQUIRE(gnutls_credentials_set(session_, GNUTLS_CRD_PSK, secret_) == 0);
-    REQUIRE(gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, own_) == 0);
-    gnutls_transport_set_ptr(session_, this);
-    gnutls_transport_set_push_function(session_, [](gnutls_transport_ptr_t self, const void* data, std::size_t size) {
-      const auto* bytes = static_cast<const std::uint8_t*>(data);
-      auto& out = static_cast<ForeignResumer*>(self)->out_;
-      out.insert(out.end(), bytes, bytes + size);
-      return static_cast<ssize_t>(size);
-    });
-    gnutls_transport_set_pull_function(session_, [](gnutls_transport_ptr_t self, void* data, std::size_t size) {
-      auto& me = *static_cast<ForeignResumer*>(self);
-      const auto taken = std::min(size, me.in_.size());
-      if (taken == 0) {
-        gnutls_transport_set_errno(me.session_, EAGAIN);
-        return ssize_t{-1};
-      }
-      std::copy_n(me.in_.begin(), taken, static_cast<std::uint8_t*>(data));
-      me.in_.erase(me.in_.begin(), me.in_.begin() + static_cast<std::ptrdiff_t>(taken));
-      return static_cast<ssize_t>(taken);
-    });
-  }
-  ~ForeignResumer() {
-    gnutls_deinit(session_);
-    gnutls_psk_free_client_credentials(secret_);
-    gnutls_certificate_free_credentials(own_);
-  }
-  /// What the server makes of it in the end. Its key share is of the first group of `priority` only.
-  Result<bool> against(TlsSession& server) {
-    Result<bool> done = false;
-    for (int i = 0; i < 10 && done && !*done; ++i) {
-      static_cast<void>(gnutls_handshake(session_));
-      const Bytes up = std::exchange(out_, {});
-      server.receive(up);
-      done = server.handshake();
-      server.settle();
-      const Bytes down = drain(server.outgoing());
-      in_.insert(in_.end(), down.begin(), down.end());
-    }
-    return done;
-  }
-
- private:
-  void sign_with(const metadata::KeyPair& key) {
-    Bytes open = from_hex("302a300506032b6570032100").value(), secret = from_hex("302e020100300506032b657004220420").value();
-    open.insert(open.end(), key.id().bytes.begin(), key.id().bytes.end());
-    const auto seed = key.seed();
-    secret.insert(secret.end(), seed.begin(), seed.end());
-    const gnutls_datum_t first{open.data(), 44}, second{secret.data(), 48};
-    REQUIRE(gnutls_certificate_set_rawpk_key_mem(own_, &first, &second, GNUTLS_X509_FMT_DER, nullptr,
-                                                 GNUTLS_KEY_DIGITAL_SIGNATURE, nullptr, 0, 0) >= 0);
-  }
-
-  Bytes in_, out_;
-  gnutls_session_t session_ = nullptr;
-  gnutls_psk_client_credentials_t secret_ = nullptr;
-  gnutls_certificate_credentials_t own_ = nullptr;
-};
-
 TEST_CASE("Whoever has a secret must still make a key of X25519 with it, at the first attempt") {
   Server server;
   server.known = secret_of(2, 5);
   const auto session = server.session();
   const std::string common = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK";
   SECTION("as our clients do it: resumed") {
-    ForeignResumer good(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-X25519:+ECDHE-PSK").c_str());
+    MemoryClient good(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-X25519:+ECDHE-PSK").c_str());
     CHECK(good.against(*session).value());
     CHECK(session->peer() == key_of(2).id());
   }
   SECTION("the bare secret: not resumed, and refused for want of a key") {
-    ForeignResumer bare(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-X25519:+PSK").c_str());
+    MemoryClient bare(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-X25519:+PSK").c_str());
     const auto done = bare.against(*session);
     REQUIRE_FALSE(done);
     CHECK(done.error().code == ErrorCode::untrusted);
@@ -379,21 +268,21 @@ TEST_CASE("Whoever has a secret must still make a key of X25519 with it, at the 
   SECTION("another's name, no use of its secret, and a key of one's own: one is oneself") {
     auto overheard = secret_of(1, 5);
     overheard.secret.key.fill(0);
-    ForeignResumer other(overheard, (common + ":-GROUP-ALL:+GROUP-X25519:+PSK").c_str(), 3);
+    MemoryClient other(overheard, (common + ":-GROUP-ALL:+GROUP-X25519:+PSK").c_str(), 3);
     CHECK(other.against(*session).value());
     CHECK_FALSE(server.known);  // it was named
     CHECK(session->peer() == key_of(3).id());
     CHECK_FALSE(session->resumed_from());
   }
   SECTION("another group first, X25519 in a second hello: refused") {
-    ForeignResumer slow(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-SECP256R1:+GROUP-X25519:+ECDHE-PSK").c_str());
+    MemoryClient slow(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-SECP256R1:+GROUP-X25519:+ECDHE-PSK").c_str());
     const auto done = slow.against(*session);
     REQUIRE_FALSE(done);
     CHECK(done.error().cause.find("unexpected TLS packet") != std::string::npos);
     CHECK_FALSE(session->peer());
   }
   SECTION("no X25519 at all: refused") {
-    ForeignResumer other(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-SECP256R1:+ECDHE-PSK").c_str());
+    MemoryClient other(secret_of(1, 5), (common + ":-GROUP-ALL:+GROUP-SECP256R1:+ECDHE-PSK").c_str());
     CHECK_FALSE(other.against(*session));
     CHECK_FALSE(session->peer());
   }

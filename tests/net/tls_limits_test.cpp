@@ -337,6 +337,62 @@ TEST_CASE("A peer that is reset in mid-stream ends the link with `io`, once") {
   nodes.loop.on([&] { CHECK(nodes.connected.closed == 1); });
 }
 
+TEST_CASE("A message in two records is read whole; a stream that ends within one is an error at once, wherever it ends") {
+  const auto hello = [] {
+    const auto client = TlsSession::client(credentials_of(2), key_of(1).id()).value();
+    CHECK_FALSE(client->handshake().value());
+    return drain(client->outgoing());
+  }();
+  // The same hello in two records.
+  Bytes split(hello.begin(), hello.begin() + 5 + 90);
+  split[3] = 0;
+  split[4] = 90;
+  const std::size_t rest = hello.size() - 5 - 90;
+  split.insert(split.end(), {0x16, 0x03, 0x01, 0x00, static_cast<std::uint8_t>(rest)});
+  split.insert(split.end(), hello.begin() + 5 + 90, hello.end());
+  for (const Bytes& whole : {hello, split}) {
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+      const auto server = TlsSession::server(credentials_of(1)).value();
+      server->receive(ByteView(whole).first(size));
+      CHECK_FALSE(server->handshake().value());
+      server->settle();
+      server->receive_end();
+      const auto done = server->handshake();
+      REQUIRE_FALSE(done);
+      CHECK(done.error().code == ErrorCode::io);
+    }
+    const auto server = TlsSession::server(credentials_of(1)).value();
+    server->receive(whole);
+    CHECK_FALSE(server->handshake().value());
+    CHECK(server->outgoing_bytes() > 400);
+  }
+
+  const Bytes head = pattern(20);
+  for (std::size_t size = 0; size < 20 + 22; ++size) {
+    Pair pair{TlsSession::client(credentials_of(2), key_of(1).id()).value(), TlsSession::server(credentials_of(1)).value()};
+    REQUIRE(pair.shake());
+    REQUIRE(pair.client->write(head));
+    const Bytes record = drain(pair.client->outgoing());
+    REQUIRE(record.size() == 20 + 22);
+    pair.server->receive(ByteView(record).first(size));
+    CHECK(pair.server->read().value().empty());
+    pair.server->settle();
+    pair.server->receive_end();
+    const auto read = pair.server->read();
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code == ErrorCode::io);
+  }
+}
+
+TEST_CASE("What follows a change of the peer's keys in the same piece is read at once") {
+  const auto server = TlsSession::server(credentials_of(1)).value();
+  MemoryClient client(std::nullopt, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK", 2);
+  REQUIRE(client.against(*server).value());
+  const Bytes wire = client.say_with_new_keys("after");
+  server->receive(wire);
+  CHECK(to_string(server->read().value()) == "after");
+}
+
 TEST_CASE("Writing to a peer that has gone is an end of the link, not of the process") {
   TwoNodes nodes;
   // The peer is gone before what is written to it: the second write is what SIGPIPE is raised for.

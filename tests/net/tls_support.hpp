@@ -1,16 +1,21 @@
 // Two transports on one loop, and peers that do not keep to the rules.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "overlay/net/tls_session.hpp"
 #include "overlay/net/tls_transport.hpp"
 #include "support.hpp"
 
@@ -172,6 +177,120 @@ class SilentListener {
  private:
   int socket_;
   overlay::Endpoint endpoint_;
+};
+
+inline std::shared_ptr<const TlsCredentials> credentials_of(std::uint8_t number) {
+  return TlsCredentials::make(key_of(number)).value();
+}
+
+inline Bytes drain(std::deque<Bytes>& pieces) {
+  Bytes out;
+  for (; !pieces.empty(); pieces.pop_front()) out.insert(out.end(), pieces.front().begin(), pieces.front().end());
+  return out;
+}
+
+/// Both ends of a connection in memory.
+struct Pair {
+  std::unique_ptr<TlsSession> client, server;
+  Result<bool> client_done = false, server_done = false;
+  std::size_t bytes = 0;
+  Bytes hello{};  ///< the first that the client said
+
+  bool shake() {
+    for (int i = 0; i < 10; ++i) {
+      if (client_done && !*client_done) client_done = client->handshake();
+      const Bytes up = drain(client->outgoing());
+      if (hello.empty()) hello = up;
+      server->receive(up);
+      if (server_done && !*server_done) server_done = server->handshake();
+      server->settle();
+      const Bytes down = drain(server->outgoing());
+      bytes += up.size() + down.size();
+      client->receive(down);
+      client->settle();
+      if (up.empty() && down.empty()) break;
+    }
+    return client_done && *client_done && server_done && *server_done;
+  }
+};
+
+/// A GnuTLS client of its own making, in memory: for what our client never does. With a secret, a key to sign with, or both.
+class MemoryClient {
+ public:
+  MemoryClient(std::optional<Resumption> offer, const char* priority, std::uint8_t key_number = 0) {
+    REQUIRE(gnutls_psk_allocate_client_credentials(&secret_) == 0);
+    if (offer) {
+      const gnutls_datum_t name{offer->secret.id.data(), 16}, key{offer->secret.key.data(), 32};
+      REQUIRE(gnutls_psk_set_client_credentials2(secret_, &name, &key, GNUTLS_PSK_KEY_RAW) == 0);
+    }
+    REQUIRE(gnutls_certificate_allocate_credentials(&own_) == 0);
+    if (key_number != 0) sign_with(key_of(key_number));
+    REQUIRE(gnutls_init(&session_, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_ENABLE_RAWPK |
+                                      GNUTLS_NO_TICKETS | GNUTLS_KEY_SHARE_TOP) == 0);
+    REQUIRE(gnutls_priority_set_direct(session_, priority, nullptr) == 0);
+    REQUIRE(gnutls_credentials_set(session_, GNUTLS_CRD_PSK, secret_) == 0);
+    REQUIRE(gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, own_) == 0);
+    gnutls_transport_set_ptr(session_, this);
+    gnutls_transport_set_push_function(session_, [](gnutls_transport_ptr_t self, const void* data, std::size_t size) {
+      const auto* bytes = static_cast<const std::uint8_t*>(data);
+      auto& out = static_cast<MemoryClient*>(self)->out_;
+      out.insert(out.end(), bytes, bytes + size);
+      return static_cast<ssize_t>(size);
+    });
+    gnutls_transport_set_pull_function(session_, [](gnutls_transport_ptr_t self, void* data, std::size_t size) {
+      auto& me = *static_cast<MemoryClient*>(self);
+      const auto taken = std::min(size, me.in_.size());
+      if (taken == 0) {
+        gnutls_transport_set_errno(me.session_, EAGAIN);
+        return ssize_t{-1};
+      }
+      std::copy_n(me.in_.begin(), taken, static_cast<std::uint8_t*>(data));
+      me.in_.erase(me.in_.begin(), me.in_.begin() + static_cast<std::ptrdiff_t>(taken));
+      return static_cast<ssize_t>(taken);
+    });
+  }
+  ~MemoryClient() {
+    gnutls_deinit(session_);
+    gnutls_psk_free_client_credentials(secret_);
+    gnutls_certificate_free_credentials(own_);
+  }
+  /// What the server makes of it in the end. Its key share is of the first group of `priority` only.
+  Result<bool> against(TlsSession& server) {
+    Result<bool> done = false;
+    for (int i = 0; i < 10 && done && !*done; ++i) {
+      static_cast<void>(gnutls_handshake(session_));
+      const Bytes up = std::exchange(out_, {});
+      server.receive(up);
+      done = server.handshake();
+      server.settle();
+      const Bytes down = drain(server.outgoing());
+      in_.insert(in_.end(), down.begin(), down.end());
+    }
+    return done;
+  }
+
+  /// A change of keys and then `text`, as they would come in one go.
+  Bytes say_with_new_keys(std::string_view text) {
+    REQUIRE(gnutls_session_key_update(session_, 0) == 0);
+    REQUIRE(gnutls_record_send(session_, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    return std::exchange(out_, {});
+  }
+
+ private:
+  void sign_with(const metadata::KeyPair& key) {
+    Bytes open = from_hex("302a300506032b6570032100").value(), secret = from_hex("302e020100300506032b657004220420").value();
+    open.insert(open.end(), key.id().bytes.begin(), key.id().bytes.end());
+    const auto seed = key.seed();
+    secret.insert(secret.end(), seed.begin(), seed.end());
+    const gnutls_datum_t first{open.data(), 44}, second{secret.data(), 48};
+    REQUIRE(gnutls_certificate_set_rawpk_key_mem(own_, &first, &second, GNUTLS_X509_FMT_DER, nullptr,
+                                                 GNUTLS_KEY_DIGITAL_SIGNATURE, nullptr, 0, 0) >= 0);
+  }
+
+  Bytes in_, out_;
+  gnutls_session_t session_ = nullptr;
+  gnutls_psk_client_credentials_t secret_ = nullptr;
+  gnutls_certificate_credentials_t own_ = nullptr;
 };
 
 inline Bytes pattern(std::size_t size, std::uint8_t first = 0) {
