@@ -6,7 +6,6 @@
 #include <cstring>
 #include <utility>
 
-#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <sys/uio.h>
 
@@ -18,112 +17,10 @@ using metadata::NodeId;
 
 namespace {
 
-// What is spoken. One group and one signature scheme: fewer ways to disagree, and one key share to compute. A pre-shared key is
-// bound to SHA-256 in GnuTLS 3.7, and so are the ciphers after it: AES-128 rather than the much slower ChaCha20.
-constexpr const char* kPriority =
-    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK:-GROUP-ALL:+GROUP-X25519"
-    ":-SIGN-ALL:+SIGN-EDDSA-ED25519:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305";
-// The same, and a pre-shared key if it comes with X25519: never the bare one, which would cost forward secrecy.
-constexpr const char* kResuming =
-    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-ALL:+CTYPE-RAWPK:-GROUP-ALL:+GROUP-X25519"
-    ":-SIGN-ALL:+SIGN-EDDSA-ED25519:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305:+ECDHE-PSK";
-
 constexpr std::string_view kExporterLabel = "EXPORTER-p2p-learner-resumption";
 constexpr unsigned kPreSharedKeyExtension = 41;
 
-// An Ed25519 key in DER is a constant prefix and the 32 bytes (RFC 8410): SubjectPublicKeyInfo and PKCS #8.
-constexpr std::array<std::uint8_t, 12> kPublicPrefix = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
-                                                        0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
-constexpr std::array<std::uint8_t, 16> kPrivatePrefix = {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06,
-                                                         0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20};
-
-template <std::size_t Prefix>
-std::array<std::uint8_t, Prefix + 32> der(const std::array<std::uint8_t, Prefix>& prefix,
-                                          const std::array<std::uint8_t, 32>& key) {
-  std::array<std::uint8_t, Prefix + 32> out;
-  std::copy(prefix.begin(), prefix.end(), out.begin());
-  std::copy(key.begin(), key.end(), out.begin() + Prefix);
-  return out;
-}
-
-template <typename Array>
-gnutls_datum_t datum(Array& bytes) {
-  return {bytes.data(), static_cast<unsigned>(bytes.size())};
-}
-
-/// For GnuTLS, which frees it; false when there is no memory.
-template <std::size_t Size>
-bool give(const std::array<std::uint8_t, Size>& bytes, gnutls_datum_t* out) {
-  out->data = static_cast<unsigned char*>(gnutls_malloc(Size));
-  if (out->data == nullptr) return false;
-  std::memcpy(out->data, bytes.data(), Size);
-  out->size = Size;
-  return true;
-}
-
 }  // namespace
-
-struct TlsCredentials::State {
-  gnutls_certificate_credentials_t credentials = nullptr;
-  gnutls_psk_client_credentials_t offering = nullptr;
-  gnutls_psk_server_credentials_t accepting = nullptr;
-  gnutls_priority_t priority = nullptr, resuming = nullptr;
-  ~State() {
-    if (resuming != nullptr) gnutls_priority_deinit(resuming);
-    if (priority != nullptr) gnutls_priority_deinit(priority);
-    if (accepting != nullptr) gnutls_psk_free_server_credentials(accepting);
-    if (offering != nullptr) gnutls_psk_free_client_credentials(offering);
-    if (credentials != nullptr) gnutls_certificate_free_credentials(credentials);
-  }
-};
-
-TlsCredentials::~TlsCredentials() = default;
-
-Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::make(const metadata::KeyPair& key) {
-  std::shared_ptr<TlsCredentials> out(new TlsCredentials);
-  out->state_ = std::make_unique<State>();
-  State& state = *out->state_;
-
-  auto public_der = der(kPublicPrefix, key.id().bytes);
-  auto seed = key.seed();
-  auto private_der = der(kPrivatePrefix, seed);
-  const gnutls_datum_t public_key = datum(public_der), private_key = datum(private_der);
-
-  int error = gnutls_certificate_allocate_credentials(&state.credentials);
-  if (error == 0) {
-    error = gnutls_certificate_set_rawpk_key_mem(state.credentials, &public_key, &private_key, GNUTLS_X509_FMT_DER,
-                                                 nullptr, GNUTLS_KEY_DIGITAL_SIGNATURE, nullptr, 0, 0);
-  }
-  gnutls_memset(seed.data(), 0, seed.size());
-  gnutls_memset(private_der.data(), 0, private_der.size());
-  if (error >= 0) error = gnutls_psk_allocate_client_credentials(&state.offering);
-  if (error >= 0) error = gnutls_psk_allocate_server_credentials(&state.accepting);
-  if (error >= 0) {
-    gnutls_psk_set_client_credentials_function2(
-        state.offering, [](gnutls_session_t session, gnutls_datum_t* name, gnutls_datum_t* secret) {
-          const auto* offered = TlsSession::offered(session);
-          if (offered == nullptr || !give(offered->id, name)) return -1;
-          if (give(offered->key, secret)) return 0;
-          gnutls_free(name->data);
-          return -1;
-        });
-    gnutls_psk_set_server_credentials_function2(
-        state.accepting, [](gnutls_session_t session, const gnutls_datum_t* name, gnutls_datum_t* secret) {
-          const auto* offered = TlsSession::offered(session);
-          // GnuTLS must have read the same name as we.
-          const bool same = offered != nullptr && std::ranges::equal(ByteView(name->data, name->size), offered->id);
-          return same && give(offered->key, secret) ? 0 : -1;
-        });
-    error = gnutls_priority_init(&state.priority, kPriority, nullptr);
-  }
-  if (error >= 0) error = gnutls_priority_init(&state.resuming, kResuming, nullptr);
-  if (error < 0) {
-    return fail(ErrorCode::io,
-                "GnuTLS cannot use the node's key: Ed25519 and TLS 1.3 must be allowed in /etc/gnutls/config",
-                gnutls_strerror(error));
-  }
-  return std::shared_ptr<const TlsCredentials>(std::move(out));
-}
 
 TlsSession::TlsSession(std::shared_ptr<const TlsCredentials> credentials, Role role)
     : credentials_(std::move(credentials)), role_(role) {}
@@ -158,11 +55,10 @@ Result<std::unique_ptr<TlsSession>> TlsSession::server(std::shared_ptr<const Tls
 Result<void> TlsSession::set_up() {
   const unsigned flags = (role_ == Role::client ? GNUTLS_CLIENT : GNUTLS_SERVER) | GNUTLS_NONBLOCK |
                          GNUTLS_ENABLE_RAWPK | GNUTLS_NO_TICKETS;
-  const TlsCredentials::State& shared = *credentials_->state_;
   int error = gnutls_init(&session_, flags);
-  if (error == 0) error = gnutls_priority_set(session_, find_ || offer_ ? shared.resuming : shared.priority);
-  if (error == 0) error = gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, shared.credentials);
-  if (error == 0 && offer_) error = gnutls_credentials_set(session_, GNUTLS_CRD_PSK, shared.offering);
+  if (error == 0) error = gnutls_priority_set(session_, find_ || offer_ ? credentials_->resuming_ : credentials_->priority_);
+  if (error == 0) error = gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, credentials_->certificate_);
+  if (error == 0 && offer_) error = gnutls_credentials_set(session_, GNUTLS_CRD_PSK, credentials_->offering_);
   if (error < 0) return fail(ErrorCode::io, "GnuTLS cannot open a session", gnutls_strerror(error));
   if (role_ == Role::server) gnutls_certificate_server_set_request(session_, GNUTLS_CERT_REQUIRE);
   gnutls_session_set_ptr(session_, this);
@@ -262,12 +158,12 @@ std::optional<Error> TlsSession::inspect_peer() {
   unsigned count = 0;
   const gnutls_datum_t* keys = gnutls_certificate_get_peers(session_, &count);
   if (gnutls_certificate_type_get2(session_, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_RAWPK || keys == nullptr ||
-      count != 1 || keys->size != kPublicPrefix.size() + 32 ||
-      !std::equal(kPublicPrefix.begin(), kPublicPrefix.end(), keys->data)) {
+      count != 1 || keys->size != kEd25519Prefix.size() + 32 ||
+      !std::equal(kEd25519Prefix.begin(), kEd25519Prefix.end(), keys->data)) {
     return Error{ErrorCode::untrusted, "the peer shows no Ed25519 node key; it is no node of ours", {}};
   }
   NodeId id;
-  std::memcpy(id.bytes.data(), keys->data + kPublicPrefix.size(), id.bytes.size());
+  std::memcpy(id.bytes.data(), keys->data + kEd25519Prefix.size(), id.bytes.size());
   if (expected_ && id != *expected_) {
     return Error{ErrorCode::untrusted,
                  fmt::format("the peer at this address is node {}, not {}; its address may have been taken over",
@@ -303,7 +199,7 @@ int TlsSession::take_hello(ByteView message) {
       &hello, GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
   if (error < 0 || !named || !find) return 0;  // what is wrong with it is for GnuTLS to say
   offer_ = find(*named);
-  return offer_ ? gnutls_credentials_set(session_, GNUTLS_CRD_PSK, credentials_->state_->accepting) : 0;
+  return offer_ ? gnutls_credentials_set(session_, GNUTLS_CRD_PSK, credentials_->accepting_) : 0;
 }
 
 // The one place that says who the peer is.

@@ -11,28 +11,13 @@
 #include "metadata/base/error.hpp"
 #include "metadata/crypto.hpp"
 #include "overlay/net/resumption.hpp"
+#include "overlay/net/tls_credentials.hpp"
 
 struct mbuffer_st;
 struct gnutls_session_int;
 struct iovec;
 
 namespace p2p::net {
-
-/// What all sessions of one node share: its key, as GnuTLS wants it, and the list of what is spoken.
-class TlsCredentials {
- public:
-  /// `io` with GnuTLS's own words when it refuses.
-  static Result<std::shared_ptr<const TlsCredentials>> make(const metadata::KeyPair& key);
-  ~TlsCredentials();
-  TlsCredentials(const TlsCredentials&) = delete;
-  TlsCredentials& operator=(const TlsCredentials&) = delete;
-
- private:
-  friend class TlsSession;
-  TlsCredentials() = default;
-  struct State;
-  std::unique_ptr<State> state_;
-};
 
 /// One end of one TLS connection.
 ///
