@@ -19,7 +19,9 @@ Lookup::Lookup(Setting setting, metadata::Need need, const metadata::Target& tar
       need_(std::move(need)),
       options_(options),
       done_(std::move(done)),
-      walk_(target, {.settled = std::max<std::size_t>(8, options.want), .questions = options.questions}) {}
+      walk_(target, {.settled = std::max<std::size_t>(8, options.want),
+                     .questions = options.questions,
+                     .from_afar = setting_.contacts.size() > 0}) {}
 
 void Lookup::start() {
   started_ = setting_.executor.now();

@@ -140,7 +140,9 @@ std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
 
 std::size_t Walk::width() const {
   const auto nearest = ranked(1);
-  return nearest.empty() || nearest[0]->state == State::answered ? kAround : kApproaching;
+  if (!options_.from_afar || nearest.empty() || nearest[0]->state == State::answered) return kAround;
+  const auto failed = std::count_if(known_.begin(), known_.end(), [](const Known& k) { return k.state == State::failed; });
+  return std::min(kAround, kApproaching + static_cast<std::size_t>(failed));
 }
 
 std::optional<Hint> Walk::next() {

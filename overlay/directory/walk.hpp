@@ -36,6 +36,7 @@ class Walk {
   struct Options {
     std::size_t settled = 8;    ///< the walk is over when so many of the best have all been asked
     std::size_t questions = 16; ///< and after so many questions
+    bool from_afar = true;      ///< those that we know ourselves may be far from the target; else a bucket names some near it
   };
   enum class State : std::uint8_t { heard, asked, answered, failed };
   struct Known {
@@ -56,7 +57,8 @@ class Walk {
   void shun(Brief node);
   /// How many may be asked at a time. Few while each answer still leads nearer, for a question that is sent before that
   /// answer is spent on somebody further away: with five throughout, sixteen questions are three steps, and of the ten
-  /// nearest among 10,000 nodes a fifth is missed. More once the nearest that is known has answered.
+  /// nearest among 10,000 nodes a fifth is missed. More once the nearest that is known has answered, and the more have
+  /// failed, since among the dead and liars it takes long to come nearer.
   std::size_t width() const;
   /// Whom to ask now; counts as asked. Nothing: enough have been asked, or nobody is left.
   std::optional<Hint> next();

@@ -382,7 +382,7 @@ class Asker {
   Found ask(std::uint32_t asker, const Fingerprint& experience, std::size_t gets, double near, bool cold = false) {
     Found out;
     const Target target{.sketch = world_.sketcher.sketch(experience)};
-    Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions});
+    Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions, .from_afar = !cold});
     walk.shun(world_.ids[asker]);
     if (!cold) {
       for (const auto id : graph_.contacts(asker)) walk.hear(world_.hint(id), Walk::kOurselves);

@@ -61,6 +61,22 @@ TEST_CASE("A walk waits for more answers at once when the nearest that it knows 
   REQUIRE(brief(*walk.next()) == brief_of(3));
   walk.failed(brief_of(3));
   CHECK(walk.width() == start);
+  walk.hear(hint(4, 0.3), Walk::kOurselves);
+  CHECK(walk.width() == approaching + 1);  // one has failed
+  for (std::uint64_t i = 5; i <= 9; ++i) {
+    walk.hear(hint(i, 0.2), Walk::kOurselves);
+    walk.failed(brief_of(i));
+  }
+  CHECK(walk.width() == start);
+}
+
+TEST_CASE("A walk that begins near its target asks as many at a time as around it, however near those are that it knows") {
+  Walk walk(target(0), {.from_afar = false});
+  walk.hear(hint(1, 0.5), Walk::kOurselves);
+  const auto width = walk.width();
+  REQUIRE(walk.next());
+  walk.answered(brief_of(1), on_line(0.5), 0);
+  CHECK(walk.width() == width);
 }
 
 TEST_CASE("A walk asks no more than its questions, and none once the best have all been asked") {
