@@ -132,7 +132,8 @@ void Contest::advance(std::size_t budget) {
 
 bool Contest::holds_up(std::size_t index) const {
   const std::size_t last = std::min(kRecent, champion_correct_.size());
-  return count_last(entrants_[index].correct, last) >= count_last(champion_correct_, last);
+  const std::size_t lead = setup_.classes.empty() ? 0 : kWorthwhile;
+  return count_last(entrants_[index].correct, last) >= count_last(champion_correct_, last) + lead;
 }
 
 std::optional<std::size_t> Contest::plain(std::size_t part) const {

@@ -28,7 +28,8 @@ namespace p2p::node {
 ///
 /// A challenger wins when learner::Trial's test passes at the end of the samples there are, and it has not been
 /// worse than the serving model over the latest `kRecent`: early wins over a model that has meanwhile learned by
-/// itself are worth nothing.
+/// itself are worth nothing. Where only some classes are concerned it must be ahead by `kWorthwhile` there, for the serving
+/// model learns a few classes fast, and what it does not know yet is then as likely to cost the others as much.
 ///
 /// Rejected: judging on a held-back set. There are too few samples after a drift to hold any back.
 /// Thread: the node's. `advance` does a bounded amount of work, so that learning is not held up.
@@ -82,6 +83,7 @@ class Contest {
   std::unique_ptr<learner::Model> take(std::size_t index) { return trial_.take(index); }
 
   static constexpr std::size_t kRecent = 30;
+  static constexpr std::size_t kWorthwhile = 3;
   static constexpr std::size_t kFutile = 40;
 
  private:

@@ -123,6 +123,21 @@ TEST_CASE("The rows of a class that is new here are accepted after a few of its 
   CHECK(fresh_samples < 150);
 }
 
+TEST_CASE("The rows of a class that the serving model has learned by itself meanwhile are not taken, whatever they were ahead before") {
+  Past past({}, without({4}), {}, kAll, 140);
+  Stream elsewhere(kWorld, 2);
+  const auto helper = trained(past.task, elsewhere, 1500);
+  auto contest = past.contest({4}, false);
+  const std::vector<learner::ClassIndex> classes = {4};
+  const std::vector<node::Received> parts = {received(*helper, classes, 1)};
+  REQUIRE(contest.enter(parts).empty());
+  contest.advance(1000);
+  REQUIRE(contest.caught_up());
+  const auto best = contest.best();
+  CHECK(contest.luck(best) < learner::Trial::Options{}.alpha);
+  CHECK(contest.verdict() != Verdict::accept);
+}
+
 TEST_CASE("Blocks with numbers that are none are refused before any trial, and named") {
   Past past({}, kAll, rotated(5), kAll, 60);
   Stream elsewhere(kWorld, 2);
