@@ -411,7 +411,7 @@ class Asker {
                                            static_cast<std::uint8_t>(buckets_.start() + world_.options.deeper),
                                            world_.options.probes);
         get(some[random_.below(some.size())]);
-        if (near > 0) break;  // the next once it is known that nobody is there
+        if (near > 0 || cold) break;  // the next once it is known that nobody is there
       }
     }
     std::vector<std::uint32_t> told;
