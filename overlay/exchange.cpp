@@ -107,6 +107,7 @@ class Exchange::State : public std::enable_shared_from_this<State> {
         stats.received += open.session->received();
         if (!open.session->ready()) continue;
         stats.connected = true;
+        stats.remote = open.session->remote();
         if (open.session->round_trip().count() > 0) stats.round_trip = open.session->round_trip();
       }
       out.push_back(std::move(stats));

@@ -85,10 +85,11 @@ struct PulledPart {
 
 struct PeerStats {
   NodeId id;
-  Endpoint endpoint;
+  Endpoint endpoint;         ///< where this node links to it; port 0: it never did, the peer did
   std::uint64_t sent = 0, received = 0;
-  Duration round_trip{};
+  Duration round_trip{};     ///< of a request; 0: none was sent to it
   bool connected = false;
+  Endpoint remote = {};      ///< the far end of a link that is open; port 0: of none
 };
 
 /// Serves this node's parts and pulls those of others, over links that are kept while they are useful.

@@ -66,6 +66,7 @@ class Session : public std::enable_shared_from_this<Session> {
   TimePoint last_received() const { return last_received_; }
   TimePoint last_active() const { return last_active_; }
   const NodeId& peer() const { return link_->peer(); }
+  Endpoint remote() const { return link_->remote(); }
   const Hello& peer_hello() const { return peer_hello_; }
   /// Requests that may be unanswered at once.
   std::size_t request_limit() const;

@@ -26,6 +26,9 @@ class Link {
   };
   virtual ~Link() = default;
   virtual const NodeId& peer() const = 0;
+  /// The far end's address as the network shows it: where the peer accepts if we connected, any port of its if it did.
+  /// Port 0: not known.
+  virtual Endpoint remote() const { return {}; }
   virtual void start(Handlers handlers) = 0;
   /// Queues bytes; the sender keeps queued() below kHighWater and waits for on_drained otherwise.
   virtual void send(Bytes bytes) = 0;

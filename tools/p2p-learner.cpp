@@ -6,6 +6,7 @@
 
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/cli/usage.hpp"
 #ifdef P2P_DEMO
 #include "tools/demo_cmd/demo.hpp"
 #endif
@@ -45,9 +46,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // Help and version are no errors; everything else is usage.
-    return app.exit(error) == 0 ? static_cast<int>(ExitCode::ok)
-                                : static_cast<int>(ExitCode::usage);
+    return static_cast<int>(finish_parse(app, argc, argv, error));
   }
   const ExitCode code = action();
   errno = 0;

@@ -46,6 +46,25 @@ TlsConnection::TlsConnection(Loop& loop, const TlsOptions& options, std::unique_
                              Events events)
     : loop_(loop), options_(options), session_(std::move(session)), events_(std::move(events)) {}
 
+overlay::Endpoint endpoint_of(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    uv_ip4_name(&v4, text, sizeof text);
+    return overlay::Endpoint{text, ntohs(v4.sin_port)};
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  uv_ip6_name(&v6, text, sizeof text);
+  return overlay::Endpoint{text, ntohs(v6.sin6_port)};
+}
+
+overlay::Endpoint TlsConnection::remote() const {
+  sockaddr_storage address{};
+  int size = sizeof address;
+  if (phase_ != Phase::open || uv_tcp_getpeername(&tcp_, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  return endpoint_of(address);
+}
+
 bool TlsConnection::adopt() {
   if (uv_tcp_init(loop_.uv(), &tcp_) != 0) return false;
   tcp_.data = static_cast<HandleOwner*>(this);

@@ -17,6 +17,8 @@ namespace p2p::net {
 
 /// A numeric address as libuv wants it; `invalid_argument` when it is none.
 Result<sockaddr_storage> socket_address(const overlay::Endpoint& endpoint);
+/// The inverse.
+overlay::Endpoint endpoint_of(const sockaddr_storage& address);
 
 /// The machine under a Link.
 ///
@@ -50,6 +52,7 @@ class TlsConnection final : public HandleOwner, public std::enable_shared_from_t
   bool is_link() const { return phase_ == Phase::open; }
   const overlay::NodeId& peer() const { return *session_->peer(); }
   const TlsSession& session() const { return *session_; }
+  overlay::Endpoint remote() const;  ///< port 0 unless it is open
   void start(overlay::Link::Handlers handlers);
   void send(ByteView head, ByteView body);
   std::size_t queued() const;

@@ -25,6 +25,7 @@ class TlsLink final : public Link {
   ~TlsLink() override { connection_->abandon(); }
 
   const NodeId& peer() const override { return connection_->peer(); }
+  Endpoint remote() const override { return connection_->remote(); }
   void start(Handlers handlers) override { connection_->start(std::move(handlers)); }
   void send(Bytes bytes) override { connection_->send(bytes, {}); }
   void send_with(Bytes head, ByteView body) override { connection_->send(head, body); }
@@ -38,18 +39,6 @@ class TlsLink final : public Link {
  private:
   std::shared_ptr<TlsConnection> connection_;
 };
-
-Endpoint endpoint_of(const sockaddr_storage& address) {
-  char text[INET6_ADDRSTRLEN] = {};
-  if (address.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    uv_ip4_name(&v4, text, sizeof text);
-    return Endpoint{text, ntohs(v4.sin_port)};
-  }
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-  uv_ip6_name(&v6, text, sizeof text);
-  return Endpoint{text, ntohs(v6.sin6_port)};
-}
 
 // The accepting socket; lives until libuv has closed it.
 class Listener final : public HandleOwner, public std::enable_shared_from_this<Listener> {

@@ -42,18 +42,16 @@ Result<PendingLabels::Sample> PendingLabels::take(std::uint64_t ticket) {
   }
   if (ticket == 0 || ticket > issued_) {
     return fail(ErrorCode::not_found,
-                fmt::format("no sample has the ticket {}; tickets come from process(), the latest is {}, and they hold "
-                            "only until the node is started again",
-                            ticket, issued_));
+                "no sample has this ticket; tickets come with the predictions of samples without a label, and hold only until the "
+                "node is started again");
   }
   if (ticket <= given_up_) {
     return fail(ErrorCode::not_found,
-                fmt::format("the sample with the ticket {} is no longer kept: only the latest {} without a label are; "
+                fmt::format("the sample with this ticket is no longer kept: only the latest {} without a label are; "
                             "raise pending_labels if labels come later than that",
-                            ticket, capacity_));
+                            capacity_));
   }
-  return fail(ErrorCode::invalid_argument,
-              fmt::format("the sample with the ticket {} has its label already; a label is given once", ticket));
+  return fail(ErrorCode::invalid_argument, "the sample with this ticket has its label already; a label is given once");
 }
 
 void PendingLabels::give_up() {

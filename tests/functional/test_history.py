@@ -58,14 +58,29 @@ class History(test_healing.Healing):
         told = [line["event"] for line in node.of_type("event") if line["drift"] and line["drift"]["id"] == report["id"]]
         self.assertEqual(told, [step["step"] for step in story["steps"]])
 
+        # Who pulled is seen by the helper at whatever port it came from; where it accepts links, and how far it is, is not known.
+        puller, = helper.ask("peers")["peers"]
+        self.assertEqual((puller["id"], puller["endpoint"], puller["round_trip_ms"]), (node.ready()["id"], None, None))
+        if puller["connected"]:
+            self.assertRegex(puller["remote"], r"^127\.0\.0\.1:[1-9]\d*$")
+        out = run("peers", "--socket", helper.ready()["control"])[1]
+        self.assertNotIn(" :0 ", out)
+        self.assertNotIn("0.0 ms", out)
+        pulled, = node.ask("peers")["peers"]
+        self.assertEqual(pulled["endpoint"], helper.ready()["link"])
+        self.assertGreater(pulled["round_trip_ms"], 0)
+
         # The same for people, and fewer.
         status, out, _ = run("history", number, "--socket", control)
         self.assertEqual(status, 0)
         self.assert_mentions(out, "Drift %s" % number, "trial_done", "against", "by luck", helper.ready()["id"][:16])
         status, out, _ = run("history", "--last", "1", "--state-dir", state)
         self.assertEqual(status, 0)
-        self.assertEqual(len(out.splitlines()), 2, out)
-        self.assertEqual(len(node.ask("history", "--last", "0")["drifts"]), 0)
+        kept = node.ask("history")["kept"]
+        self.assertEqual(len(out.splitlines()), 2 + (kept > 1), out)
+        none = node.ask("history", "--last", "0")
+        self.assertEqual((none["drifts"], none["kept"]), ([], kept))
+        self.assertIn("none of them shown", run("history", "--last", "0", "--socket", control)[1])
 
         # What cannot be.
         self.refused(10, "there is no drift 999", "history", "999", "--socket", control)

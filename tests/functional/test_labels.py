@@ -53,9 +53,10 @@ class Labels(Case):
 
         # What cannot be a label is told, and the stream goes on.
         ticket = told[0]["ticket"]
-        self.refused(node, {"ticket": ticket, "y": "north"}, "invalid_argument", "has its label already")
+        self.refused(node, {"ticket": ticket, "y": "north"}, "invalid_argument", "ticket \"%s\": " % ticket, "has its label already")
         self.refused(node, {"ticket": ticket, "y": "up"}, "invalid_argument", "unknown class \"up\"")
-        self.refused(node, {"ticket": ticket.rsplit("-", 1)[0] + "-999", "y": "north"}, "not_found", "999")
+        self.refused(node, {"ticket": ticket.rsplit("-", 1)[0] + "-999", "y": "north"}, "not_found",
+                     "ticket \"%s-999\"" % ticket.rsplit("-", 1)[0])
         for other in ("7", "0-1", ticket + "x", ticket.rsplit("-", 1)[0] + "-0"):
             self.refused(node, {"ticket": other, "y": "north"}, "not_found", "no ticket of this run")
         self.refused(node, {"ticket": ticket}, "malformed", "and nothing else")
@@ -88,7 +89,8 @@ class Labels(Case):
         self.put(node, *({"x": x} for x, _ in rows))
         told = self.predictions(node, len(rows))
         self.assertEqual(node.ask("status")["pending_labels"], 10)
-        self.refused(node, {"ticket": told[4]["ticket"], "y": "north"}, "not_found", "the latest 10", "pending_labels")
+        self.refused(node, {"ticket": told[4]["ticket"], "y": "north"}, "not_found", "the latest 10", "pending_labels",
+                     "ticket \"%s\"" % told[4]["ticket"])
         self.put(node, {"ticket": told[5]["ticket"], "y": "north"})
         node.wait_line("label")
         self.assertEqual(node.terminate()[1]["samples"], 1)

@@ -81,6 +81,28 @@ class Refusals(Case):
             self.assertEqual(status, 0)
             self.assert_mentions(out, "Exit status:", "130")
 
+    def test_a_mistyped_word_is_answered_with_what_was_meant_and_under_json_as_an_object(self):
+        for arguments, words in ((["statsu"], ["unknown command 'statsu'; did you mean 'status'? See `p2p-learner --help`"]),
+                                 (["bogus"], ["unknown command 'bogus'; there are", "evaluate"]),
+                                 (["overlay", "lokup"], ["unknown command 'lokup'; did you mean 'lookup'? See `p2p-learner overlay --help`"]),
+                                 (["overlay"], ["a command is missing; there are nodes, keys"]),
+                                 (["status", "--state-dir", "x", "--jso"], ["unknown option '--jso'; did you mean '--json'?", "status --help"]),
+                                 (["status", "--state-dri=x"], ["'--state-dri'; did you mean '--state-dir'?"]),
+                                 (["evaluate", "--modle", "rff", "--data", "x"], ["unknown option '--modle'; did you mean '--model'?"]),
+                                 (["status", "--state-dir", "x", "more"], ["'more' is one word too many"]),
+                                 (["status"], ["--state-dir DIR or --socket PATH"]),
+                                 (["--foo"], ["unknown option '--foo'. See `p2p-learner --help`"]),
+                                 (["demo", "--sead", "3"], ["'--sead'; did you mean '--seed", "p2p-learner demo --help"])):
+            with self.subTest(arguments):
+                status, out, error = run(*arguments)
+                self.assertEqual((status, out), (2, ""))
+                self.assert_mentions(error, "p2p-learner: error: ", *words)
+                status, out, error = run(*arguments, "--json")
+                self.assertEqual(status, 2)
+                told = json.loads(out)
+                self.assertEqual((told["code"], told["exit"]), ("invalid_argument", 2))
+                self.assert_mentions(told["error"], *words)
+
     def test_the_template_is_a_configuration(self):
         status, out, _ = run("run", "--print-config")
         self.assertEqual(status, 0)
@@ -286,7 +308,7 @@ class Tasks(Case):
         self.assertEqual(status, 2)
         self.assert_mentions(error, "--force")
         for more, code, word in ((["--label", "none"], 3, "no column"), (["--categorical", "zebra"], 3, "zebra"),
-                                 (["--family", "oracle"], 3, "oracle"), (["--labels", data], 2, "--labels"),
+                                 (["--family", "oracle"], 2, "oracle"), (["--param", "zebra=1"], 2, "zebra"), (["--labels", data], 2, "--labels"),
                                  (["--param", "x"], 2, "NAME=NUMBER"), (["--classes", "red,green"], 3, "blue")):
             status, _, error = run("task", "--data", data, "--out", self.path("other.toml"), *more)
             self.assertEqual(status, code, error)

@@ -56,7 +56,7 @@ TEST_CASE("Tickets that were never given and samples that were given up are told
   CHECK(pending.size() == 2);
   for (const std::uint64_t unknown : {0, 4}) {
     CHECK(pending.take(unknown).error().code == ErrorCode::not_found);
-    CHECK_THAT(pending.take(unknown).error().message, Catch::Contains("no sample has the ticket"));
+    CHECK_THAT(pending.take(unknown).error().message, Catch::Contains("no sample has this ticket"));
   }
   CHECK(pending.take(1).error().code == ErrorCode::not_found);
   CHECK_THAT(pending.take(1).error().message, Catch::Contains("no longer kept") && Catch::Contains("latest 2"));

@@ -437,7 +437,7 @@ TEST_CASE("whatever is wrong is said in one sentence, with its exit status", "[t
        3,
        "no column \"z\" that could be categorical"},
       {{"--data", data, "--model", "rff", "--labels", data}, 2, "--labels is for idx files"},
-      {{"--data", data, "--model", "oracle"}, 2, "model \"oracle\" is not known; there are "},
+      {{"--data", data, "--model", "oracle"}, 2, "model family \"oracle\" is not known; there are "},
       {{"--data", data}, 2, "name a model with --model"},
       {{"--data", data, "--model", "rff", "--detector", "oracle"},
        2,

@@ -83,6 +83,11 @@ TEST_CASE("a story for people names every challenger, and without a task classes
   CHECK_THAT(story, Contains("own concept 4, as it was: right on 31 of 40 against 10; 22 won, 1 lost; by luck 0.001"));
   CHECK_THAT(story, Contains("the other: right on 9 of 40") && Contains("2 steps after the first one are no longer kept"));
   CHECK(history_text(Json{{"drifts", Json::array()}}) == "No drift so far.\n");
+  CHECK_THAT(history_text(*history_json(drifts, {.id = {}, .last = 2}, {})), Contains("\n1 earlier one is left out.\n"));
+  CHECK_THAT(history_text(*history_json(drifts, {.id = {}, .last = 1}, {})), Contains("\n2 earlier ones are left out.\n"));
+  CHECK(history_text(*history_json(drifts, {.id = {}, .last = 0}, {})) == "3 drifts kept, none of them shown.\n");
+  CHECK(history_text(*history_json({}, {.id = {}, .last = 0}, {})) == "No drift so far.\n");
+  CHECK(history_json(drifts, {.id = {}, .last = 0}, {})->at("kept") == 3);
   CHECK(moment(0) == "-");
   CHECK(moment(1'800'000'000'000).size() == 19);
 }

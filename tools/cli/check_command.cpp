@@ -42,6 +42,8 @@ class Report {
   explicit Report(bool json) : json_(json) {}
 
   void ok(const std::string& what, const std::string& text) { add(what, true, text); }
+  /// Could not be looked at, or there was no need to: neither good nor bad.
+  void skipped(const std::string& what, const std::string& text) { add(what, nullptr, text); }
   void bad(const std::string& what, const std::string& text, ExitCode code) {
     if (first_ == ExitCode::ok) first_ = code;
     add(what, false, text);
@@ -56,10 +58,11 @@ class Report {
   }
 
  private:
-  void add(const std::string& what, bool good, const std::string& text) {
+  /// `good`: null where nothing was judged.
+  void add(const std::string& what, const Json& good, const std::string& text) {
     checks_.push_back(Json{{"check", what}, {"ok", good}, {"text", text}});
     if (json_) return;
-    fmt::print("{:<4}  {:<10}  {}\n", good ? "ok" : "FAIL", what, text);
+    fmt::print("{:<4}  {:<10}  {}\n", good.is_null() ? "--" : good == true ? "ok" : "FAIL", what, text);
     std::fflush(stdout);
   }
   bool json_;
@@ -69,7 +72,7 @@ class Report {
 
 void check_source(Report& report, const NodeConfig& config, const metadata::Task& task) {
   const auto& from = config.source;
-  if (!from.finite()) return report.ok("source", "nothing to open beforehand");
+  if (!from.finite()) return report.skipped("source", "not judged: there is nothing to open beforehand");
   auto source = from.kind == SourceConfig::Kind::csv
                     ? open_csv({.path = from.path, .label = from.label, .text = true})
                     : open_idx(from.images, from.labels);
@@ -272,7 +275,7 @@ void check_registry(Report& report, const NodeConfig& config, double timeout_s) 
 
 void check_seeds(Report& report, const NodeConfig& config, double timeout_s) {
   if (config.node.seeds.empty()) {
-    return report.ok("seeds",
+    return report.skipped("seeds",
                      "none: this node is the first of its network, or others name it as theirs");
   }
   OverlayCheckOptions options;
@@ -300,9 +303,8 @@ void check_seeds(Report& report, const NodeConfig& config, double timeout_s) {
     }
   }
   if (!result->compared) {
-    return report.ok("overlay", reachable == 0
-                                    ? "cannot be judged without a seed that answers"
-                                    : "one seed answers; with two, a split could be noticed");
+    return report.skipped("overlay", reachable == 0 ? "not judged: no seed answers"
+                                                     : "not judged: one seed answers; with two, a split could be noticed");
   }
   if (result->split_from_first.empty()) {
     return report.ok(
@@ -343,7 +345,7 @@ ExitCode check_all(const Options& options) {
   check_snapshot(report, directory);
   check_clock(report);
   if (config->node.isolated) {
-    report.ok("overlay", "none: node.isolated is true");
+    report.skipped("overlay", "not judged: node.isolated is true, there is none");
     return report.finish();
   }
   Json running = Json::object();
@@ -372,9 +374,9 @@ void add_check_command(CLI::App& app, Action& action) {
       ->check(CLI::Range(0.1, 60.0))
       ->capture_default_str();
   command->add_flag("--json", options->json,
-                    "{\"ok\", \"checks\": [{\"check\", \"ok\", \"text\"}]}");
+                    "{\"ok\", \"checks\": [{\"check\", \"ok\", \"text\"}]}; \"ok\" of a check is null where nothing was judged");
   command->footer(
-      "One line a check, with how to mend what fails. The exit status is that of the first "
+      "One line a check, with how to mend what fails; -- is before what was not judged. The exit status is that of the first "
       "failure; a seed\n"
       "that does not answer and a split overlay count as 8. A node that is running is not "
       "disturbed.");

@@ -92,10 +92,12 @@ std::string show_peers(const Json& s) {
     return out + "No peer has been linked to yet: links are made when a drift asks for help.\n";
   Table table({"peer", "endpoint", "linked", "sent", "received", "round trip"});
   for (const auto& peer : s["peers"]) {
-    table.add({brief(text_of(peer, "id")), text_of(peer, "endpoint"),
-               peer["connected"] == true ? "yes" : "no", bytes_text(number(peer, "sent_bytes")),
+    // Who linked to this node is seen at any port; where it accepts links itself is not known.
+    const bool inbound = text_of(peer, "endpoint") == "-";
+    table.add({brief(text_of(peer, "id")), text_of(peer, inbound ? "remote" : "endpoint"),
+               peer["connected"] != true ? "no" : inbound ? "by it" : "yes", bytes_text(number(peer, "sent_bytes")),
                bytes_text(number(peer, "received_bytes")),
-               fmt::format("{:.1f} ms", number(peer, "round_trip_ms"))});
+               ms_text(peer.value("round_trip_ms", Json()))});
   }
   return out + "\n" + table.text(true);
 }

@@ -181,14 +181,7 @@ Outcome<Prepared> prepare(const Options& options, Progress& progress) {
                     {}},
                    Context::config);
   }
-  if (const auto known = learner::families();
-      std::find(known.begin(), known.end(), options.model) == known.end()) {
-    return refused({ErrorCode::invalid_argument,
-                    fmt::format("model \"{}\" is not known; there are {}",
-                                options.model.substr(0, 64), fmt::join(known, ", ")),
-                    {}},
-                   Context::config);
-  }
+  if (auto ok = check_family(options.model); !ok) return refused(ok.error(), Context::config);
   auto file = open_data(options.data);
   if (!file) return refused(file.error(), Context::data);
   InferOptions infer{.name = task_name(file->path),
@@ -199,7 +192,6 @@ Outcome<Prepared> prepare(const Options& options, Progress& progress) {
                      .fallback_bandwidth = 1,
                      .categorical = {options.categorical.begin(), options.categorical.end()},
                      .rows = options.samples,
-                     .check_model = false,
                      .progress = [&](std::uint64_t rows) {
                        progress.reading(rows);
                        return interrupted != 0;

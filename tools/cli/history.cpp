@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "metadata/base/words.hpp"
 #include "tools/cli/table.hpp"
 
 namespace p2p::tools {
@@ -54,15 +55,19 @@ std::string tally_text(const Json& tally) {
                      whole(tally, "samples"));
 }
 
-std::string list_text(const Json& drifts) {
-  if (drifts.empty()) return "No drift so far.\n";
+std::string list_text(const Json& answer) {
+  const auto& drifts = answer["drifts"];
+  const auto kept = std::max<std::uint64_t>(whole(answer, "kept"), drifts.size());  // no "kept": an older node
+  if (kept == 0) return "No drift so far.\n";
+  if (drifts.empty()) return fmt::format("{} kept, none of them shown.\n", counted(kept, "drift"));
   Table table({"id", "when", "at", "cause", "kind", "classes", "helper", "pulled", "trial", "outcome"});
   for (const auto& drift : drifts) {
     table.add({std::to_string(whole(drift, "id")), moment(whole(drift, "wall_ms")), std::to_string(whole(drift, "detected_at")),
                words(drift, "cause"), words(drift, "kind"), class_list(drift), helper(drift),
                bytes_text(number(drift, "bytes_pulled")), tally_text(drift["trial"]), outcome(drift)});
   }
-  return table.text(true);
+  const auto left_out = kept - drifts.size();
+  return table.text(true) + (left_out == 0 ? "" : fmt::format("{} earlier {} left out.\n", left_out, plural(left_out, "one is", "ones are")));
 }
 
 std::string story_text(const Json& drift) {
@@ -73,7 +78,7 @@ std::string story_text(const Json& drift) {
   for (const auto& step : drift["steps"]) {
     table.add({moment(whole(step, "wall_ms")), std::to_string(whole(step, "samples")), words(step, "step"), words(step, "text")});
     if (words(step, "step") == "lookup_done") {
-      table.add({"", "", "", fmt::format("  {} keys read, {} nodes asked", whole(step, "gets"), whole(step, "questions"))});
+      table.add({"", "", "", fmt::format("  {} read, {} asked", counted(whole(step, "gets"), "key"), counted(whole(step, "questions"), "node"))});
     }
     if (!step.contains("challengers")) continue;
     for (const auto& challenger : step["challengers"]) {
@@ -86,7 +91,7 @@ std::string story_text(const Json& drift) {
   }
   out += table.text(true);
   if (const auto gone = whole(drift, "steps_left_out"); gone > 0) {
-    out += fmt::format("{} steps after the first one are no longer kept.\n", gone);
+    out += fmt::format("{} after the first one {} no longer kept.\n", counted(gone, "step"), plural(gone, "is", "are"));
   }
   return out;
 }
@@ -129,11 +134,11 @@ Result<Json> history_json(const std::vector<node::DriftReport>& drifts, const Jo
   const std::size_t count = std::min<std::uint64_t>(asked.last.value_or(drifts.size()), drifts.size());
   Json list = Json::array();
   for (std::size_t i = drifts.size() - count; i < drifts.size(); ++i) list.push_back(to_json(drifts[i], task));
-  return Json{{"drifts", std::move(list)}};
+  return Json{{"drifts", std::move(list)}, {"kept", drifts.size()}};
 }
 
 std::string history_text(const Json& answer) {
-  return answer.contains("drift") ? story_text(answer["drift"]) : list_text(answer["drifts"]);
+  return answer.contains("drift") ? story_text(answer["drift"]) : list_text(answer);
 }
 
 std::string moment(std::uint64_t wall_ms) {

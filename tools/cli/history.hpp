@@ -20,7 +20,8 @@ struct JournalRequest {
 /// `invalid_argument` when a member is not what it should be, or a rollback names no drift.
 Result<JournalRequest> parse_journal_request(std::string_view command, const Json& request);
 
-/// {"drift": story} of the one asked for, else {"drifts": [report, ...]}, oldest first. `not_found`.
+/// {"drift": story} of the one asked for, else {"drifts": [report, ...], "kept": how many there are}, oldest first.
+/// `not_found`.
 Result<Json> history_json(const std::vector<node::DriftReport>& drifts, const JournalRequest& asked,
                           const metadata::Task& task);
 

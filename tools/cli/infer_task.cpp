@@ -1,6 +1,7 @@
 #include "tools/cli/infer_task.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -398,13 +399,15 @@ class Inference {
 
 }  // namespace
 
+Result<void> check_family(const std::string& family) {
+  const auto known = learner::families();
+  if (std::find(known.begin(), known.end(), family) != known.end()) return {};
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("model family \"{}\" is not known; there are {}", family.substr(0, 64), fmt::join(known, ", ")));
+}
+
 Result<InferredTask> infer_task(DataFile& data, const InferOptions& options) {
-  auto out = Inference(data, options).run();
-  if (!out || !options.check_model) return out;
-  // Whatever is impossible is told here, not at the first start of a node.
-  if (auto model = learner::make_model(node::model_spec(out->task)); !model)
-    return tl::unexpected(model.error());
-  return out;
+  return Inference(data, options).run();
 }
 
 }  // namespace p2p::tools

@@ -23,7 +23,6 @@ struct InferOptions {
   std::vector<std::string> classes = {};   ///< empty: those that occur
   std::set<std::string> categorical = {};  ///< columns that are categories whatever they hold
   std::uint64_t rows = 0;                  ///< read at most so many; 0: all
-  bool check_model = true;                 ///< refuse what no model can be made of
   /// Told every 1024 rows how many there were; true ends the reading there.
   std::function<bool(std::uint64_t)> progress = {};
 };
@@ -32,6 +31,9 @@ struct InferredTask {
   metadata::Task task;
   std::uint64_t rows = 0, unlabelled = 0, missing = 0;
 };
+
+/// `invalid_argument`, with the families that there are, when this is none: known before any data are read.
+Result<void> check_family(const std::string& family);
 
 /// The median rule looks at so many rows, fewer where they hold more than kBandwidthValues numbers.
 inline constexpr std::size_t kBandwidthRows = 300;

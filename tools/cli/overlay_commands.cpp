@@ -50,7 +50,7 @@ std::string show_nodes(const Json& s) {
     table.add({brief_id(node), node["table"].get<std::string>(), node["near"].get<bool>() ? "near" : "far",
                node["distance"].is_null() ? "-" : fmt::format("{:.3f}", node["distance"].get<double>()),
                fmt::format("{:.0f} s ago", node["heard_ago_s"].get<double>()),
-               fmt::format("{:.1f} ms", node["round_trip_ms"].get<double>()),
+               ms_text(node["round_trip_ms"]),
                fmt::format("{:.2f}", node["accuracy"].get<double>()), node["samples"].dump(), known_classes(node)});
   }
   return out + "\n" + table.text(true);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "tools/cli/overlay_places.hpp"
+#include "tools/cli/status_json.hpp"
 
 namespace p2p::tools {
 
@@ -51,7 +52,7 @@ Json nodes_json(const directory::Standing& standing, const overlay::DhtStats& ta
     node["near"] = contact.near;
     node["distance"] = std::isfinite(contact.distance) ? Json(contact.distance) : Json(nullptr);
     node["heard_ago_s"] = ms(contact.heard_ago) / 1000;
-    node["round_trip_ms"] = ms(contact.round_trip);
+    node["round_trip_ms"] = ms_or_null(contact.round_trip);
     node["prefixes"] = prefixes_json(contact.entry.sketch);
     nodes.push_back(std::move(node));
   }
@@ -106,7 +107,7 @@ Json candidate_json(const directory::Candidate& candidate, const metadata::Need&
                                : Json(nullptr);
   out["exact"] = exact;
   out["needed_recall"] = candidate.needed_recall;
-  out["round_trip_ms"] = ms(candidate.round_trip);
+  out["round_trip_ms"] = ms_or_null(candidate.round_trip);
   return out;
 }
 

@@ -91,7 +91,7 @@ std::string show(const Json& answer) {
     estimated = estimated || (one["exact"] != true && !one["distance"].is_null());
     table.add({brief_id(one), one["endpoint"].get<std::string>(), distance_text(one),
                fmt::format("{:.2f}", one["accuracy"].get<double>()), one["samples"].dump(),
-               fmt::format("{:.1f} ms", one["round_trip_ms"].get<double>()), known_classes(one)});
+               ms_text(one["round_trip_ms"]), known_classes(one)});
   }
   out += "\n" + table.text(true);
   if (estimated) out += "~: estimated, for there was no fingerprint to compare with.\n";

@@ -31,7 +31,7 @@ ExitCode run_node(const Options& options) {
         Error{ErrorCode::invalid_argument,
               "--config FILE is missing; `p2p-learner run --print-config` prints a template",
               {}},
-        Context::config, false);
+        Context::config, options.json);
   }
   set_log_level(options.level == "error"     ? LogLevel::error
                 : options.level == "warning" ? LogLevel::warning

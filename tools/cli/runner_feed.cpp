@@ -180,7 +180,8 @@ std::optional<std::uint64_t> Runner::number_of(std::string_view ticket) const {
 
 bool Runner::take_label(const Row& row) {
   const auto refuse = [&](Error error) {
-    error.message = fmt::format("line {}: {}", row.line, error.message);
+    // The ticket as the sender wrote it, whole: what the node counts by is only the end of it.
+    error.message = fmt::format("line {}, ticket \"{}\": {}", row.line, row.ticket, error.message);
     return refuse_row(error, row.line, true);
   };
   const auto label = resolve_label(task_.classes, row.label);
@@ -189,9 +190,7 @@ bool Runner::take_label(const Row& row) {
   const auto number = number_of(row.ticket);
   if (!number) {
     return refuse({ErrorCode::not_found,
-                   fmt::format("\"{}\" is no ticket of this run; tickets are in prediction lines, and hold until the node "
-                               "is started again",
-                               row.ticket),
+                   "this is no ticket of this run; tickets are in prediction lines, and hold until the node is started again",
                    {}});
   }
   late.node_ticket = late.twin_ticket = *number;  // both get the same samples

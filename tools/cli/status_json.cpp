@@ -7,6 +7,7 @@
 namespace p2p::tools {
 
 double to_ms(overlay::Duration duration) { return static_cast<double>(duration.count()) / 1000.0; }
+Json ms_or_null(overlay::Duration duration) { return duration.count() > 0 ? Json(to_ms(duration)) : Json(nullptr); }
 
 namespace {
 
@@ -115,11 +116,12 @@ Json to_json(const node::Event& event, const metadata::Task& task) {
 Json to_json(const overlay::PeerStats& peer) {
   return Json{
       {"id", peer.id.hex()},
-      {"endpoint", peer.endpoint.text()},
+      {"endpoint", address(peer.endpoint)},
+      {"remote", address(peer.remote)},
       {"connected", peer.connected},
       {"sent_bytes", peer.sent},
       {"received_bytes", peer.received},
-      {"round_trip_ms", to_ms(peer.round_trip)},
+      {"round_trip_ms", ms_or_null(peer.round_trip)},
   };
 }
 
@@ -140,7 +142,7 @@ Json to_json(const directory::LookupResult& result, const metadata::Task& task) 
     one["distance"] = candidate.distance;
     one["fingerprint"] = candidate.fingerprint.has_value();
     one["needed_recall"] = candidate.needed_recall;
-    one["round_trip_ms"] = to_ms(candidate.round_trip);
+    one["round_trip_ms"] = ms_or_null(candidate.round_trip);
     candidates.push_back(std::move(one));
   }
   return Json{

@@ -21,5 +21,7 @@ Json to_json(const ProcessUsage& usage);
 Json to_json(const host::EdgeNodeStatus& status);
 
 double to_ms(overlay::Duration duration);
+/// 0 stands for "not measured": null.
+Json ms_or_null(overlay::Duration duration);
 
 }  // namespace p2p::tools

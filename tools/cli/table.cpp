@@ -37,6 +37,10 @@ std::string Table::text(bool with_header) const {
   return out;
 }
 
+std::string ms_text(const Json& milliseconds) {
+  return milliseconds.is_number() ? fmt::format("{:.1f} ms", milliseconds.get<double>()) : std::string("-");
+}
+
 std::string bytes_text(double bytes) {
   if (bytes < 1000) return fmt::format("{:.0f} B", bytes);
   if (bytes < 1e6) return fmt::format("{:.1f} KB", bytes / 1e3);

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/cli/output.hpp"
+
 namespace p2p::tools {
 
 /// Left-aligned columns, as wide as their widest cell (in UTF-8 characters).
@@ -18,6 +20,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+/// "0.3 ms"; "-" for null: not measured.
+std::string ms_text(const Json& milliseconds);
 /// "812 B", "1.4 KB", "20.1 MB".
 std::string bytes_text(double bytes);
 

@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <memory>
 
+#include "learner/model.hpp"
 #include "overlay/net/files.hpp"
+#include "overlay/node/node.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/infer_task.hpp"
 #include "tools/cli/output.hpp"
@@ -54,6 +56,7 @@ ExitCode make_task(Options& options) {
     return refuse(ok.error(),
                   ok.error().code == ErrorCode::invalid_argument ? Context::config : Context::data);
   }
+  if (auto ok = check_family(options.infer.family); !ok) return refuse(ok.error(), Context::config);
   auto data = open_data(options.data);
   if (!data) return refuse(data.error(), Context::data);
   if (options.infer.name.empty()) {
@@ -62,6 +65,8 @@ ExitCode make_task(Options& options) {
   }
   const auto inferred = infer_task(*data, options.infer);
   if (!inferred) return refuse(inferred.error(), Context::data);
+  // Whatever is impossible is told here, not at the first start of a node.
+  if (auto model = learner::make_model(node::model_spec(inferred->task)); !model) return refuse(model.error(), Context::config);
   // What is written must read back to the same task, or nodes would disagree about it.
   const auto text = metadata::to_toml(inferred->task);
   const auto back = metadata::parse_task(text, options.out);

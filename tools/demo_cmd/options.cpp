@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "tools/cli/exit_codes.hpp"
+#include "tools/cli/usage.hpp"
 
 namespace p2p::tools {
 namespace {
@@ -89,9 +90,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // Prints help or the complaint.
-    out.exit_now =
-        app.exit(error) == 0 ? static_cast<int>(ExitCode::ok) : static_cast<int>(ExitCode::usage);
+    out.exit_now = static_cast<int>(finish_parse(app, argc, argv, error));
     return out;
   }
   if (!range.empty()) {
