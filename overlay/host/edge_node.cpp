@@ -1,10 +1,12 @@
 #include "overlay/host/edge_node.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "learner/snapshot.hpp"
 #include "overlay/host/snapshot_writer.hpp"
@@ -246,8 +248,13 @@ void EdgeNode::State::close() {
 }
 
 Result<std::unique_ptr<EdgeNode>> EdgeNode::start(EdgeNodeOptions options) {
+  net::NewState made(options.state_dir, {"snapshot", "key.pem"});
   auto state = std::make_unique<State>(std::move(options));
-  if (auto opened = state->open(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = state->open(); !opened) {
+    state.reset();  // with its lock, before what it made is taken back
+    return tl::unexpected(opened.error());
+  }
+  made.keep();
   return std::unique_ptr<EdgeNode>(new EdgeNode(std::move(state)));
 }
 
@@ -340,10 +347,60 @@ Result<directory::Bucket> EdgeNode::read_bucket(const metadata::Place& place) co
   });
   answer.reset();
   if (!asked) return tl::unexpected(asked.error());
-  if (result.wait_for(kWithin) != std::future_status::ready) {
-    return fail(ErrorCode::timeout, "the table did not answer in time: see whether this node has joined (`p2p-learner status`)");
+  if (state_->options.registry) return result.get();
+  const auto before = table();
+  const auto begun = std::chrono::steady_clock::now();
+  // Where there is nobody to ask, nobody is waited for.
+  const bool nobody = before.known_nodes == 0 && state_->options.seeds.empty();
+  const auto waited = [&] { return std::chrono::duration_cast<overlay::Duration>(std::chrono::steady_clock::now() - begun); };
+  const auto silent = [&] { return table().received_packets == before.received_packets; };
+  while (result.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+    if (waited() >= (nobody ? overlay::Duration{} : kSilence) && silent()) return tl::unexpected(silence(waited()));
+    if (waited() >= kWithin) {
+      return fail(ErrorCode::timeout, "the table did not answer in time: see whether this node has joined (`p2p-learner status`)");
+    }
   }
-  return result.get();
+  auto bucket = result.get();
+  if (!bucket && bucket.error().code == ErrorCode::unavailable && silent()) return tl::unexpected(silence(waited()));
+  return bucket;
+}
+
+bool EdgeNode::has_table() const { return !state_->options.isolated && !state_->options.registry; }
+
+overlay::DhtStats EdgeNode::table() const {
+  return state_->loop.call_and_wait([&] { return state_->dht ? state_->dht->stats() : overlay::DhtStats{}; })
+      .value_or(overlay::DhtStats{});
+}
+
+Error EdgeNode::silence(overlay::Duration waited) const {
+  constexpr std::size_t kNamed = 3;
+  const double seconds = std::chrono::duration<double>(waited).count();
+  if (state_->options.registry) {
+    return {ErrorCode::unavailable,
+            fmt::format("the registry at {} did not answer within {:.1f} s: is `p2p-learner registry` running there?",
+                        state_->options.registry->text(), seconds),
+            {}};
+  }
+  auto asked = state_->options.seeds;
+  if (const auto now = standing()) {
+    for (const auto& contact : now->contacts) asked.push_back(contact.entry.table_endpoint().text());
+  }
+  std::sort(asked.begin(), asked.end());
+  asked.erase(std::unique(asked.begin(), asked.end()), asked.end());
+  if (asked.empty()) {
+    return {ErrorCode::unavailable,
+            fmt::format("no node of the overlay answers: this one names no seeds, and nobody who has joined it is known; start "
+                        "another with seeds = [\"{}\"]",
+                        status().dht.text()),
+            {}};
+  }
+  const auto within = seconds > 0 ? fmt::format("answered within {:.1f} s", seconds) : std::string("answers");
+  const auto more = asked.size() > kNamed ? fmt::format(" and {} more", asked.size() - kNamed) : std::string();
+  asked.resize(std::min(asked.size(), kNamed));
+  return {ErrorCode::unavailable,
+          fmt::format("no node of the overlay {} at {}{}: is one running there, is UDP open on the way?", within,
+                      fmt::join(asked, ", "), more),
+          {}};
 }
 
 Result<metadata::Fingerprint> EdgeNode::fingerprint() const {

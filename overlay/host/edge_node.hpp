@@ -86,7 +86,15 @@ class EdgeNode {
   /// How the directory stands, and who is listed in a bucket; `unavailable` for a node without one, or whose table is
   /// silent. Both wait.
   Result<directory::Standing> standing() const;
+  /// Where nobody at all is heard for kSilence, silence() is the error of read_bucket().
   Result<directory::Bucket> read_bucket(const metadata::Place& place) const;
+  bool has_table() const;
+  /// As status().overlay; all 0 for a node without a table.
+  overlay::DhtStats table() const;
+  /// That nobody answered, for people: where this node asked, or that there is nobody whom it could ask. `unavailable`.
+  Error silence(overlay::Duration waited) const;
+  /// OpenDHT sends a request three times, a second apart: two are lost now and then, a node that is there has answered one.
+  static constexpr overlay::Duration kSilence = std::chrono::seconds(2);
   /// The directory's lookup() and watch() for any need: they return at once, and what they are given is called on the
   /// node's thread, where it must not block; `done` not at all if the node ends before. A need must have the task's
   /// dimensions and classes. `unavailable` for a node without a directory, `limit_exceeded` for one watch too many.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -162,6 +163,11 @@ Result<DirectoryLock> DirectoryLock::take(const std::string& directory) {
                 fmt::format("{} is in use by process {}: stop it, or give this node another state directory",
                             directory, pid.empty() ? "(unknown)" : pid));
   }
+  // A start that failed may have removed the file between our open() and flock(): then another one's lock is the real one.
+  struct stat ours {}, named {};
+  if (::fstat(file.get(), &ours) != 0 || ::stat(path.c_str(), &named) != 0 || ours.st_ino != named.st_ino) {
+    return fail(ErrorCode::in_use, fmt::format("{} was just given up by another process: start again", directory));
+  }
   // The number is for people; the lock is the kernel's and goes with the process.
   const std::string pid = fmt::format("{}\n", ::getpid());
   int error = ::ftruncate(file.get(), 0) == 0 ? 0 : errno;
@@ -180,6 +186,38 @@ DirectoryLock& DirectoryLock::operator=(DirectoryLock&& other) noexcept {
 
 DirectoryLock::~DirectoryLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+namespace {
+bool is_there(const std::string& path) {
+  struct stat about {};
+  return ::lstat(path.c_str(), &about) == 0;
+}
+}  // namespace
+
+NewState::NewState(std::string directory, const std::vector<std::string>& names) : directory_(std::move(directory)) {
+  if (directory_.empty()) return;
+  for (const auto& name : names) {
+    if (auto path = directory_ + "/" + name; !is_there(path)) missing_.push_back(std::move(path));
+  }
+  lock_missing_ = !is_there(directory_ + "/lock");
+  for (auto end = directory_.size(); end != 0 && end != std::string::npos; end = directory_.find_last_of('/', end - 1)) {
+    const auto part = directory_.substr(0, end);
+    if (is_there(part)) break;
+    directories_.push_back(part);
+  }
+}
+
+NewState::~NewState() {
+  if (kept_ || directory_.empty() || (missing_.empty() && !lock_missing_) || !is_there(directory_)) return;
+  {
+    // Whoever has taken the directory meanwhile lives by what is there.
+    const auto lock = DirectoryLock::take(directory_);
+    if (!lock) return;
+    for (const auto& path : missing_) ::remove(path.c_str());
+    if (lock_missing_) ::unlink((directory_ + "/lock").c_str());
+  }
+  for (const auto& path : directories_) ::rmdir(path.c_str());
 }
 
 Result<metadata::KeyPair> load_key(const std::string& path) {

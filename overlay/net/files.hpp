@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "metadata/base/bytes.hpp"
 #include "metadata/base/error.hpp"
@@ -33,6 +34,28 @@ class DirectoryLock {
  private:
   explicit DirectoryLock(int descriptor) : descriptor_(descriptor) {}
   int descriptor_ = -1;
+};
+
+/// What a start makes in a state directory, taken back if the start fails: a user who mistyped a port finds no key, no lock
+/// and no directory that were not there before.
+///
+/// Invariants: nothing that was there when this object was made is touched, and nothing at all while another process has
+/// the directory locked. Destroy what writes there, and its lock, before this object.
+class NewState {
+ public:
+  /// `names`: what may be made in it, in the order in which it can be removed; the lock is taken care of.
+  NewState(std::string directory, const std::vector<std::string>& names);
+  NewState(const NewState&) = delete;
+  NewState& operator=(const NewState&) = delete;
+  ~NewState();
+  /// The start went well: all stays.
+  void keep() { kept_ = true; }
+
+ private:
+  std::string directory_;
+  std::vector<std::string> missing_;      // paths of `names`
+  std::vector<std::string> directories_;  // that were missing, innermost first
+  bool lock_missing_ = false, kept_ = false;
 };
 
 /// The node's key, PEM, mode 0600. `not_found`; `untrusted` when others can read it or it is another user's;

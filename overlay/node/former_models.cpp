@@ -6,7 +6,7 @@
 namespace p2p::node {
 namespace {
 
-constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kFormat = 2;  // 1 did not say what was missed
 constexpr std::size_t kMostModels = 64;   // that decode() reads, whatever the options
 constexpr std::size_t kMostMerges = 256;  // as many as the journal has reports
 
@@ -40,10 +40,12 @@ std::size_t FormerModels::bytes() const {
 Bytes FormerModels::encode() const {
   ByteWriter out;
   out.put(kFormat);
+  out.put(missed_in_force_);
   out.put(static_cast<std::uint32_t>(formers_.size()));
   for (const auto& former : formers_) {
     out.put(former.drift);
     out.put(former.samples);
+    out.put(former.missed);
     out.put(static_cast<std::uint32_t>(former.merges.size()));
     out.put_array(std::span<const std::uint64_t>(former.merges));
     out.put_sized(former.model);
@@ -58,6 +60,7 @@ Result<void> FormerModels::decode(ByteView bytes, const learner::ModelSpec& spec
   if (in.ok() && format > kFormat) {
     return fail(ErrorCode::version, "the models from before the merges were saved by a newer p2p-learner");
   }
+  const auto missed_in_force = format > 1 ? in.get<std::uint64_t>() : 0;
   const auto count = in.get<std::uint32_t>();
   if (!in.ok() || count > kMostModels) return damaged();
   std::vector<FormerModel> formers;
@@ -65,6 +68,7 @@ Result<void> FormerModels::decode(ByteView bytes, const learner::ModelSpec& spec
     FormerModel former;
     former.drift = in.get<std::uint64_t>();
     former.samples = in.get<std::uint64_t>();
+    if (format > 1) former.missed = in.get<std::uint64_t>();
     const auto merges = in.get<std::uint32_t>();
     if (!in.ok() || former.drift == 0 || merges > kMostMerges) return damaged();
     former.merges.resize(merges);
@@ -76,6 +80,7 @@ Result<void> FormerModels::decode(ByteView bytes, const learner::ModelSpec& spec
   }
   if (!in.ok() || !in.at_end()) return damaged();
   formers_ = std::move(formers);
+  missed_in_force_ = missed_in_force;
   trim();
   return {};
 }

@@ -14,6 +14,7 @@ struct FormerModel {
   std::uint64_t samples = 0;           ///< seen when it was set aside; it has not learned since
   std::vector<std::uint64_t> merges;   ///< drifts whose merges are in it
   Bytes model;                         ///< learner::Model::encode(): exact, so it can go on learning
+  std::uint64_t missed = 0;            ///< of those samples, learned by other models while it was set aside before
 };
 
 /// A few former models, the latest merges' ones.
@@ -36,6 +37,9 @@ class FormerModels {
   const FormerModel* find(std::uint64_t drift) const;
   const std::vector<FormerModel>& all() const { return formers_; }
   std::size_t bytes() const;
+  /// What FormerModel::missed is for the model in force: how many samples of this node it has never learned from.
+  std::uint64_t missed_in_force() const { return missed_in_force_; }
+  void set_missed_in_force(std::uint64_t samples) { missed_in_force_ = samples; }
 
   Bytes encode() const;
   /// Replaces everything by what encode() gave. `malformed` (also when a model does not decode under `spec`), `version`;
@@ -45,6 +49,7 @@ class FormerModels {
  private:
   void trim();
   Options options_;
+  std::uint64_t missed_in_force_ = 0;
   std::vector<FormerModel> formers_;  // in the order in which they were set aside
 };
 

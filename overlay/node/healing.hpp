@@ -186,6 +186,7 @@ class Healing : public std::enable_shared_from_this<Healing> {
     Event::Kind kind{};
     std::vector<std::uint64_t> merges;  // in the model that returns
     std::uint64_t samples = 0;          // when it stopped learning
+    std::uint64_t missed = 0;           // before that: FormerModel::missed
     bool by_hand = true;                // else by its Shadow
   };
   void put_back(std::unique_ptr<learner::Model> model, const Return& how);

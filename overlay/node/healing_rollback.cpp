@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "metadata/base/words.hpp"
 #include "overlay/node/healing.hpp"
 
 namespace p2p::node {
@@ -32,7 +33,7 @@ std::vector<std::uint64_t> Healing::merges_before(std::uint64_t drift) const {
 }
 
 void Healing::keep_former(std::uint64_t drift, const learner::Model& model) {
-  formers_.keep({drift, context_.serving.samples(), merges_before(drift), model.encode()});
+  formers_.keep({drift, context_.serving.samples(), merges_before(drift), model.encode(), formers_.missed_in_force()});
 }
 
 void Healing::follow_shadow(learner::Features x, learner::ClassIndex label, learner::ClassIndex predicted) {
@@ -49,7 +50,8 @@ void Healing::follow_shadow(learner::Features x, learner::ClassIndex label, lear
     value(*helper, -std::max(0.0, lead) / static_cast<double>(tally.samples));
   }
   put_back(shadow.take(),
-           {.drift = drift, .kind = Event::Kind::rolled_back, .merges = before, .samples = context_.serving.samples(), .by_hand = false});
+           {.drift = drift, .kind = Event::Kind::rolled_back, .merges = before, .samples = context_.serving.samples(),
+            .missed = formers_.missed_in_force(), .by_hand = false});
 }
 
 Result<void> Healing::rollback(std::uint64_t drift) {
@@ -61,7 +63,7 @@ Result<void> Healing::rollback(std::uint64_t drift) {
   if (report->rolled_back) {
     return fail(ErrorCode::invalid_argument, fmt::format("the merge of drift {} has been undone already", drift));
   }
-  Return how{.drift = drift, .kind = Event::Kind::rolled_back, .merges = {}, .samples = context_.serving.samples()};
+  Return how{.drift = drift, .kind = Event::Kind::rolled_back, .merges = {}, .samples = context_.serving.samples(), .missed = formers_.missed_in_force()};
   if (watch_ && story_->report.id == drift) {
     how.merges = merges_before(drift);
     story_->report.watch = watch_->tally();
@@ -90,6 +92,7 @@ Result<void> Healing::rollback(std::uint64_t drift) {
   if (!model) return tl::unexpected(model.error());
   how.merges = former->merges;
   how.samples = former->samples;
+  how.missed = former->missed;
   leave_story(kByHand);
   put_back(std::move(*model), how);
   return {};
@@ -110,7 +113,7 @@ Result<void> Healing::redo(std::uint64_t drift) {
   }
   auto model = learner::decode_model(context_.serving.spec(), former->model);
   if (!model) return tl::unexpected(model.error());
-  const Return how{.drift = drift, .kind = Event::Kind::redone, .merges = former->merges, .samples = former->samples};
+  const Return how{.drift = drift, .kind = Event::Kind::redone, .merges = former->merges, .samples = former->samples, .missed = former->missed};
   leave_story(kByHand);
   put_back(std::move(*model), how);
   return {};
@@ -134,7 +137,10 @@ void Healing::put_back(std::unique_ptr<learner::Model> model, const Return& how)
   const auto present = merges();
   shadow_.reset();  // of a model that serves no more
   const auto replaced = serving.replace(std::move(model));
-  formers_.keep({how.drift, serving.samples(), present, replaced->encode()});
+  // All that it has not learned since the stream began, not only since it was set aside: it may have been before.
+  const auto behind = how.missed + (serving.samples() - how.samples);
+  formers_.keep({how.drift, serving.samples(), present, replaced->encode(), formers_.missed_in_force()});
+  formers_.set_missed_in_force(behind);
   std::vector<DriftReport> changed;
   for (const auto& report : journal_.reports()) {
     if (report.accepted && report.rolled_back == contains(how.merges, report.id)) changed.push_back(report);
@@ -143,8 +149,8 @@ void Healing::put_back(std::unique_ptr<learner::Model> model, const Return& how)
     report.rolled_back = !report.rolled_back;
     const bool itself = report.id == how.drift;
     const char* what = report.rolled_back ? "undone" : "done again";
-    report.reason = itself ? fmt::format("merged, and {} {} after {} samples", what,
-                                         how.by_hand ? "by hand" : "for its former model, which learned on, did better", serving.samples())
+    report.reason = itself ? fmt::format("merged, and {} {} after {}", what,
+                                         how.by_hand ? "by hand" : "for its former model, which learned on, did better", counted(serving.samples(), "sample"))
                            : fmt::format("merged, and {} together with the merge of drift {}", what, how.drift);
     if (report.rolled_back) {
       ++counters_.rolled_back;
@@ -152,8 +158,8 @@ void Healing::put_back(std::unique_ptr<learner::Model> model, const Return& how)
       --counters_.rolled_back;
     }
     tell(report, report.rolled_back ? Event::Kind::rolled_back : Event::Kind::redone,
-         fmt::format("{}; the model in force last learned {} samples ago", report.reason, serving.samples() - how.samples),
-         {.subject = how.by_hand ? "operator" : "the former model", .figures = {{"samples_behind", static_cast<double>(serving.samples() - how.samples)}}});
+         fmt::format("{}; the model in force is {} behind: it has not learned from them", report.reason, counted(behind, "sample")),
+         {.subject = how.by_hand ? "operator" : "the former model", .figures = {{"samples_behind", static_cast<double>(behind)}}});
   }
   context_.on_settled();
 }
@@ -163,10 +169,10 @@ FormerModels Healing::formers() const {
   const auto now = context_.serving.samples();
   if (shadow_) {
     const auto& [drift, before, helper] = shadow_->merge();
-    out.keep({drift, now, before, shadow_->model().encode()});
+    out.keep({drift, now, before, shadow_->model().encode(), formers_.missed_in_force()});
   }
   if (watch_ && !provisional()) {
-    out.keep({story_->report.id, now, merges_before(story_->report.id), watch_->shadow().encode()});
+    out.keep({story_->report.id, now, merges_before(story_->report.id), watch_->shadow().encode(), formers_.missed_in_force()});
   }
   return out;
 }

@@ -22,7 +22,7 @@ class History(test_healing.Healing):
         rows = stream(22, [(800, CLASSES[:4]), (800, CLASSES)])
         config = self.configure("node", node="seeds = [\"%s\"]" % helper.ready()["dht"],
                                 source="kind = \"csv\"\npath = \"%s\"\nrate = 400\nat_end = \"stay\"" %
-                                self.write_csv("node.csv", rows), output="predictions = false")
+                                self.write_csv("node.csv", rows), output="predictions = false", tuning="shadow_samples = 0")
         node = self.start_config(config)
         node.wait_line("end", timeout=60)
         healed = [d for d in node.ask("history")["drifts"] if d["accepted"] and not d["rolled_back"]]
@@ -97,11 +97,15 @@ class History(test_healing.Healing):
         self.assertTrue(undone["rolled_back"])
         self.assert_mentions(undone["reason"], "by hand")
         self.assertEqual(undone["steps"][-1]["step"], "rolled_back")
+        behind = undone["steps"][-1]["samples_behind"]
+        self.assertGreater(behind, 0)
         self.refused(2, "undone already", "rollback", number, "--socket", control)
         self.assertFalse(node.ask("rollback", number, "--redo")["drift"]["rolled_back"])
         status, out, _ = run("rollback", number, "--socket", control)
         self.assertEqual(status, 0)
         self.assert_mentions(out, "rolled back", "by hand")
+        # The same model as the first time, which has learned nothing in between: it is no nearer than it was.
+        self.assertEqual(node.ask("history", number)["drift"]["steps"][-1]["samples_behind"], behind)
         before = node.ask("history", number)["drift"]
         for_people = run("history", number, "--socket", control)[1]
 

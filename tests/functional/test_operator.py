@@ -3,9 +3,10 @@ is nothing to see."""
 
 import json
 import signal
+import time
 import xml.dom.minidom
 
-from harness import Case, Node, lines_of, main, run, samples, wait_until
+from harness import SCALE, Case, Node, lines_of, main, run, samples, wait_until
 
 MIXES = {"ab1": ["north", "south"], "ab2": ["north", "south"], "bc1": ["south", "east"], "bc2": ["south", "east"],
          "cd1": ["east", "west"], "cd2": ["east", "west"]}
@@ -74,7 +75,7 @@ class Operator(Case):
         # For people.
         status, out, error = run("overlay", "lookup", query, "--state-dir", self.path("ab1.state"))
         self.assertEqual(status, 0, error)
-        self.assert_mentions(out, "nodes heard of", "questions", "distance", nodes["bc1"].ready()["id"][:16])
+        self.assert_mentions(out, "heard of", "question", "distance", "shows", nodes["bc1"].ready()["id"][:16])
         self.assertIn("200 samples", error)
 
         # What cannot be asked.
@@ -120,7 +121,7 @@ class Operator(Case):
         self.assertGreaterEqual(routing["known_nodes"], routing["good_nodes"])
         self.assertGreaterEqual(routing["good_nodes"], 1)
         _, out, _ = run("overlay", "nodes", "--socket", node.ready()["control"])
-        self.assert_mentions(out, "Routing: ", "known nodes of the table answer")
+        self.assert_mentions(out, "Routing: ", "of the table answer")
 
         drawn = self.look(node, "map")
         self.assertEqual(len(drawn["seen"]), len(set(self.ids) - {node.ready()["id"]}) + 1)
@@ -173,11 +174,13 @@ class Operator(Case):
                 self.assertIn("isolated", refused["error"])
         # The first of its overlay: a table with nobody else in it.
         first = self.start("first", source="kind = \"none\"")
-        self.assertIn("could not be asked", self.look(first, "get", "joint/0/0/0", status=9)["error"])
-        self.assertEqual(self.look(first, "keys", "--all", status=9)["exit"], 9)
-        self.assertEqual(self.look(first, "lookup", query)["candidates"], [])
+        for words in (["get", "joint/0/0/0"], ["keys", "--all"], ["map"], ["lookup", query]):
+            with self.subTest(words):
+                self.assert_mentions(self.look(first, *words, status=9)["error"], "no node of the overlay answers", first.ready()["dht"])
         self.assertIn("learned nothing yet", self.look(first, "lookup", status=2)["error"])
-        self.assertEqual(self.look(first, "nodes")["nodes"], [])
+        alone = self.look(first, "nodes", status=9)
+        self.assertEqual(alone["nodes"], [])
+        self.assertIn("no node of the overlay answers", alone["silence"])
         # Over the socket itself: an answer to whatever is asked.
         for request, code in (({"command": "overlay_poll", "number": 7}, "not_found"), ({"command": "overlay_end"}, "invalid_argument"),
                               ({"command": "overlay_poll", "number": -1}, "invalid_argument"), ({"command": "overlay_dance"}, "invalid_argument"),
@@ -187,6 +190,23 @@ class Operator(Case):
                               ({"command": "overlay_get", "bucket": 3}, "invalid_argument")):
             with self.subTest(request):
                 self.assertEqual(first.send_request(request)["code"], code)
+
+    def test_that_the_only_peer_has_gone_is_said_within_seconds(self):
+        query = self.write_csv("query.csv", samples(999, [(20, ["south", "east"])]))
+        first = self.start("first", source="kind = \"none\"")
+        second = self.start("second", node="seeds = [\"%s\"]" % first.ready()["dht"], source="kind = \"none\"")
+        wait_until(lambda: second.ask("peers")["overlay"]["good_nodes"] > 0, "the two have joined")
+        first.kill()
+        for words in (["get", "joint/0/0/0"], ["lookup", query], ["map"], ["keys", "--all"]):
+            with self.subTest(words):
+                begun = time.monotonic()
+                refused = self.look(second, *words, status=9)
+                self.assertLess(time.monotonic() - begun, 6 * SCALE)
+                self.assertEqual((refused["code"], refused["exit"]), ("unavailable", 9))
+                self.assert_mentions(refused["error"], "no node of the overlay answered within", first.ready()["dht"], "is one running there")
+        status, _, error = run("overlay", "watch", query, "--for", "3", "--socket", second.ready()["control"])
+        self.assertEqual(status, 9, error)
+        self.assertIn("no node of the overlay answered", error)
 
     def test_a_class_that_shares_its_bucket_is_told_with_which(self):
         names = ["c%02d" % i for i in range(70)]

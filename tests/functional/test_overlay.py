@@ -52,7 +52,7 @@ class Overlay(Case):
             self.assertEqual(candidate["endpoint"], links[candidate["id"]])
         # The same for people.
         control = nodes[0].ready()["control"]
-        for command, words in (("status", ["n1", "600", "network"]), ("peers", ["nodes of the overlay answer, 2 are known"]),
+        for command, words in (("status", ["n1", "600", "network"]), ("peers", ["2 nodes known of the overlay"]),
                                ("lookup", ["candidates", "127.0.0.1"]), ("history", [])):
             status, out, _ = run(command, "--socket", control)
             self.assertEqual(status, 0)

@@ -203,11 +203,25 @@ class Refusals(Case):
         for key, port in (("dht_port", dht), ("link_port", link)):
             config = self.configure("second", node="%s = %s" % (key, port), source="kind = \"none\"")
             self.refuse(4, port, config=config)
+            self.assertFalse(os.path.exists(self.path("second.state")), "a start that failed leaves nothing")
             status, out, _ = run("check", "--config", config)
+            self.assertFalse(os.path.exists(self.path("second.state")), "a check leaves nothing")
             self.assertEqual(status, 4, out)
             self.assert_mentions(out, "taken by another program", key)
         config = self.configure("third", state=False, node="state_dir = \"first.state\"", source="kind = \"none\"")
         self.refuse(4, "first.state", str(first.process.pid), config=config)
+        status, out, _ = run("registry", "--port", link, "--state-dir", self.path("a", "b"))
+        self.assertEqual(status, 4, out)
+        self.assertFalse(os.path.exists(self.path("a")))
+        # What was there stays as it was.
+        os.mkdir(self.path("kept.state"))
+        self.assertEqual(run("keygen", "--state-dir", self.path("kept.state"))[0], 0)
+        self.refuse(4, link, config=self.configure("kept", node="link_port = %s" % link, source="kind = \"none\"", experiment="twin = true"))
+        self.assertEqual(os.listdir(self.path("kept.state")), ["key.pem"])
+        # The node itself could start, and what comes after it cannot: the path of the control socket is too long.
+        self.refuse(2, "control socket", config=self.configure("long", state=False, node="state_dir = \"%s\"" % ("long" * 25),
+                                                             source="kind = \"none\"", experiment="twin = true"))
+        self.assertFalse([name for name in os.listdir(self.dir) if name.startswith("longlong")])
         # check knows its own node.
         own = self.configure("first", node="dht_port = %s\nlink_port = %s" % (dht, link), source="kind = \"none\"")
         status, out, _ = run("check", "--config", own)

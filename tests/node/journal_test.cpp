@@ -225,12 +225,15 @@ TEST_CASE("Former models come back from their bytes; damaged, newer or foreign o
   const auto spec = node::model_spec(task);
   Stream stream(kWorld, 1);
   FormerModels formers({});
-  formers.keep({7, 900, {2, 5}, trained(task, stream, 50)->encode()});
+  formers.keep({7, 900, {2, 5}, trained(task, stream, 50)->encode(), 250});
+  formers.set_missed_in_force(31);
   const auto bytes = formers.encode();
   FormerModels again({});
   REQUIRE(again.decode(bytes, spec).has_value());
   CHECK(again.find(7)->merges == std::vector<std::uint64_t>{2, 5});
   CHECK(again.encode() == bytes);
+  CHECK(again.find(7)->missed == 250);
+  CHECK(again.missed_in_force() == 31);
   for (std::size_t size = 0; size < bytes.size(); size += 7) {
     CHECK(again.decode(ByteView(bytes).first(size), spec).error().code == ErrorCode::malformed);
   }
@@ -359,7 +362,7 @@ TEST_CASE("A former model that learned on is put back by hand as it is now") {
   REQUIRE_FALSE(place.report(id).rolled_back);
   REQUIRE(place.node->rollback(id).has_value());
   CHECK(place.report(id).rolled_back);
-  CHECK_THAT(place.report(id).steps.back().text, Catch::Contains("last learned 0 samples ago"));
+  CHECK_THAT(place.report(id).steps.back().text, Catch::Contains("is 0 samples behind"));
   REQUIRE(place.node->redo(id).has_value());
   CHECK_FALSE(place.report(id).rolled_back);
 }

@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "learner/snapshot.hpp"
+#include "metadata/base/words.hpp"
 #include "overlay/net/control_socket.hpp"
 #include "overlay/net/files.hpp"
 #include "overlay/net/loop.hpp"
@@ -103,7 +104,7 @@ void check_source(Report& report, const NodeConfig& config, const metadata::Task
     }
   }
   report.ok("source",
-            fmt::format("{}: {} features, the first sample fits the task", file, row.x.size()));
+            fmt::format("{}: {}, the first sample fits the task", file, counted(row.x.size(), "feature")));
 }
 
 /// Can a file be made there? Leaves nothing behind.
@@ -118,6 +119,7 @@ void check_state(Report& report, const std::string& directory) {
   if (directory.empty()) {
     return report.ok("state", "nothing is kept: node.state_dir is empty, a restart begins anew");
   }
+  const net::NewState nothing_stays(directory, {});
   if (auto ok = net::make_directories(directory); !ok)
     return report.bad("state", ok.error(), Context::start);
   if (auto ok = try_writing(directory); !ok) return report.bad("state", ok.error(), Context::run);
@@ -291,8 +293,8 @@ void check_seeds(Report& report, const NodeConfig& config, double timeout_s) {
   for (const auto& seed : result->seeds) {
     if (seed.reachable) {
       if (++reachable == 1) first = seed.seed;
-      report.ok("seed", fmt::format("{} answered after {:.0f} ms; {} nodes seen through it",
-                                    seed.seed, seed.took_ms, seed.good_nodes));
+      report.ok("seed", fmt::format("{} answered after {:.0f} ms; {} seen through it",
+                                    seed.seed, seed.took_ms, counted(seed.good_nodes, "node")));
     } else {
       report.bad("seed",
                  fmt::format("{} did not answer within {:.0f} s: is a node running there, is UDP "

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "metadata/base/words.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/config.hpp"
 #include "tools/cli/control_protocol.hpp"
@@ -34,6 +35,10 @@ double number(const Json& object, const char* key) {
   return object.contains(key) && object[key].is_number() ? object[key].get<double>() : 0;
 }
 
+std::string amount(const Json& object, const char* key, std::string_view one) {
+  return counted(static_cast<std::uint64_t>(number(object, key)), one);
+}
+
 std::string brief(const std::string& id) { return id.substr(0, 16); }
 
 std::string show_status(const Json& s) {
@@ -58,13 +63,13 @@ std::string show_status(const Json& s) {
                             text_of(s, "drifts_detected"), text_of(s, "accepted"),
                             text_of(s, "rejected"), text_of(s, "rolled_back")));
   const auto& overlay = s.contains("overlay") ? s["overlay"] : s;
-  row("overlay", fmt::format("{} nodes answer, {} known, {} values kept for others",
-                             text_of(overlay, "good_nodes"), text_of(overlay, "known_nodes"),
-                             text_of(overlay, "stored_values")));
-  row("directory", fmt::format("{} sent, {} received, {} packets refused",
+  row("overlay", fmt::format("{} answering, {} known, {} kept for others",
+                             amount(overlay, "good_nodes", "node"), text_of(overlay, "known_nodes"),
+                             amount(overlay, "stored_values", "value")));
+  row("directory", fmt::format("{} sent, {} received, {} refused",
                                bytes_text(number(overlay, "sent_bytes")),
                                bytes_text(number(overlay, "received_bytes")),
-                               text_of(overlay, "refused_packets")));
+                               amount(overlay, "refused_packets", "packet")));
   std::string kinds;
   if (s.contains("traffic")) {
     for (const auto& [kind, value] : s["traffic"].items()) {
@@ -77,8 +82,8 @@ std::string show_status(const Json& s) {
     row("handshakes", fmt::format("{}, {} of them resumed", text_of(s["handshakes"], "made"), text_of(s["handshakes"], "resumed")));
   }
   row("process",
-      fmt::format("{} resident, {} threads, {:.2f} s of CPU", bytes_text(number(s, "rss_bytes")),
-                  text_of(s, "threads"), number(s, "cpu_s")));
+      fmt::format("{} resident, {}, {:.2f} s of CPU", bytes_text(number(s, "rss_bytes")),
+                  amount(s, "threads", "thread"), number(s, "cpu_s")));
   row("published", s.contains("published") && s["published"] == true ? "yes" : "not yet");
   if (text_of(s, "snapshot_error") != "-") row("snapshot", text_of(s, "snapshot_error"));
   return table.text(false);
@@ -86,8 +91,8 @@ std::string show_status(const Json& s) {
 
 std::string show_peers(const Json& s) {
   const auto& overlay = s["overlay"];
-  std::string out = fmt::format("{} nodes of the overlay answer, {} are known.\n",
-                                text_of(overlay, "good_nodes"), text_of(overlay, "known_nodes"));
+  std::string out = fmt::format("{} known of the overlay; answering: {}.\n", amount(overlay, "known_nodes", "node"),
+                                text_of(overlay, "good_nodes"));
   if (s["peers"].empty())
     return out + "No peer has been linked to yet: links are made when a drift asks for help.\n";
   Table table({"peer", "endpoint", "linked", "sent", "received", "round trip"});
@@ -104,11 +109,13 @@ std::string show_peers(const Json& s) {
 
 std::string show_lookup(const Json& s) {
   std::string out =
-      fmt::format("{} candidates after {:.0f} ms: {} nodes heard of, {} asked, {} fingerprints, {} keys read, {} refused.\n",
-                  s["candidates"].size(), number(s, "took_ms"), text_of(s, "known"), text_of(s, "questions"),
-                  text_of(s, "fingerprints"), text_of(s, "gets"), text_of(s, "refused"));
+      fmt::format("{} after {:.0f} ms: {} heard of, {} asked, {}, {} read, {} refused.\n",
+                  counted(s["candidates"].size(), "candidate"), number(s, "took_ms"), text_of(s, "known"), amount(s, "questions", "node"),
+                  amount(s, "fingerprints", "fingerprint"), amount(s, "gets", "key"), text_of(s, "refused"));
   if (s["candidates"].empty())
-    return out + "Nobody like this node is known yet; nodes publish after some samples.\n";
+    return out + (number(s, "answers") + number(s, "values") == 0
+                      ? "Nobody answered; see `p2p-learner overlay nodes` for whom this node knows.\n"
+                      : "Nobody like this node is known yet; nodes publish after some samples.\n");
   Table table({"peer", "endpoint", "distance", "accuracy", "samples", "knows"});
   for (const auto& candidate : s["candidates"]) {
     std::string known;

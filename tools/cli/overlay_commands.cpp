@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 
+#include "metadata/base/words.hpp"
 #include "overlay/net/files.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/overlay_map.hpp"
@@ -35,19 +36,27 @@ void print(const Options& options, const Json& answer, const std::string& text) 
   std::fputs((options.target.json ? to_line(answer) + "\n" : text).c_str(), stdout);
 }
 
+/// "3 entries belong": a crowd is of entries, archived ones included.
+std::string belong_text(double crowd) {
+  const auto count = static_cast<std::uint64_t>(crowd + 0.5);
+  return fmt::format("{} {}", counted(count, "entry", "entries"), plural(count, "belongs", "belong"));
+}
+
 // ---- nodes
 
 std::string show_nodes(const Json& s) {
   const auto& routing = s.at("routing");
-  std::string out = fmt::format("{} nodes in mind of about {:.0f}; {} questions answered, {} fingerprints given, {} refused.\n"
-                                "Routing: {} of {} known nodes of the table answer; {} values kept for others.\n",
-                                s["nodes"].size(), s["estimated_nodes"].get<double>(), s["questions_answered"].dump(),
-                                s["fingerprints_given"].dump(), s["questions_refused"].dump(), routing["good_nodes"].dump(),
-                                routing["known_nodes"].dump(), routing["stored_values"].dump());
+  const auto number = [](const Json& of, const char* member) { return of[member].get<std::uint64_t>(); };
+  std::string out = fmt::format("{} in mind; the table has about {}. {} answered, {} given, {} refused.\n"
+                                "Routing: {} of {} of the table answer; {} kept for others.\n",
+                                presences_text(s["nodes"]), counted(static_cast<std::uint64_t>(s["estimated_nodes"].get<double>() + 0.5), "node"),
+                                counted(number(s, "questions_answered"), "question"), counted(number(s, "fingerprints_given"), "fingerprint"),
+                                number(s, "questions_refused"), number(routing, "good_nodes"),
+                                counted(number(routing, "known_nodes"), "known node"), counted(number(routing, "stored_values"), "value"));
   if (s["nodes"].empty()) return out + "Nobody yet: a node makes contacts when it looks up, or publishes, after some samples.\n";
-  Table table({"node", "table", "near", "distance", "heard", "round trip", "accuracy", "samples", "knows"});
+  Table table({"node", "shows", "table", "near", "distance", "heard", "round trip", "accuracy", "samples", "knows"});
   for (const auto& node : s["nodes"]) {
-    table.add({brief_id(node), node["table"].get<std::string>(), node["near"].get<bool>() ? "near" : "far",
+    table.add({brief_id(node), shown_text(node), node["table"].get<std::string>(), node["near"].get<bool>() ? "near" : "far",
                node["distance"].is_null() ? "-" : fmt::format("{:.3f}", node["distance"].get<double>()),
                fmt::format("{:.0f} s ago", node["heard_ago_s"].get<double>()),
                ms_text(node["round_trip_ms"]),
@@ -60,6 +69,11 @@ ExitCode nodes(const Options& options) {
   const auto answer = options.target.ask("overlay_nodes");
   if (!answer) return report(options, answer.error());
   print(options, *answer, show_nodes(*answer));
+  // What it has in mind is worth showing; that nobody answers is the outcome.
+  if (const auto silence = answer->value("silence", Json()); silence.is_string()) {
+    const Error error{ErrorCode::unavailable, silence.get<std::string>(), {}};
+    return report_error(error, Context::answer, false);
+  }
   return ExitCode::ok;
 }
 
@@ -89,7 +103,7 @@ class Counter {
   Counter(const Counter&) = delete;
   void show(std::size_t read, std::size_t left) {
     if (quiet_ || (!live_ && read % 64 != 0 && left > 0)) return;
-    fmt::print(stderr, "{}p2p-learner: {} buckets read, {} to go{}", live_ ? "\r" : "", read, left, live_ ? "\x1b[K" : "\n");
+    fmt::print(stderr, "{}p2p-learner: {} read, {} to go{}", live_ ? "\r" : "", counted(read, "bucket"), left, live_ ? "\x1b[K" : "\n");
     std::fflush(stderr);
     written_ = true;
   }
@@ -137,7 +151,7 @@ std::string show_survey(const Survey& survey) {
                std::to_string(bucket.listed()), fmt::format("{:.0f}", bucket.crowd()), std::string(bars, '#')});
   }
   std::string out = table.text(true);
-  out += fmt::format("\n{} buckets read, {} of them empty.\n", survey.buckets.size(), empty);
+  out += fmt::format("\n{} read, {} of them empty.\n", counted(survey.buckets.size(), "bucket"), empty);
   if (survey.unread > 0) out += fmt::format("{} more were left unread; --most N reads on.\n", survey.unread);
   for (const auto& name : survey.failed) out += fmt::format("{} did not come: the table did not answer.\n", name);
   return out;
@@ -168,8 +182,9 @@ ExitCode keys(const Options& options) {
 
 std::string show_bucket(const Json& s, const std::string& asked) {
   const auto name = s["bucket"].get<std::string>();
-  std::string out = fmt::format("{}, key {}: {} values, {} valid entries; about {:.0f} nodes belong there.\n", name,
-                                s["key"].get<std::string>(), s["values"].dump(), s["entries"].size(), s["crowd"].get<double>());
+  std::string out = fmt::format("{}, key {}: {}, of which are valid {}; about {} there.\n", name, s["key"].get<std::string>(),
+                                counted(s["values"].get<std::uint64_t>(), "value"), presences_text(s["entries"]),
+                                belong_text(s["crowd"].get<double>()));
   if (s["classes"].size() > 1) {
     std::string names;
     for (const auto& one : s["classes"]) names += (names.empty() ? "" : ", ") + one.get<std::string>();
@@ -177,9 +192,9 @@ std::string show_bucket(const Json& s, const std::string& asked) {
                        asked.starts_with("label/") && asked != name ? asked + " is folded onto " + name + ": " : "", names);
   }
   if (s["entries"].empty()) return out;
-  Table table({"node", "endpoint", "accuracy", "samples", "knows"});
+  Table table({"node", "shows", "endpoint", "accuracy", "samples", "knows"});
   for (const auto& entry : s["entries"]) {
-    table.add({brief_id(entry), entry["endpoint"].get<std::string>(), fmt::format("{:.2f}", entry["accuracy"].get<double>()),
+    table.add({brief_id(entry), shown_text(entry), entry["endpoint"].get<std::string>(), fmt::format("{:.2f}", entry["accuracy"].get<double>()),
                entry["samples"].dump(), known_classes(entry)});
   }
   return out + "\n" + table.text(true);

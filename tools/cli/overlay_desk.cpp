@@ -84,7 +84,9 @@ Result<Json> OverlayDesk::nodes() const {
   std::optional<metadata::Sketch> own;
   const auto experience = node_.fingerprint();
   if (experience && experience->samples() > 0) own = metadata::Sketcher(task_).sketch(*experience);
-  return nodes_json(*standing, node_.status().overlay, own, task_);
+  auto out = nodes_json(*standing, node_.status().overlay, own, task_);
+  out["silence"] = node_.has_table() && out["routing"]["good_nodes"] == 0 ? Json(node_.silence({}).message) : Json(nullptr);
+  return out;
 }
 
 Result<Json> OverlayDesk::get(const Json& request) const {
@@ -142,12 +144,13 @@ Result<Json> OverlayDesk::lookup(const Json& request) {
   how.fetches = std::max(how.fetches, 2 * how.want);
   auto mailbox = std::make_shared<Mailbox>();
   how.on_candidate = [mailbox](const directory::Candidate& candidate) { mailbox->put(candidate); };
+  const auto heard = node_.table().received_packets;
   auto begun = node_.lookup(*need, how, [mailbox](directory::LookupResult result) {
     const std::lock_guard lock(mailbox->mutex);
     mailbox->result = std::move(result);
   });
   if (!begun) return tl::unexpected(begun.error());
-  return keep({std::move(*need), std::move(mailbox), 0, Clock::now()});
+  return keep({std::move(*need), std::move(mailbox), 0, Clock::now(), heard});
 }
 
 Result<Json> OverlayDesk::watch(const Json& request) {
@@ -156,10 +159,11 @@ Result<Json> OverlayDesk::watch(const Json& request) {
   const auto within = bounded(request, "within", 0.001, 1000, 1000);
   if (!within) return tl::unexpected(within.error());
   auto mailbox = std::make_shared<Mailbox>();
+  const auto heard = node_.table().received_packets;
   const auto number =
       node_.watch(*need, *within, [mailbox](const directory::Candidate& candidate) { mailbox->put(candidate); });
   if (!number) return tl::unexpected(number.error());
-  return keep({std::move(*need), std::move(mailbox), *number, Clock::now()});
+  return keep({std::move(*need), std::move(mailbox), *number, Clock::now(), heard});
 }
 
 Result<Json> OverlayDesk::keep(Inquiry inquiry) {
@@ -181,13 +185,15 @@ Result<Json> OverlayDesk::poll(const Json& request) {
   if (!number) return tl::unexpected(number.error());
   std::shared_ptr<Mailbox> mailbox;
   metadata::Need need;
+  Inquiry inquiry;
   {
     const std::lock_guard lock(mutex_);
     const auto found = inquiries_.find(*number);
     if (found == inquiries_.end()) return tl::unexpected(over());
     found->second.asked = Clock::now();
-    mailbox = found->second.mailbox;
-    need = found->second.need;
+    inquiry = found->second;
+    mailbox = inquiry.mailbox;
+    need = inquiry.need;
   }
   std::deque<directory::Candidate> arrived;
   std::uint64_t dropped = 0;
@@ -204,6 +210,7 @@ Result<Json> OverlayDesk::poll(const Json& request) {
     return out;
   };
   Json out{{"arrived", listed(arrived)}, {"dropped", dropped}, {"over", result.has_value()}};
+  out["silence"] = arrived.empty() && (!result || result->answers + result->values == 0) ? silence(inquiry, result.has_value()) : Json(nullptr);
   if (result) {
     out["candidates"] = listed(result->candidates);
     out["cost"] = cost_json(*result);
@@ -211,6 +218,15 @@ Result<Json> OverlayDesk::poll(const Json& request) {
     inquiries_.erase(*number);
   }
   return out;
+}
+
+Json OverlayDesk::silence(const Inquiry& inquiry, bool over) const {
+  const auto waited = std::chrono::duration_cast<overlay::Duration>(Clock::now() - inquiry.begun);
+  if (!over && (inquiry.watch == 0 || waited < host::EdgeNode::kSilence)) return nullptr;
+  // A watch at a registry gets nothing unless somebody appears: that is no silence.
+  const auto table = node_.table();
+  if (table.received_packets != inquiry.heard_before || (inquiry.watch != 0 && !node_.has_table())) return nullptr;
+  return node_.silence(waited).message;
 }
 
 Result<Json> OverlayDesk::end(const Json& request) {

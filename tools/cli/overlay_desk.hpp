@@ -55,7 +55,11 @@ class OverlayDesk {
     std::shared_ptr<Mailbox> mailbox;
     std::uint64_t watch = 0;  // the node's number; 0: a lookup
     Clock::time_point asked;
+    std::uint64_t heard_before = 0;  // packets that the table had received
+    Clock::time_point begun = asked;
   };
+  /// Why nobody at all has answered since; null if somebody has, or too little time has passed to say so.
+  Json silence(const Inquiry& inquiry, bool over) const;
   Result<Json> nodes() const;
   Result<Json> get(const Json& request) const;
   Result<Json> lookup(const Json& request);

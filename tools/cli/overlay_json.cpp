@@ -38,6 +38,7 @@ Json entry_json(const metadata::Entry& entry, const metadata::Task& task) {
   return Json{{"id", entry.node.hex()},
               {"endpoint", entry.endpoint.text()},
               {"table", entry.table_endpoint().text()},
+              {"concept", entry.concept_id == 0 ? Json(nullptr) : Json(entry.concept_id)},
               {"samples", entry.samples},
               {"accuracy", entry.accuracy / 255.0},
               {"recall", recall},

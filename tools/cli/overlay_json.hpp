@@ -19,7 +19,7 @@ Json nodes_json(const directory::Standing& standing, const overlay::DhtStats& ta
 Json keys_json(const directory::Standing& standing, const metadata::Task& task);
 /// {"bucket", "key", "entries": [...], ...}: what is under one key.
 Json bucket_json(const directory::Bucket& bucket, const metadata::Task& task);
-/// What an entry says of its node.
+/// What an entry says of its node; "concept" is null for what the node serves now, else the number of one that it has archived.
 Json entry_json(const metadata::Entry& entry, const metadata::Task& task);
 /// An entry with its distance to what was asked: `exact` where the node's fingerprint has come, else estimated; null where only
 /// classes were asked for.

@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <utility>
 
+#include "metadata/base/words.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/end_signals.hpp"
 #include "tools/cli/experience.hpp"
@@ -64,7 +66,7 @@ tl::expected<Json, Refusal> request_of(const Query& query) {
   if (!query.samples.data.path.empty()) {
     auto read = read_experience(query.samples, *task);
     if (!read) return tl::unexpected(Refusal{read.error(), Context::data});
-    log(LogLevel::info, fmt::format("{} samples{}", read->samples,
+    log(LogLevel::info, fmt::format("{}{}", counted(read->samples, "sample"),
                                     read->unlabelled > 0 ? fmt::format(", {} more without a label", read->unlabelled) : ""));
     need.experience = std::move(read->fingerprint);
   }
@@ -78,18 +80,18 @@ std::string distance_text(const Json& candidate) {
 
 std::string show(const Json& answer) {
   const auto& cost = answer.at("cost");
-  std::string out = fmt::format("{} of {} nodes heard of, after {:.0f} ms: {} keys read ({} values), {} questions, {} fingerprints, {} "
-                                "of datagrams; {} refused.\n",
-                                answer["candidates"].size(), cost["known"].dump(), cost["took_ms"].get<double>(),
-                                cost["gets"].dump(), cost["values"].dump(), cost["questions"].dump(),
-                                cost["fingerprints"].dump(), bytes_text(cost["datagram_bytes"].get<double>()),
-                                cost["refused"].dump());
+  const auto number = [&cost](const char* member) { return cost[member].get<std::uint64_t>(); };
+  std::string out = fmt::format("{} of {} heard of, after {:.0f} ms: {} read ({}), {}, {}, {} of datagrams; {} refused.\n",
+                                presences_text(answer["candidates"]), number("known"), cost["took_ms"].get<double>(),
+                                counted(number("gets"), "key"), counted(number("values"), "value"),
+                                counted(number("questions"), "question"), counted(number("fingerprints"), "fingerprint"),
+                                bytes_text(cost["datagram_bytes"].get<double>()), number("refused"));
   if (answer["candidates"].empty()) return out + "Nobody has been found; nodes publish after some samples.\n";
-  Table table({"node", "endpoint", "distance", "accuracy", "samples", "round trip", "knows"});
+  Table table({"node", "shows", "endpoint", "distance", "accuracy", "samples", "round trip", "knows"});
   bool estimated = false;
   for (const auto& one : answer["candidates"]) {
     estimated = estimated || (one["exact"] != true && !one["distance"].is_null());
-    table.add({brief_id(one), one["endpoint"].get<std::string>(), distance_text(one),
+    table.add({brief_id(one), shown_text(one), one["endpoint"].get<std::string>(), distance_text(one),
                fmt::format("{:.2f}", one["accuracy"].get<double>()), one["samples"].dump(),
                ms_text(one["round_trip_ms"]), known_classes(one)});
   }
@@ -105,11 +107,17 @@ bool print_arrived(const Query& query, const Json& candidate, const char* type) 
     for (const auto& [key, value] : candidate.items()) line[key] = value;
     std::puts(to_line(line).c_str());
   } else {
-    fmt::print("{}  {:<21}  {:>7}  accuracy {:.2f}  {} samples  knows {}\n", brief_id(candidate),
-               candidate["endpoint"].get<std::string>(), distance_text(candidate), candidate["accuracy"].get<double>(),
-               candidate["samples"].dump(), known_classes(candidate));
+    fmt::print("{}  {:<21}  {:>7}  {}  accuracy {:.2f}  {}  knows {}\n", brief_id(candidate),
+               candidate["endpoint"].get<std::string>(), distance_text(candidate), shown_text(candidate), candidate["accuracy"].get<double>(),
+               counted(candidate["samples"].get<std::uint64_t>(), "sample"), known_classes(candidate));
   }
   return std::fflush(stdout) == 0;
+}
+
+/// Set: nobody at all has answered.
+std::optional<Refusal> silence_in(const Json& answer) {
+  if (!answer.contains("silence") || !answer["silence"].is_string()) return std::nullopt;
+  return Refusal{{ErrorCode::unavailable, answer["silence"].get<std::string>(), {}}, Context::answer};
 }
 
 ExitCode lookup(const Query& query) {
@@ -117,9 +125,10 @@ ExitCode lookup(const Query& query) {
   if (!request) return report(query, request.error());
   (*request)["want"] = query.want;
   (*request)["deadline_ms"] = query.deadline_s * 1000;
-  const auto begun = query.target.ask("overlay_lookup", *request);
+  auto begun = query.target.ask("overlay_lookup", *request);
   if (!begun) return report(query, begun.error());
-  const auto latest = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(query.deadline_s)) + kGrace;
+  bool asked_again = false;
+  const auto latest = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(query.deadline_s))  * 2 + kGrace;
   for (auto pause = std::chrono::milliseconds(kFirstPoll);; pause = std::min(2 * pause, std::chrono::milliseconds(kLastPoll))) {
     timespec time{0, std::chrono::nanoseconds(pause).count()};
     ::nanosleep(&time, nullptr);
@@ -131,6 +140,15 @@ ExitCode lookup(const Query& query) {
       }
     }
     if ((*answer)["over"] == true) {
+      if (const auto silence = silence_in(*answer)) {
+        // One lost datagram is no silence: the second time the table is read too.
+        const bool long_enough = (*answer)["cost"]["took_ms"].get<double>() >= 1000;
+        if (long_enough || std::exchange(asked_again, true)) return report(query, *silence);
+        begun = query.target.ask("overlay_lookup", *request);
+        if (!begun) return report(query, begun.error());
+        continue;
+      }
+      answer->erase("silence");
       answer->erase("arrived");
       answer->erase("over");
       answer->erase("dropped");
@@ -159,12 +177,15 @@ ExitCode watch(const Query& query) {
   const auto started = Clock::now();
   std::uint64_t appeared = 0, dropped = 0;
   bool read_on = true, ending = false;
+  std::optional<Refusal> silence;
   while (true) {
     const timespec pause{0, std::chrono::nanoseconds(kWatchPoll).count()};
     ending = ending || ::sigtimedwait(&signals, nullptr, &pause) > 0 ||
              (query.for_s > 0 && Clock::now() - started >= std::chrono::duration<double>(query.for_s));
     const auto answer = query.target.ask("overlay_poll", Json{{"number", (*begun)["number"]}});
     if (!answer) return report(query, answer.error());
+    const auto before = std::exchange(silence, silence_in(*answer));
+    if (silence && !before) log(LogLevel::warning, silence->error.message);
     for (const auto& candidate : (*answer)["arrived"]) {
       read_on = read_on && print_arrived(query, candidate, "appeared");
       ++appeared;
@@ -175,7 +196,8 @@ ExitCode watch(const Query& query) {
   std::ignore = query.target.ask("overlay_end", Json{{"number", (*begun)["number"]}});
   if (dropped > 0) log(LogLevel::warning, fmt::format("{} more appeared than could be kept for this reader", dropped));
   if (query.target.json && read_on) std::puts(to_line(Json{{"type", "end"}, {"appeared", appeared}, {"dropped", dropped}}).c_str());
-  return ExitCode::ok;
+  // Nobody was heard from beginning to end; the warning has said so.
+  return silence ? exit_code(silence->error, silence->context) : ExitCode::ok;
 }
 
 CLI::App* add(CLI::App& parent, Action& action, const std::shared_ptr<Query>& query, const char* name, const char* help,

@@ -1,5 +1,6 @@
 #include "tools/cli/overlay_target.hpp"
 
+#include "metadata/base/words.hpp"
 #include "tools/cli/config.hpp"
 
 namespace p2p::tools {
@@ -31,6 +32,19 @@ tl::expected<metadata::Task, Refusal> OverlayTarget::task() const {
 }
 
 std::string brief_id(const Json& entry) { return entry["id"].get<std::string>().substr(0, 16); }
+
+std::string shown_text(const Json& entry) {
+  // An older node does not say.
+  const auto shown = entry.value("concept", Json());
+  return shown.is_number() ? "concept " + shown.dump() : std::string("now");
+}
+
+std::string presences_text(const Json& entries) {
+  std::size_t archived = 0;
+  for (const auto& entry : entries) archived += entry.value("concept", Json()).is_number() ? 1 : 0;
+  const auto nodes = counted(entries.size() - archived, "node");
+  return archived == 0 ? nodes : nodes + " and " + counted(archived, "archived concept");
+}
 
 std::string known_classes(const Json& entry) {
   std::string out;

@@ -22,6 +22,10 @@ struct OverlayTarget {
 
 /// First 16 digits of an entry's node.
 std::string brief_id(const Json& entry);
+/// What of its node an entry shows: "now", or "concept 3" that it has archived.
+std::string shown_text(const Json& entry);
+/// "3 nodes", "1 node and 2 archived concepts": a node may show several things, and is counted as one only for what it serves now.
+std::string presences_text(const Json& entries);
 /// Classes with a recall of a half and more; "-" for none.
 std::string known_classes(const Json& entry);
 

@@ -65,6 +65,7 @@ ExitCode serve(const Options& options) {
                    fmt::format("--bind {} is no numeric address; use 127.0.0.1 or this machine's own", options.bind), {}},
                   Context::config);
   }
+  net::NewState fresh(options.state_dir, {"key.pem"});  // before the lock, which must be gone when it ends
   std::optional<net::DirectoryLock> lock;
   if (!options.state_dir.empty()) {
     if (auto made = net::make_directories(options.state_dir); !made) return refuse(made.error(), Context::start);
@@ -103,6 +104,7 @@ ExitCode serve(const Options& options) {
     loop.stop();
     return refuse(opened.error(), Context::start);
   }
+  fresh.keep();
   if (options.json) {
     std::puts(to_line(Json{{"type", "ready"}, {"address", opened->text()}, {"key", key->id().hex()}}).c_str());
   } else {

@@ -51,15 +51,29 @@ Runner::Runner(NodeConfig config, metadata::Task task, LineWriter& out)
                                    .count())) {}
 
 Runner::~Runner() {
-  if (control_loop_) {
-    std::ignore = control_loop_->call_and_wait([this] { control_server_.reset(); });
-    control_loop_->stop();
-  }
+  close_control();
   if (signals_ >= 0) ::close(signals_);
 }
 
+void Runner::close_control() {
+  if (!control_loop_) return;
+  std::ignore = control_loop_->call_and_wait([this] { control_server_.reset(); });
+  control_loop_->stop();
+  control_loop_.reset();
+}
+
 ExitCode Runner::run() {
-  if (const auto code = start(); code != ExitCode::ok) return code;
+  {
+    net::NewState made(config_.node.state_dir, {"twin/snapshot", "twin/key.pem", "twin/lock", "twin", "control.sock", "snapshot", "key.pem"});
+    if (const auto code = start(); code != ExitCode::ok) {
+      close_control();
+      desk_.reset();
+      twin_.reset();
+      node_.reset();
+      return code;
+    }
+    made.keep();
+  }
   while (!stop_asked_) {
     drain_events();
     look_around(false);
@@ -99,8 +113,6 @@ ExitCode Runner::start() {
   options.task = task_;
   if (!options.state_dir.empty() && !options.isolated) {
     // Read here too, so that a bad key is told from bad state.
-    if (auto ok = net::make_directories(options.state_dir); !ok)
-      return give_up(ok.error(), Context::start);
     if (const auto key = net::load_key(key_path(options.state_dir));
         !key && key.error().code != ErrorCode::not_found) {
       return give_up(key.error(), Context::key);

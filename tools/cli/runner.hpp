@@ -86,6 +86,7 @@ class Runner {
 
   // runner.cpp
   ExitCode start();
+  void close_control();
   Result<void> start_control();
   void announce();
   void wait(bool busy);

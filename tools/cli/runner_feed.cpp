@@ -7,6 +7,7 @@
 #include <charconv>
 #include <limits>
 
+#include "metadata/base/words.hpp"
 #include "tools/cli/runner.hpp"
 
 namespace p2p::tools {
@@ -369,7 +370,7 @@ void Runner::end_of_source() {
   give_labels(std::numeric_limits<std::uint64_t>::max());
   if (progress_at_ != counted_) progress();
   out_.put(Json{{"type", "end"}, {"samples", node_->status().node.samples}, {"rows", rows_}});
-  log(LogLevel::info, fmt::format("the source is exhausted after {} rows{}", rows_,
+  log(LogLevel::info, fmt::format("the source is exhausted after {}{}", counted(rows_, "row"),
                                   config_.source.stay_at_end ? "; going on to serve" : ""));
 }
 

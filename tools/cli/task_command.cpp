@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "learner/model.hpp"
+#include "metadata/base/words.hpp"
 #include "overlay/net/files.hpp"
 #include "overlay/node/node.hpp"
 #include "tools/cli/commands.hpp"
@@ -90,11 +91,10 @@ ExitCode make_task(Options& options) {
                   .c_str());
   } else {
     fmt::print(
-        "{}: task {} with {} features and {} classes, from {} rows ({} values missing, {} without "
-        "label)\n"
+        "{}: task {} with {} and {}, from {} ({} missing, {} without label)\n"
         "id {}\nNodes meet if they have this very file; give all of them a copy.\n",
-        options.out, task.name, task.raw_features(), task.classes.size(), inferred->rows,
-        inferred->missing, inferred->unlabelled, id);
+        options.out, task.name, counted(task.raw_features(), "feature"), counted(task.classes.size(), "class", "classes"),
+        counted(inferred->rows, "row"), counted(inferred->missing, "value"), inferred->unlabelled, id);
   }
   return ExitCode::ok;
 }
