@@ -68,6 +68,19 @@ FingerprintBuilder::FingerprintBuilder(const Options& options) : options_(option
   clear();
 }
 
+FingerprintBuilder::FingerprintBuilder(const Options& options, const Fingerprint& so_far) : FingerprintBuilder(options) {
+  P2P_ASSERT(so_far.dimensions == options.dimensions && so_far.classes == options.classes);
+  weight_ = growth_;  // the latest sample counts 1, as in a fingerprint
+  const double total = so_far.samples();
+  for (std::size_t c = 0; c < options.classes; ++c) {
+    count_[c] = so_far.count[c];
+    correct_[c] = count_[c] * so_far.accuracy[c];
+    for (std::size_t i = c * options.dimensions; i < (c + 1) * options.dimensions; ++i) {
+      sum_[i] = total * so_far.scale[c] * so_far.joint[i];
+    }
+  }
+}
+
 void FingerprintBuilder::clear() {
   weight_ = 1;
   sum_.assign(std::size_t{options_.dimensions} * options_.classes, 0.0);

@@ -50,6 +50,9 @@ class FingerprintBuilder {
     double half_life = 500;  ///< samples until an old one counts half; 0: never forgets
   };
   explicit FingerprintBuilder(const Options& options);
+  /// One that holds what `so_far` says and goes on from there: what it builds is `so_far` again, to the rounding of its
+  /// scales. `so_far` has the options' dimensions and classes.
+  FingerprintBuilder(const Options& options, const Fingerprint& so_far);
 
   /// phi: (D x 1) with entries of order sqrt(2/D).
   void add(std::span<const float> phi, std::int32_t label, bool correct);

@@ -1,7 +1,6 @@
 #include "overlay/node/serving.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 namespace p2p::node {
@@ -15,39 +14,6 @@ learner::DriftMonitor::Options monitor_options(const metadata::Task& task,
 
 bool concerns(std::span<const learner::ClassIndex> classes, learner::ClassIndex label) {
   return classes.empty() || std::find(classes.begin(), classes.end(), label) != classes.end();
-}
-
-/// A builder that holds (nearly) what `fingerprint` says: its class means, as often as they were counted. More of
-/// them go in than the fingerprint has, for the first ones decay while the later ones are added.
-metadata::FingerprintBuilder rebuilt(const metadata::Fingerprint& fingerprint,
-                                     const metadata::FingerprintBuilder::Options& options) {
-  metadata::FingerprintBuilder builder(options);
-  const double total = fingerprint.samples();
-  if (!(total > 0)) return builder;
-  double samples = total;
-  if (options.half_life > 0) {
-    const double keep = std::exp2(-1.0 / options.half_life);
-    const double most = 0.99 / (1 - keep);  // what a builder that never stops would come to hold
-    samples = std::log(1 - std::min(total, most) * (1 - keep)) / std::log(keep);
-  }
-  const std::size_t dimensions = fingerprint.dimensions, classes = fingerprint.classes;
-  std::vector<float> mean(dimensions);
-  std::vector<double> due(classes, 0), hits(classes, 0);
-  for (double done = 0; done < samples; ++done) {
-    for (std::size_t c = 0; c < classes; ++c) {
-      const double share = fingerprint.prior(c);
-      due[c] += share;
-      if (due[c] < 1 || !(share > 0)) continue;
-      due[c] -= 1;
-      hits[c] += fingerprint.accuracy[c];
-      const bool correct = hits[c] >= 1;
-      if (correct) hits[c] -= 1;
-      fingerprint.column(c, mean);
-      for (auto& value : mean) value = static_cast<float>(value / share);
-      builder.add(mean, static_cast<std::int32_t>(c), correct);
-    }
-  }
-  return builder;
 }
 
 Error damaged(std::string_view section) {
@@ -254,9 +220,10 @@ Result<void> Serving::load(const learner::Snapshot& snapshot) {
 
   model_ = std::move(*model);
   metrics_ = std::move(*metrics);
-  fingerprint_ = rebuilt(*fingerprint, {.dimensions = task_.embedding_dimensions,
-                                        .classes = spec().classes,
-                                        .half_life = options_.fingerprint_half_life});
+  fingerprint_ = metadata::FingerprintBuilder({.dimensions = task_.embedding_dimensions,
+                                               .classes = spec().classes,
+                                               .half_life = options_.fingerprint_half_life},
+                                              *fingerprint);
   samples_ = samples;
   ++generation_;
   window_.clear();

@@ -21,8 +21,9 @@
 #include "overlay/messages.hpp"
 #include "overlay/net/tls_session.hpp"
 #include "overlay/node/journal.hpp"
+#include "overlay/node/library.hpp"
 #include "tests/fuzz/hello_secret.hpp"
-#include "tests/fuzz/models.hpp"
+#include "tests/fuzz/nodes.hpp"
 
 using namespace p2p;
 
@@ -268,6 +269,89 @@ void journal_seeds() {
   write("journal", "former-models", formers.encode());
 }
 
+void library_seeds() {
+  node::Library library({.bytes = 1u << 20, .concepts = 4});
+  metadata::FingerprintBuilder other({.dimensions = 8, .classes = fuzz::kClasses, .half_life = 0});
+  for (int i = 0; i < 60; ++i) other.add(std::vector<float>(8, i % 3 == 1 ? 0.4f : -0.2f), i % 3, true);
+  (void)library.archive(fuzz::trained("softmax", 60, 2)->partition({}), example_fingerprint(), 300);
+  (void)library.archive(fuzz::trained("softmax", 90, 3)->partition({}, learner::Precision::bits8), other.build(), 600, true);
+  library.used(1, 700);
+  P2P_ASSERT(library.all().size() == 2);
+  write("library", "two-concepts", library.encode());
+  write("library", "empty", node::Library({}).encode());
+}
+
+/// Without their checksums: the target puts on one that fits.
+void node_seeds() {
+  sim::Simulation simulation(1);
+  simulation.add_host();
+  const auto node = fuzz::make_node(simulation.host(0));
+  const auto save = [&](const std::string& name) {
+    const Bytes whole = node->snapshot();
+    write("node", name, ByteView(whole).first(whole.size() - 4));
+  };
+  save("fresh");
+  const auto live = [&](int samples, int shift) {
+    fuzz::feed(*node, samples, shift);
+    simulation.run_for(std::chrono::seconds(1));
+  };
+  live(400, 0);
+  for (int back = 0; back < 2; ++back) {
+    for (int i = 0; i < 10; ++i) live(60, 1);
+    for (int i = 0; i < 10; ++i) live(60, 0);
+  }
+  P2P_ASSERT(!node->drifts().empty() && !node->library().all().empty());
+  save("drifted");
+}
+
+Bytes script(std::uint8_t how, const std::vector<overlay::Frame>& frames) {
+  ByteWriter out;
+  out.put(how);
+  for (const auto& frame : frames) {
+    const Bytes bytes = overlay::encode(frame);
+    const ByteView content = how & 2 ? ByteView(bytes) : ByteView(bytes).subspan(4);
+    out.put(static_cast<std::uint16_t>(content.size()));
+    out.put_array(content);
+  }
+  return out.take();
+}
+
+void link_seeds() {
+  metadata::TaskId task;
+  task.bytes.fill(7);  // what the honest party of tests/overlay/support.hpp serves
+  const Bytes content(40, 7);
+  const metadata::Hash hash = metadata::sha256(content);
+  const Bytes lines = overlay::encode(overlay::Manifest{"linear", {{"class/0", {0}, 1.0, content.size(), hash}}});
+  const metadata::Hash list = metadata::sha256(lines);
+  write("links", "asker", script(0, {{1, overlay::DescribeRequest{task}}, {2, overlay::ManifestRequest{task, {1}, 4096}},
+                                     {3, overlay::ChunkRequest{hash, 0, 16}}, {4, overlay::Feedback{task, 0.5}},
+                                     {0, overlay::Goodbye{"the end"}}}));
+  write("links", "asker-in-bytes", script(2, {{1, overlay::ManifestRequest{task, {}, 0}}}));
+  write("links", "no-greeting", script(4, {{1, overlay::DescribeRequest{task}}}));
+  const overlay::ManifestAnswer head{list, lines.size(), lines, {}};
+  auto whole = head;
+  whole.along = {{overlay::Coding::plain, content}};
+  write("links", "helper", script(1, {{1, head}, {2, overlay::ChunkAnswer{overlay::Coding::plain, content}}}));
+  write("links", "helper-along", script(1, {{1, whole}}));
+  write("links", "helper-busy", script(1, {{1, overlay::Refusal{overlay::Refusal::Why::busy, 10, "later", {}}}, {2, head},
+                                           {3, overlay::Refusal{overlay::Refusal::Why::gone, 0, "", {}}}}));
+  write("links", "answers-unasked", script(1, {{9, head}, {1, overlay::DescribeRequest{task}}}));
+}
+
+void control_seeds() {
+  const std::string fingerprint = to_hex(metadata::encode(example_fingerprint()));
+  int number = 0;
+  for (const std::string& line : std::initializer_list<std::string>{
+           R"({"command":"status"})", R"({"command":"history","last":2})", R"({"command":"history","id":1})",
+           R"({"command":"rollback","id":2,"redo":true})", R"({"command":"overlay_get","bucket":"joint/1/6/16"})",
+           R"({"command":"overlay_get","bucket":"label/y/z"})",
+           R"({"command":"overlay_get","bucket":"3ff90091fbb566bbdcb5fb48b7428f1955a0d6c5"})",
+           R"({"command":"overlay_watch","by":"classes","classes":[0,2],"within":0.5})",
+           R"({"command":"overlay_lookup","by":"marginal","fingerprint":")" + fingerprint + R"("})"}) {
+    write("control", fmt::format("{}", number++), view(line));
+  }
+}
+
 void sample_seeds() {
   write("samples", "csv", view(std::string_view("a,b,label\n1,2.5,x\n,NaN,y\n3,-1e3,x\n")));
   write("samples", "csv-text", view(std::string_view("a,b,label\n1,u,x\n,\"say \"\"v\"\"\",y\n3,1,x\n")));
@@ -318,6 +402,10 @@ int main(int argc, char** argv) {
   registry_seeds();
   datagram_seeds();
   journal_seeds();
+  library_seeds();
+  node_seeds();
+  link_seeds();
+  control_seeds();
   sample_seeds();
   hello_seeds();
   return 0;

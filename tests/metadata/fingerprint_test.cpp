@@ -91,6 +91,45 @@ TEST_CASE("a sample whose embedding is not finite leaves the fingerprint as it w
   CHECK(b.build() == before);
 }
 
+TEST_CASE("what is put back into a builder comes out again, and decays from there as if it had never left") {
+  Random random(test_seed());
+  for (const double half_life : {0.0, 1.0, 50.0}) {
+    FingerprintBuilder kept = builder(half_life, 8, 4);
+    const auto add = [&](FingerprintBuilder& to, std::uint64_t seed) {
+      Random own(seed);
+      std::vector<float> phi(8);
+      for (auto& value : phi) value = static_cast<float>(own.normal() * 0.5);
+      to.add(phi, static_cast<std::int32_t>(own.below(3)), own.below(2) == 0);  // the fourth class never comes
+    };
+    for (int i = 0; i < 700; ++i) add(kept, random.next());
+    const auto saved = kept.build();
+    FingerprintBuilder back({.dimensions = 8, .classes = 4, .half_life = half_life}, saved);
+    const auto same = [&](const Fingerprint& a, const Fingerprint& b) {
+      for (std::size_t c = 0; c < 4; ++c) {
+        CHECK(a.count[c] == Approx(b.count[c]));
+        CHECK(a.accuracy[c] == Approx(b.accuracy[c]).margin(1e-6));
+      }
+      CHECK(back.samples() == Approx(kept.samples()));
+    };
+    CHECK(back.build().joint == saved.joint);
+    same(back.build(), saved);
+    for (int i = 0; i < 30; ++i) {
+      const auto seed = random.next();
+      add(kept, seed);
+      add(back, seed);
+    }
+    same(back.build(), kept.build());
+    CHECK(joint_distance(back.build(), kept.build()) < 0.02);
+  }
+}
+
+TEST_CASE("as much experience as a fingerprint can claim is put back at once") {
+  auto most = example_fingerprint();
+  for (auto& count : most.count) count = 1e12f;
+  const FingerprintBuilder back({.dimensions = most.dimensions, .classes = most.classes, .half_life = 0}, most);
+  CHECK(back.samples() == Approx(1e12 * most.classes));
+}
+
 TEST_CASE("clear forgets everything") {
   auto b = builder(10);
   const Fingerprint empty = b.build();

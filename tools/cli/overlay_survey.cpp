@@ -66,7 +66,7 @@ tl::expected<Survey, Refusal> survey(const SurveyPlan& plan, const metadata::Tas
       const auto& known = plan.known[table];
       const bool deeper = place.depth < plan.depth[table] &&
                           (place.depth == 0 || bucket.listed() > 0 ||
-                           std::any_of(known.begin(), known.end(), [&](auto prefix) { return lies_in(prefix, place); }));
+                           std::any_of(known.begin(), known.end(), [&at = place](auto prefix) { return lies_in(prefix, at); }));
       if (bucket.crowd() > kFull || deeper) {
         for (std::uint32_t i = 0; i < 1u << Place::kLevelBits; ++i) {
           waiting.emplace_back(Place{place.kind, place.table, static_cast<std::uint8_t>(place.depth + Place::kLevelBits),
