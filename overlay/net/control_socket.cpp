@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 
@@ -18,6 +19,8 @@
 namespace p2p::net {
 
 namespace {
+
+constexpr overlay::Duration kLeastStay = std::chrono::milliseconds(100);  // whoever has just come has his request under way
 
 // One connected client: reads a line, waits for its answer, writes it, reads the next.
 class Client final : public HandleOwner, public std::enable_shared_from_this<Client> {
@@ -57,14 +60,21 @@ class Client final : public HandleOwner, public std::enable_shared_from_this<Cli
   }
   void close_handle(uv_handle_s*) override { close(); }
   bool is_closed() const { return closed_; }
+  /// Since when this end waits for the client: to ask, or to read its answer. Nothing: the client waits for an answer.
+  std::optional<overlay::TimePoint> waits_since() const { return waits_since_; }
 
  private:
   static Client& from(void* data) { return static_cast<Client&>(*static_cast<HandleOwner*>(data)); }
   uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&pipe_); }
 
+  void wait_for_client() {
+    waits_since_ = loop_.now();
+    idle_ = loop_.after(options_.idle_timeout, [this] { close(); });
+  }
+
   void wait_for_line() {
     if (closed_) return;
-    idle_ = loop_.after(options_.idle_timeout, [this] { close(); });
+    wait_for_client();
     static thread_local std::array<char, 16 * 1024> shared_buffer;
     uv_read_start(
         stream(),
@@ -96,6 +106,7 @@ class Client final : public HandleOwner, public std::enable_shared_from_this<Cli
     }
     uv_read_stop(stream());
     idle_.reset();
+    waits_since_.reset();
     std::string line = input_.substr(0, end);
     input_.erase(0, end + 1);
     if (!line.empty() && line.back() == '\r') line.pop_back();
@@ -123,7 +134,7 @@ class Client final : public HandleOwner, public std::enable_shared_from_this<Cli
     if (closed_) return;
     output_ = std::move(answer);
     output_.push_back('\n');
-    idle_ = loop_.after(options_.idle_timeout, [this] { close(); });
+    wait_for_client();
     uv_buf_t buffer = uv_buf_init(output_.data(), static_cast<unsigned>(output_.size()));
     const int error = uv_write(&writing_, stream(), &buffer, 1, [](uv_write_t* request, int status) {
       Client& self = from(request->handle->data);
@@ -146,6 +157,7 @@ class Client final : public HandleOwner, public std::enable_shared_from_this<Cli
   uv_write_t writing_{};
   std::shared_ptr<Client> keep_;
   overlay::Executor::TimerHandle idle_;
+  std::optional<overlay::TimePoint> waits_since_;
   std::string input_, output_;
   bool closed_ = false;
 };
@@ -212,8 +224,23 @@ class ControlServer::State final : public HandleOwner, public std::enable_shared
     const auto client = std::make_shared<Client>(loop, handler, options, [this](Client* gone) { clients.erase(gone); });
     if (!client->accept(stream)) return;
     if (client->is_closed()) return;
-    clients.insert(client.get());
-    if (clients.size() > options.clients) client->close();
+    if (clients.size() < options.clients || make_room()) {
+      clients.insert(client.get());
+    } else {
+      client->close();
+    }
+  }
+
+  /// Ends the client that has been waited for longest, so that a script which hangs does not lock the operator out.
+  bool make_room() {
+    Client* longest = nullptr;
+    for (Client* client : clients) {
+      if (!client->waits_since() || loop.now() - *client->waits_since() < kLeastStay) continue;
+      if (longest == nullptr || *client->waits_since() < *longest->waits_since()) longest = client;
+    }
+    if (longest == nullptr) return false;
+    longest->close();
+    return true;
   }
 
   void end() {

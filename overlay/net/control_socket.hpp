@@ -12,14 +12,14 @@ namespace p2p::net {
 
 struct ControlOptions {
   std::size_t line_bytes = 64 * 1024;     ///< of a request; longer ones end the connection
-  std::size_t clients = 32;               ///< connected at once; more are turned away
+  std::size_t clients = 32;               ///< at once; for one more the one that was waited for longest has to go
   overlay::Duration idle_timeout = overlay::Duration{std::chrono::seconds(60)};
 };
 
 /// Serves requests, each a line of text; what a line means is the handler's business (here: JSON).
 ///
 /// Requests of one client are answered in order, one at a time; a client that does not read its answers is not
-/// read from either. Only the owner of the process may connect (mode 0600).
+/// read from either, and is the first to go when others come. Only the owner of the process may connect (mode 0600).
 /// Thread: the loop's, the destructor too, which removes the socket file.
 class ControlServer {
  public:

@@ -49,7 +49,7 @@ class Echo {
             if (line == "later") {
               timer = loop.after(20ms, [reply = std::move(reply)] { reply("now"); });
             } else if (line == "never") {
-              held = std::move(reply);
+              held.push_back(std::move(reply));
             } else if (line == "large") {
               reply(std::string(5'000'000, 'x'));
             } else if (line != "drop") {
@@ -64,15 +64,24 @@ class Echo {
     loop.on([&] {
       server.reset();
       timer.reset();
-      held = nullptr;
+      held.clear();
     });
   }
   RunningLoop loop;
   std::unique_ptr<ControlServer> server;
   overlay::Executor::TimerHandle timer;
-  ControlServer::Reply held;
+  std::vector<ControlServer::Reply> held;
   int requests = 0;
 };
+
+/// Nobody is turned out in his first moment.
+std::string once_there_is_room(const std::string& path, const std::string& request) {
+  for (int attempt = 0; attempt < 200; ++attempt) {
+    if (const auto answer = control_request(path, request, 20s)) return *answer;
+    std::this_thread::sleep_for(10ms);
+  }
+  return "turned away";
+}
 
 TEST_CASE("A request gets its answer, now or later, short or long") {
   const TemporaryDirectory directory;
@@ -140,21 +149,41 @@ TEST_CASE("A line that is too long ends its connection and reaches nobody") {
   echo.loop.on([&] { CHECK(echo.requests == 1); });
 }
 
-TEST_CASE("Clients over the bound are turned away, silent ones after a while") {
+TEST_CASE("A client over the bound takes the place of the one that was silent for longest; silent ones go after a while") {
   const TemporaryDirectory directory;
   const std::string path = directory.file("control");
-  Echo echo(path, {.clients = 2, .idle_timeout = 200ms});
+  Echo echo(path, {.clients = 2, .idle_timeout = 1s});
   RawClient first(path), second(path);
-  first.send("a\n");
   second.send("b\n");
-  CHECK(first.line() == "echo a");
   CHECK(second.line() == "echo b");
-  CHECK(control_request(path, "third", 20s).error().code == ErrorCode::closed);
-  CHECK(first.line().empty());  // the idle timeout
+  first.send("a\n");
+  CHECK(first.line() == "echo a");
+  CHECK(once_there_is_room(path, "third") == "echo third");
   CHECK(second.line().empty());
-  RawClient third(path);  // their places are free again
-  third.send("third\n");
-  CHECK(third.line() == "echo third");
+  first.send("again\n");
+  CHECK(first.line() == "echo again");
+  CHECK(first.line().empty());  // the idle timeout
+}
+
+TEST_CASE("Clients that ask and never read lock nobody out, and those who wait for an answer are not ended for others") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("control");
+  Echo echo(path, {.clients = 4});
+  std::vector<std::unique_ptr<RawClient>> deaf;
+  for (int i = 0; i < 4; ++i) {
+    deaf.push_back(std::make_unique<RawClient>(path));
+    deaf.back()->send("large\n");
+  }
+  echo.loop.await("their requests", [&] { return echo.requests == 4; });
+  CHECK(once_there_is_room(path, "status") == "echo status");
+  deaf.clear();
+  std::vector<std::unique_ptr<RawClient>> waiting;
+  for (int i = 0; i < 4; ++i) {
+    waiting.push_back(std::make_unique<RawClient>(path));
+    waiting.back()->send("never\n");
+  }
+  echo.loop.await("the requests", [&] { return echo.held.size() == 4; });
+  CHECK(control_request(path, "status", 20s).error().code == ErrorCode::closed);
 }
 
 TEST_CASE("A request that the node drops, or never answers, is an error and not a wait without end") {
@@ -166,7 +195,7 @@ TEST_CASE("A request that the node drops, or never answers, is an error and not 
   CHECK(control_request(path, "never", 100ms).error().code == ErrorCode::timeout);
   CHECK(std::chrono::steady_clock::now() - start < 10s);
   echo.loop.on([&] {
-    if (echo.held) echo.held("too late");  // nobody is there: harmless
+    for (const auto& reply : echo.held) reply("too late");  // nobody is there: harmless
   });
   CHECK(control_request(path, "still there", 20s).value() == "echo still there");
 }
