@@ -56,17 +56,6 @@ Server::Guest& Server::guest(const NodeId& peer) {
   return guest;
 }
 
-Duration Server::Budget::wait(TimePoint now, Duration per_second) {
-  if (per_second.count() == 0) return Duration(0);
-  const auto rate = static_cast<double>(per_second.count());
-  if (!begun) left = rate;
-  begun = true;
-  left = std::min(rate, left + rate * 1e-6 * static_cast<double>((now - refilled).count()));
-  refilled = now;
-  if (left > 0) return Duration(0);
-  return Duration(static_cast<std::int64_t>(-left / rate * 1e6) + 1);
-}
-
 Server::Answer Server::busy(Guest& guest, const Message& request, std::string text, Refusal::Why why, Duration wait) {
   guest.refusals += 1;
   const bool abusive = guest.refusals > static_cast<double>(limits_.requests_per_second);
@@ -107,9 +96,9 @@ Server::Answer Server::answer(const NodeId& peer, const Hello& bounds, const Mes
         }
       },
       request);
-  const auto took = static_cast<double>((executor_.processor_time() - before).count());
-  asking.processor.left -= took;
-  processor_.left -= took;
+  const auto took = executor_.processor_time() - before;
+  asking.processor.spend(took);
+  processor_.spend(took);
   if (!std::holds_alternative<Refusal>(message)) ++served_;
   return {std::move(message), false};
 }

@@ -14,6 +14,7 @@
 #include "overlay/exchange.hpp"
 #include "overlay/messages.hpp"
 #include "overlay/pacer.hpp"
+#include "overlay/processor_budget.hpp"
 
 namespace p2p::overlay {
 
@@ -82,16 +83,8 @@ class Server {
     std::deque<Holder> askers;  ///< the latest last
     TimePoint used;
   };
-  /// Processor time in microseconds; below zero: owed.
-  struct Budget {
-    double left = 0;
-    TimePoint refilled;
-    bool begun = false;
-    /// How long until there is some again; zero: there is.
-    Duration wait(TimePoint now, Duration per_second);
-  };
   struct Guest {
-    Budget processor;
+    ProcessorBudget processor;
     double tokens = 0, refusals = 0;
     TimePoint refilled;
     std::deque<TimePoint> opened;  ///< when it made this node copy a model
@@ -129,7 +122,7 @@ class Server {
   std::map<std::pair<metadata::Hash, std::uint64_t>, std::size_t> served_by_;  // hash and snapshot: place in contents
   std::map<metadata::Hash, Crowd> crowds_;
   std::uint64_t next_snapshot_ = 1;
-  Budget processor_;  ///< of all
+  ProcessorBudget processor_;  ///< of all
   std::size_t held_bytes_ = 0;
   std::uint64_t served_ = 0;
   Executor::TimerHandle sweep_;  // set while there are snapshots

@@ -195,6 +195,13 @@ void TlsConnection::on_wire_end(int error) {
 }
 
 void TlsConnection::shake() {
+  if (!events_.on_spent) return shake_once();
+  const auto before = loop_.processor_time();
+  shake_once();
+  events_.on_spent(loop_.processor_time() - before);
+}
+
+void TlsConnection::shake_once() {
   auto done = session_->handshake();
   flush();
   if (phase_ != Phase::handshaking) return;  // the flush has failed

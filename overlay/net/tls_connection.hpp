@@ -39,6 +39,7 @@ class TlsConnection final : public HandleOwner, public std::enable_shared_from_t
     /// Once: the handshake has succeeded, or why not. Never called after abandon().
     std::function<void(Result<void>)> on_handshake;
     std::function<void()> on_gone;  ///< once: the socket is closed, whatever happened before
+    std::function<void(overlay::Duration)> on_spent = {};  ///< processor time of each step of the handshake; may be empty
   };
   TlsConnection(Loop& loop, const TlsOptions& options, std::unique_ptr<TlsSession> session, Events events);
 
@@ -77,6 +78,7 @@ class TlsConnection final : public HandleOwner, public std::enable_shared_from_t
   bool adopt();
   void tune();
   void shake();
+  void shake_once();
   void handshake_done(Result<void> result);
   void on_timeout();
   void read_from_wire(bool on);

@@ -8,6 +8,7 @@
 
 #include "overlay/net/tls_connection.hpp"
 #include "overlay/net/tls_session.hpp"
+#include "overlay/processor_budget.hpp"
 
 namespace p2p::net {
 
@@ -104,15 +105,25 @@ class TlsTransport::State final : public std::enable_shared_from_this<State> {
   Endpoint local;
   TlsStats stats;
   std::unordered_set<TlsConnection*> connections;
+  overlay::ProcessorBudget handshakes;   ///< of others
+  overlay::Executor::TimerHandle put_off;
   bool over = false;
 
   void stop_listening() {
+    put_off.reset();
     if (listener) listener->close();
     listener.reset();
     local = {};
   }
 
   void on_connection(uv_stream_t* stream) {
+    const Duration wait = handshakes.wait(loop.now(), options.handshake_processor);
+    if (wait.count() > 0) {
+      // libuv asks for no more connections before this one is taken.
+      ++stats.put_off;
+      put_off = loop.after(wait, [this, stream] { on_connection(stream); });
+      return;
+    }
     if (stats.half_open >= options.half_open || connections.size() >= options.links + options.half_open) {
       ++stats.dropped;
       TlsConnection::turn_away(loop, stream);
@@ -219,6 +230,7 @@ class TlsTransport::State final : public std::enable_shared_from_this<State> {
     const auto self = shared_from_this();
     const auto slot = std::make_shared<TlsConnection*>(nullptr);
     TlsConnection::Events events;
+    if (half_open) events.on_spent = [self](Duration time) { self->handshakes.spend(time); };
     events.on_handshake = [self, slot, on_handshake = std::move(on_handshake)](Result<void> done) {
       if (self->over) return;
       on_handshake((*slot)->shared_from_this(), std::move(done));

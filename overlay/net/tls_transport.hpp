@@ -13,6 +13,9 @@ namespace p2p::net {
 
 struct TlsOptions {
   overlay::Duration handshake_timeout = overlay::Duration{std::chrono::seconds(5)};  ///< for whoever connects to us
+  /// Processor time for the handshakes of others in a second (one takes some 0.3 ms on a server); 0: no limit. Whoever
+  /// comes when it is used up waits in the kernel's queue, so that a flood of handshakes does not stop the learning.
+  overlay::Duration handshake_processor = overlay::Duration{std::chrono::milliseconds(250)};
   std::size_t half_open = 64;        ///< accepted connections in handshake at once; more are dropped
   std::size_t links = 1024;          ///< links of both directions at once; more are dropped or `limit_exceeded`
   overlay::Duration close_timeout = overlay::Duration{std::chrono::seconds(5)};  ///< to flush and say good-bye
@@ -29,6 +32,7 @@ struct TlsStats {
   std::uint64_t refused = 0;        ///< accepted connections whose handshake failed: no key, wrong version, garbage
   std::uint64_t timed_out = 0;      ///< of either direction, in handshake
   std::uint64_t dropped = 0;        ///< over `half_open` or `links`
+  std::uint64_t put_off = 0;        ///< times that nobody was let in for a moment: over `handshake_processor`
   std::size_t half_open = 0, links = 0;  ///< now
 };
 
@@ -38,8 +42,8 @@ struct TlsStats {
 /// Trust: a link is handed over only when its handshake is complete and the peer has proven to hold the key that
 /// peer() names, or a secret of an earlier handshake of this transport in which it did, at most `resume_within` ago. An
 /// accepting end takes any key: what a key may do is decided above.
-/// Bounds: half-open connections, links, handshake time, secrets kept, bytes read ahead (one TLS record) and bytes queued
-/// for the wire (see Link::kHighWater; the sender keeps to it).
+/// Bounds: half-open connections, links, handshake time and its processor time, secrets kept, bytes read ahead (one TLS
+/// record) and bytes queued for the wire (see Link::kHighWater; the sender keeps to it).
 /// Thread: everything on the loop's thread, the destructor too. Destroying the transport ends its links without a
 /// call.
 class TlsTransport final : public overlay::Transport {

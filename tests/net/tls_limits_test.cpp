@@ -185,6 +185,52 @@ TEST_CASE("Connections over the bound on half-open ones are dropped; a proven pe
   CHECK(nodes.connect());
 }
 
+TEST_CASE("Newcomers wait their turn when handshakes have cost what they may, and are let in after that") {
+  TlsOptions options;
+  options.handshake_processor = 2ms;  // about seven handshakes in a second
+  TwoNodes nodes(options);
+  const auto put_off = [&] { return nodes.loop.on([&] { return nodes.server->stats().put_off; }); };
+  int made = 0;
+  while (put_off() == 0 && made < 300) {
+    REQUIRE(nodes.connect());
+    ++made;
+  }
+  CHECK(put_off() > 0);
+  CHECK(nodes.connect());
+  const auto before = put_off();
+  const auto start = std::chrono::steady_clock::now();
+  std::size_t linked = 0;
+  nodes.loop.on([&] {
+    for (int i = 0; i < 20; ++i) {
+      nodes.client->connect(nodes.server->local(), key_of(1).id(), 20s, [&](Result<LinkPtr> link) { linked += link.has_value(); });
+    }
+  });
+  nodes.loop.await("all of them", [&] { return linked == 20; });
+  CHECK(put_off() >= before);
+  // What the twenty have cost is owed by whoever comes next: 2 ms of it a second.
+  CHECK(nodes.connect(std::nullopt, std::nullopt, 20s));
+  CHECK(std::chrono::steady_clock::now() - start > 200ms);
+}
+
+TEST_CASE("Without a bound on what handshakes cost nobody waits") {
+  TlsOptions options;
+  options.handshake_processor = 0ms;
+  TwoNodes nodes(options);
+  for (int i = 0; i < 20; ++i) CHECK(nodes.connect());
+  nodes.loop.on([&] { CHECK(nodes.server->stats().put_off == 0); });
+}
+
+TEST_CASE("A transport that goes while newcomers wait their turn calls nobody") {
+  TlsOptions options;
+  options.handshake_processor = overlay::Duration(1);
+  TwoNodes nodes(options);
+  REQUIRE(nodes.connect());  // uses up a second's worth, and much more
+  const auto to = address_of(nodes);
+  const RawPeer waits(to);
+  nodes.loop.await("the put-off", [&] { return nodes.server->stats().put_off > 0; });
+  nodes.loop.on([&] { nodes.server.reset(); });
+}
+
 TEST_CASE("Links over the bound are refused on both sides, and a closed link makes room") {
   TlsOptions two;
   two.links = 2;
