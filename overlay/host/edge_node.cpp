@@ -62,7 +62,7 @@ Error snapshot_error(const std::string& path, const Error& error) {
           "{} is damaged and cannot be loaded: restore it from a backup, or move it away to start anew", path);
       break;
     default:
-      text = fmt::format("{} cannot be read: check the disk and the file's owner", path);
+      text = fmt::format("{} cannot be loaded: restore it from a backup, or move it away to start anew", path);
       break;
   }
   return {error.code, std::move(text), error.text()};
@@ -195,7 +195,7 @@ Result<void> EdgeNode::State::open_on_loop() {
         return tl::unexpected(snapshot_error(path, restored.error()));
       saved_version = node->version();
     } else if (bytes.error().code != ErrorCode::not_found) {
-      return tl::unexpected(snapshot_error(path, bytes.error()));
+      return fail(ErrorCode::io, fmt::format("{} cannot be read: check the disk, and what lies there", path), bytes.error().text());
     }
   }
   if (dht) dht->join(options.seeds);

@@ -284,6 +284,10 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(Loop& loop, const std
   if (bound != 0) {
     const int error = errno;
     ::close(descriptor);
+    struct stat about {};
+    if (error == EADDRINUSE && ::lstat(path.c_str(), &about) == 0 && !S_ISSOCK(about.st_mode)) {
+      return fail(ErrorCode::io, fmt::format("{} is no socket, but the node's control socket belongs there; move it away", path));
+    }
     if (error == EADDRINUSE) {
       return fail(ErrorCode::in_use,
                   fmt::format("{} is in use: another node runs with this state directory; stop it or choose another",

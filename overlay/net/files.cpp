@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include <fcntl.h>
@@ -46,6 +47,9 @@ tl::unexpected<Error> failed(const std::string& doing, int error) {
     case EPERM:
     case EROFS:
       return fail(ErrorCode::io, doing + ": it is not allowed; check owner and permissions", cause);
+    case EISDIR:
+    case ELOOP:
+      return fail(ErrorCode::io, doing + ": a directory or a link lies in the file's place; move it away", cause);
     default:
       return fail(ErrorCode::io, doing, cause);
   }
@@ -84,6 +88,10 @@ int sync_directory(const std::string& directory) {
   // Some file systems cannot sync a directory and say EINVAL; there is nothing more that could be done there.
   return ::fsync(opened.get()) == 0 || errno == EINVAL ? 0 : errno;
 }
+
+// The first line of a key file of ours; PEM allows text before it.
+constexpr std::string_view kWhose = "Node ";
+std::string whose(const metadata::KeyPair& key) { return fmt::format("{}{}\n", kWhose, key.id().hex()); }
 
 }  // namespace
 
@@ -152,7 +160,7 @@ Result<void> make_directories(const std::string& path) {
 Result<DirectoryLock> DirectoryLock::take(const std::string& directory) {
   const std::string path = directory + "/lock";
   Descriptor file(open_retrying(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  if (file.get() < 0) return failed(fmt::format("cannot lock {}", directory), errno);
+  if (file.get() < 0) return failed(fmt::format("cannot lock {}", path), errno);
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed(fmt::format("cannot lock {}", directory), errno);
     char holder[24] = {};
@@ -220,6 +228,8 @@ NewState::~NewState() {
   for (const auto& path : directories_) ::rmdir(path.c_str());
 }
 
+std::string key_text(const metadata::KeyPair& key) { return whose(key) + key.to_pem(); }
+
 Result<metadata::KeyPair> load_key(const std::string& path) {
   struct stat about {};
   if (::stat(path.c_str(), &about) != 0) return failed(fmt::format("cannot read the key {}", path), errno);
@@ -238,7 +248,16 @@ Result<metadata::KeyPair> load_key(const std::string& path) {
   constexpr std::size_t kMaxKeyFile = 16 * 1024;
   auto bytes = read_file(path, kMaxKeyFile);
   if (!bytes) return tl::unexpected(bytes.error());
-  auto key = metadata::KeyPair::from_pem(to_string(*bytes));
+  const std::string text = to_string(*bytes);
+  auto key = metadata::KeyPair::from_pem(text);
+  // In the private half alone every damage is another key, and so another node.
+  const bool damaged = key && text.starts_with(kWhose) && !text.starts_with(whose(*key));
+  if (damaged) {
+    return fail(ErrorCode::malformed,
+                fmt::format("{} is damaged: it holds another key than its first line says; restore it from a copy, or move it "
+                            "away and a new node is made",
+                            path));
+  }
   if (!key) {
     return fail(ErrorCode::malformed,
                 fmt::format("{} holds no Ed25519 key in PEM; restore it from a copy, or move it away and a new node is "
@@ -253,7 +272,7 @@ Result<metadata::KeyPair> load_or_create_key(const std::string& path) {
   auto key = load_key(path);
   if (key || key.error().code != ErrorCode::not_found) return key;
   const auto fresh = metadata::KeyPair::generate();
-  const std::string pem = fresh.to_pem();
+  const std::string pem = key_text(fresh);
   // link() instead of rename(): of two processes that start at once, one key wins and both use it.
   const std::string draft = fmt::format("{}.{}", path, ::getpid());
   if (auto written = write_atomically(draft, view(pem), 0600); !written) return tl::unexpected(written.error());

@@ -58,8 +58,10 @@ class NewState {
   bool lock_missing_ = false, kept_ = false;
 };
 
-/// The node's key, PEM, mode 0600. `not_found`; `untrusted` when others can read it or it is another user's;
-/// `malformed` when it is no Ed25519 key.
+/// What a key file holds: the node's id, by which damage to the key is noticed, then the key as PEM.
+std::string key_text(const metadata::KeyPair& key);
+/// The node's key, PEM, mode 0600; a line with its id before that is checked. `not_found`; `untrusted` when others can
+/// read it or it is another user's; `malformed` when it is no Ed25519 key, or another one than the line says.
 Result<metadata::KeyPair> load_key(const std::string& path);
 /// The same, but makes and writes a new key where there is no file. Never overwrites.
 Result<metadata::KeyPair> load_or_create_key(const std::string& path);

@@ -191,6 +191,14 @@ TEST_CASE("A torn snapshot, one of a newer version and one of another task stop 
   }
   expect(learner::encode(newer), ErrorCode::version);
 
+  std::filesystem::remove(state + "/snapshot");
+  std::filesystem::create_directory(state + "/snapshot");
+  const auto in_the_way = EdgeNode::start(isolated(state));
+  REQUIRE_FALSE(in_the_way.has_value());
+  CHECK(in_the_way.error().code == ErrorCode::io);
+  CHECK_THAT(in_the_way.error().text(), Catch::Contains("is a directory"));
+  std::filesystem::remove(state + "/snapshot");
+
   overwrite(state + "/snapshot", good);
   auto other = isolated(state);
   other.task.seed = 77;

@@ -208,6 +208,48 @@ TEST_CASE("A key that others can read, of another user, or that is none, is refu
   CHECK_FALSE(load_key(path));
 }
 
+TEST_CASE("A key file in which any bit has flipped is refused or holds the same key, never another one") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("node.key");
+  const auto id = load_or_create_key(path).value().id();
+  const std::string text = text_of(path);
+  CHECK(text.starts_with("Node " + id.hex() + "\n"));
+  int refused = 0;
+  for (std::size_t bit = 0; bit < 8 * text.size(); ++bit) {
+    if (bit / 8 < 5) continue;  // without its first word the line is no longer one of ours
+    std::string flipped = text;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
+    REQUIRE(write_atomically(path, view(flipped), 0600));
+    const auto loaded = load_key(path);
+    INFO("bit " << bit);
+    if (loaded) {
+      CHECK(loaded->id() == id);
+    } else {
+      CHECK(loaded.error().code == ErrorCode::malformed);
+      ++refused;
+    }
+  }
+  CHECK(refused > 1000);
+  // A key that somebody made by other means has no such line.
+  const auto other = key_of(3);
+  REQUIRE(write_atomically(path, view(other.to_pem()), 0600));
+  CHECK(load_key(path).value().id() == other.id());
+}
+
+TEST_CASE("A directory or a link in the place of a file is named as what is in the way") {
+  const TemporaryDirectory directory;
+  std::filesystem::create_directory(directory.file("lock"));
+  const auto locked = DirectoryLock::take(directory.path());
+  REQUIRE_FALSE(locked);
+  CHECK(locked.error().message.find("/lock") != std::string::npos);
+  CHECK(locked.error().message.find("move it away") != std::string::npos);
+  std::filesystem::create_symlink(directory.file("elsewhere"), directory.file("state.new"));
+  const auto written = write_atomically(directory.file("state"), Bytes{1});
+  REQUIRE_FALSE(written);
+  CHECK(written.error().message.find("move it away") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(directory.file("elsewhere")));
+}
+
 TEST_CASE("Two processes that make the key at the same time end up with the same one") {
   const TemporaryDirectory directory;
   const std::string path = directory.file("node.key");

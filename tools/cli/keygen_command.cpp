@@ -44,7 +44,7 @@ ExitCode generate(const Options& options) {
         Context::config, options.json);
   }
   const auto key = metadata::KeyPair::generate();
-  if (auto ok = net::write_atomically(path, view(key.to_pem()), 0600); !ok) {
+  if (auto ok = net::write_atomically(path, view(net::key_text(key)), 0600); !ok) {
     return report_error(ok.error(), Context::run, options.json);
   }
   if (options.json) {
