@@ -1,6 +1,7 @@
 #include "overlay/messages.hpp"
 
 #include "metadata/codec.hpp"
+#include "metadata/task.hpp"
 #include "overlay/fields.hpp"
 
 namespace p2p::overlay {
@@ -202,6 +203,8 @@ Result<Frame> decode_frame(ByteView body, Content content) {
       ManifestRequest m;
       m.task = fields.fixed<metadata::TaskId>();
       m.classes = fields.classes();
+      // Refused here, and not by the server, so that whoever costs us the reading of it must come anew.
+      fields.require(m.classes.size() <= metadata::kMaxTaskClasses);
       m.along = fields.number32();
       frame.message = std::move(m);
       break;

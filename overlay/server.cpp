@@ -125,9 +125,6 @@ Message Server::serve(const NodeId&, Guest& guest, const Hello& bounds, const De
 }
 
 Message Server::serve(const NodeId& peer, Guest& guest, const Hello& bounds, const ManifestRequest& request) {
-  if (request.classes.size() > metadata::kMaxTaskClasses) {
-    return refuse(Refusal::Why::bad_request, "no task has so many classes");
-  }
   auto classes = request.classes;  // one question, however it is written
   std::sort(classes.begin(), classes.end());
   classes.erase(std::unique(classes.begin(), classes.end()), classes.end());

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "metadata/task.hpp"
 #include "overlay/manifest.hpp"
 #include "overlay/messages.hpp"
 #include "tests/overlay/support.hpp"
@@ -118,6 +119,13 @@ TEST_CASE("Holders that nobody can connect to are left out, and more than eight 
   CHECK(back.holders[0].endpoint.text() == "192.0.2.8:1");
   head.holders.assign(9, {{}, {"192.0.2.8", 1}});
   CHECK_FALSE(decode_frame(ByteView(encode({1, head})).subspan(4)));
+}
+
+TEST_CASE("A request names as many classes as a task can have, and one with more is malformed") {
+  ManifestRequest request{test::task_id(), std::vector<std::int32_t>(metadata::kMaxTaskClasses, 1), 0};
+  CHECK(std::get<ManifestRequest>(round_trip({1, request}).message).classes.size() == metadata::kMaxTaskClasses);
+  request.classes.push_back(1);
+  CHECK_FALSE(decode_frame(ByteView(encode({1, request})).subspan(4)));
 }
 
 TEST_CASE("Every message comes back from its bytes as it was") {
