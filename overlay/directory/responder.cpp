@@ -75,6 +75,11 @@ void Responder::on_newcomer(const metadata::Entry& entry, const Bytes& sealed) {
   }
 }
 
+std::size_t Responder::watches() const {
+  const TimePoint now = context_.executor.now();
+  return static_cast<std::size_t>(std::count_if(watches_.begin(), watches_.end(), [&](const Watch& w) { return w.until >= now; }));
+}
+
 void Responder::remember(const Endpoint& from, const Question& question, std::size_t left) {
   const TimePoint now = context_.executor.now();
   std::erase_if(watches_, [&](const Watch& w) { return w.until < now; });

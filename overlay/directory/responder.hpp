@@ -39,7 +39,7 @@ class Responder {
   /// A verified entry has come, from wherever: whoever watches for its like hears of it.
   void on_newcomer(const metadata::Entry& entry, const Bytes& sealed);
 
-  std::size_t watches() const { return watches_.size(); }
+  std::size_t watches() const;  ///< that have not run out
   struct Counters {
     std::uint64_t questions = 0, refused = 0, descriptions = 0;
   };
