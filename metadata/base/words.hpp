@@ -1,7 +1,8 @@
-// Numbers in sentences for people.
+// Words and numbers in sentences for people.
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -19,5 +20,9 @@ template <std::integral T>
 std::string counted(T count, std::string_view one, std::string_view many = {}) {
   return std::to_string(count) + " " + plural(count, one, many);
 }
+
+/// Insertions, deletions, replacements and swapped neighbours that turn one word into the other (optimal string
+/// alignment): how near a word is to the one that was probably meant.
+std::size_t edit_distance(std::string_view a, std::string_view b);
 
 }  // namespace p2p

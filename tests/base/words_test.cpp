@@ -15,3 +15,10 @@ TEST_CASE("one thing is named in the singular, none and several in the plural", 
   CHECK(plural(1, "belongs", "belong") == "belongs");
   CHECK(plural(2, "belongs", "belong") == "belong");
 }
+
+TEST_CASE("two words are as far apart as the slips of the keyboard between them", "[base]") {
+  CHECK(edit_distance("", "") == 0);
+  CHECK(edit_distance("abc", "") == 3);
+  CHECK(edit_distance("kitten", "sitting") == 3);
+  CHECK(edit_distance("rate", "rtae") == 1);
+}

@@ -219,13 +219,6 @@ TEST_CASE("relative paths start from the directory of the configuration", "[tool
   CHECK(parse_config(text, "n.toml")->task_path == "t.toml");
 }
 
-TEST_CASE("edit distance counts insertions, deletions and replacements", "[tools]") {
-  CHECK(edit_distance("", "") == 0);
-  CHECK(edit_distance("abc", "") == 3);
-  CHECK(edit_distance("kitten", "sitting") == 3);
-  CHECK(edit_distance("rate", "rtae") == 2);
-}
-
 TEST_CASE("error codes become exit statuses by where they arose", "[tools]") {
   const auto code = [](ErrorCode error, Context context) {
     return static_cast<int>(exit_code(Error{error, "", ""}, context));

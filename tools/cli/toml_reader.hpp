@@ -13,9 +13,6 @@
 
 namespace p2p::tools {
 
-/// Number of single-character edits between two words (Levenshtein).
-std::size_t edit_distance(std::string_view a, std::string_view b);
-
 /// One table of a configuration file. Every get() names a key that may be there; finish() refuses
 /// all others.
 ///

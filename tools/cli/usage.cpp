@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "metadata/base/words.hpp"
 #include "tools/cli/commands.hpp"
 
 namespace p2p::tools {
@@ -11,22 +12,6 @@ namespace p2p::tools {
 namespace {
 
 constexpr std::size_t kShown = 64;  // of a word that was not understood
-
-/// Insertions, deletions, replacements and swapped neighbours (optimal string alignment).
-std::size_t edits(std::string_view a, std::string_view b) {
-  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
-  for (std::size_t i = 0; i <= a.size(); ++i) {
-    for (std::size_t j = 0; j <= b.size(); ++j) {
-      if (i == 0 || j == 0) {
-        d[i][j] = i + j;
-        continue;
-      }
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  }
-  return d[a.size()][b.size()];
-}
 
 std::vector<std::string> commands_of(const CLI::App& app) {
   std::vector<std::string> out;
@@ -66,7 +51,7 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
   std::size_t least = bare.size() <= 3 ? 2 : 3;  // from here on, another word was meant
   for (const auto& one : known) {
     const bool begins = one.starts_with(word) && bare.size() >= 2;
-    const auto distance = begins ? 0 : edits(word, one);
+    const auto distance = begins ? 0 : edit_distance(word, one);
     if (distance < least) {
       least = distance;
       best = one;
