@@ -182,7 +182,7 @@ TEST_CASE("Connections over the bound on half-open ones are dropped; a proven pe
   nodes.loop.await("the surplus dropped", [&] { return nodes.server->stats().dropped == 6; });
   nodes.loop.on([&] { CHECK(nodes.server->stats().half_open == 4); });
   nodes.loop.await("the slots free", [&] { return nodes.server->stats().half_open == 0; });
-  CHECK(nodes.connect());
+  CHECK(nodes.links());
 }
 
 TEST_CASE("Newcomers wait their turn when handshakes have cost what they may, and are let in after that") {
@@ -192,11 +192,11 @@ TEST_CASE("Newcomers wait their turn when handshakes have cost what they may, an
   const auto put_off = [&] { return nodes.loop.on([&] { return nodes.server->stats().put_off; }); };
   int made = 0;
   while (put_off() == 0 && made < 300) {
-    REQUIRE(nodes.connect());
+    REQUIRE(nodes.links());
     ++made;
   }
   CHECK(put_off() > 0);
-  CHECK(nodes.connect());
+  CHECK(nodes.links());
   const auto before = put_off();
   const auto start = std::chrono::steady_clock::now();
   std::size_t linked = 0;
@@ -208,7 +208,7 @@ TEST_CASE("Newcomers wait their turn when handshakes have cost what they may, an
   nodes.loop.await("all of them", [&] { return linked == 20; });
   CHECK(put_off() >= before);
   // What the twenty have cost is owed by whoever comes next: 2 ms of it a second.
-  CHECK(nodes.connect(std::nullopt, std::nullopt, 20s));
+  CHECK(nodes.links(20s));
   CHECK(std::chrono::steady_clock::now() - start > 200ms);
 }
 
@@ -216,7 +216,7 @@ TEST_CASE("Without a bound on what handshakes cost nobody waits") {
   TlsOptions options;
   options.handshake_processor = 0ms;
   TwoNodes nodes(options);
-  for (int i = 0; i < 20; ++i) CHECK(nodes.connect());
+  for (int i = 0; i < 20; ++i) CHECK(nodes.links());
   nodes.loop.on([&] { CHECK(nodes.server->stats().put_off == 0); });
 }
 
@@ -224,7 +224,7 @@ TEST_CASE("A transport that goes while newcomers wait their turn calls nobody") 
   TlsOptions options;
   options.handshake_processor = overlay::Duration(1);
   TwoNodes nodes(options);
-  REQUIRE(nodes.connect());  // uses up a second's worth, and much more
+  REQUIRE(nodes.links());  // uses up a second's worth, and much more
   const auto to = address_of(nodes);
   const RawPeer waits(to);
   nodes.loop.await("the put-off", [&] { return nodes.server->stats().put_off > 0; });

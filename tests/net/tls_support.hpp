@@ -94,6 +94,13 @@ class TwoNodes {
     loop.on([&] { CHECK(calls == 1); });
     return std::move(*outcome);
   }
+  /// Whether a link can be made; it is closed again, on its loop's thread.
+  bool links(overlay::Duration timeout = 10s) {
+    auto link = connect(std::nullopt, std::nullopt, timeout);
+    const bool made = link.has_value();
+    loop.on([&] { link = fail(ErrorCode::not_found, "closed"); });
+    return made;
+  }
   /// Connects both ends; `connected` and accepted[0] are ready.
   void link_up() {
     auto link = connect();
