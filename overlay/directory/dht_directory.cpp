@@ -29,7 +29,8 @@ constexpr std::size_t kProbes = 16;      // buckets of a table of which one is r
 constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
 constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
 /// Who is new here, or has moved, asks whom others know near to it, that quickly, until so many in a row have named nobody
-/// new: its nearest and anybody by turns, for those know each other, and lead to nobody who is a little further away.
+/// new: anybody as long as that brings news, then its nearest and anybody by turns. The nearest know each other, and lead to
+/// nobody who is a little further away.
 constexpr std::size_t kSettling = 24;
 constexpr Duration kSettle = 5s;
 constexpr std::size_t kNearest = 24;     // contacts of which one is asked so

@@ -56,6 +56,18 @@ struct Past {
   }
 };
 
+/// Of a place to which the class was new, against the rows of another that knows it; all that was recorded is replayed.
+Contest with_rows_of_class_4(Past& past) {
+  Stream elsewhere(kWorld, 2);
+  const auto helper = trained(past.task, elsewhere, 1500);
+  auto contest = past.contest({4}, false);
+  const std::vector<learner::ClassIndex> classes = {4};
+  const std::vector<node::Received> parts = {received(*helper, classes, 1)};
+  REQUIRE(contest.enter(parts).empty());
+  contest.advance(1000);
+  return contest;
+}
+
 }  // namespace
 
 TEST_CASE("A model of the new concept wins on the recorded samples alone, and is up to date") {
@@ -105,13 +117,7 @@ TEST_CASE("A model of another concept is not accepted, however long the trial la
 
 TEST_CASE("The rows of a class that is new here are accepted after a few of its samples") {
   Past past({}, without({4}), {}, kAll, 20);
-  Stream elsewhere(kWorld, 2);
-  const auto helper = trained(past.task, elsewhere, 1500);
-  auto contest = past.contest({4}, false);
-  const std::vector<learner::ClassIndex> classes = {4};
-  const std::vector<node::Received> parts = {received(*helper, classes, 1)};
-  REQUIRE(contest.enter(parts).empty());
-  contest.advance(1000);
+  auto contest = with_rows_of_class_4(past);
   int fresh_samples = 0;
   while (contest.verdict() == Verdict::undecided && fresh_samples < 300) {
     const auto lived = past.next();
@@ -125,13 +131,7 @@ TEST_CASE("The rows of a class that is new here are accepted after a few of its 
 
 TEST_CASE("The rows of a class that the serving model has learned by itself meanwhile are not taken, whatever they were ahead before") {
   Past past({}, without({4}), {}, kAll, 140);
-  Stream elsewhere(kWorld, 2);
-  const auto helper = trained(past.task, elsewhere, 1500);
-  auto contest = past.contest({4}, false);
-  const std::vector<learner::ClassIndex> classes = {4};
-  const std::vector<node::Received> parts = {received(*helper, classes, 1)};
-  REQUIRE(contest.enter(parts).empty());
-  contest.advance(1000);
+  auto contest = with_rows_of_class_4(past);
   REQUIRE(contest.caught_up());
   const auto best = contest.best();
   CHECK(contest.luck(best) < learner::Trial::Options{}.alpha);
