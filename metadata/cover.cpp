@@ -58,7 +58,7 @@ Cover::Cover(const Sketcher& sketcher, const Need& need) {
     const auto share = static_cast<float>(need.experience.prior(c));
     for (std::size_t k = 0; k < one.classes; ++k) one.scale[k] = k == c ? one.scale[k] / share : 0.f;
     weight_.push_back(count / total);
-    class_.push_back(joint_coordinates(sketcher.sketch(one)));
+    class_.push_back(outline_coordinates(sketcher.sketch(one)));
   }
   const std::size_t n = class_.size();
   std::vector<double> gram(n * n);
@@ -72,14 +72,14 @@ Cover::Cover(const Sketcher& sketcher, const Need& need) {
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
       const auto factor = static_cast<float>(inverted[i * n + j]);
-      for (std::size_t k = 0; k < Sketch::kJoint; ++k) solver_[i][k] += factor * class_[j][k];
+      for (std::size_t k = 0; k < Outline::kJoint; ++k) solver_[i][k] += factor * class_[j][k];
     }
   }
 }
 
-double Cover::operator()(const Sketch& sketch) const {
+double Cover::operator()(const Outline& outline) const {
   if (class_.empty()) return 0;
-  const auto s = joint_coordinates(sketch);
+  const auto s = outline_coordinates(outline);
   auto rest = s;
   double covered = 0;
   for (std::size_t i = 0; i < class_.size(); ++i) {

@@ -28,13 +28,12 @@ class Cover {
 
   /// Of a need without experience every cover is 0.
   Cover(const Sketcher& sketcher, const Need& need);
-  double operator()(const Sketch& sketch) const;
+  double operator()(const Outline& outline) const;
 
  private:
-  using Coordinates = std::array<float, Sketch::kJoint>;
   std::vector<double> weight_;      // (classes)
-  std::vector<Coordinates> class_;  // s_c
-  std::vector<Coordinates> solver_; // (classes x coordinates): x = solver * s
+  std::vector<OutlineCoordinates> class_;  // s_c
+  std::vector<OutlineCoordinates> solver_; // (classes x coordinates): x = solver * s
 };
 
 }  // namespace p2p::metadata

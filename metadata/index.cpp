@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kRounds = 3;
 constexpr int kScaleOrigin = 192;   // 2^0
-constexpr double kMostLevel = 127;
+constexpr double kMostLevel = 127, kMostOutlineLevel = 7;
 constexpr double kClassMissing = 0.5;  // what a wanted class that is not known adds to a distance
 constexpr double kClassWanted = 2;     // and where classes are what is asked for: more than any distance
 
@@ -33,11 +33,11 @@ double scale_of(std::uint8_t code) {
   return std::ldexp(kOctave[static_cast<std::size_t>(eighths - 8 * octave)], octave);
 }
 
-/// The smallest scale whose levels reach `most`.
-std::uint8_t scale_code(double most) {
+/// The smallest scale at which `most` is not beyond the highest level.
+std::uint8_t scale_code(double most, double highest) {
   if (!(most > 0)) return 0;
   int octave = 0;
-  const double mantissa = std::frexp(most / kMostLevel, &octave);  // 0.5 .. 1
+  const double mantissa = std::frexp(most / highest, &octave);  // 0.5 .. 1
   int code = kScaleOrigin + 8 * (octave - 1);
   for (const double step : kOctave) {
     if (mantissa <= 0.5 * step) break;
@@ -74,7 +74,7 @@ void quantise(std::span<float> rotated, std::size_t count, Sketch& out, std::siz
   const double factor = std::sqrt(size / static_cast<double>(count)) / (size * std::sqrt(size));
   double most = 0;
   for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::abs(rotated[i] * factor));
-  scale = scale_code(most);
+  scale = scale_code(most, kMostLevel);
   const double unit = scale_of(scale);
   for (std::size_t i = 0; i < count; ++i) {
     // Half a level counts up: a coordinate keeps its side of the plane, unless it is on it.
@@ -166,6 +166,38 @@ std::array<float, Sketch::kJoint> joint_coordinates(const Sketch& sketch) {
   return out;
 }
 
+OutlineCoordinates outline_coordinates(const Sketch& sketch) {
+  const auto all = joint_coordinates(sketch);
+  const auto stretch = static_cast<float>(std::sqrt(static_cast<double>(Sketch::kJoint) / Outline::kJoint));
+  OutlineCoordinates out{};
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = all[i] * stretch;
+  return out;
+}
+
+OutlineCoordinates outline_coordinates(const Outline& outline) {
+  const auto unit = static_cast<float>(scale_of(outline.bytes[0]));
+  OutlineCoordinates out{};
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const int half = outline.bytes[1 + i / 2] >> (i % 2 * 4) & 15;
+    out[i] = static_cast<float>(half < 8 ? half : half - 16) * unit;
+  }
+  return out;
+}
+
+Outline outline_of(const Sketch& sketch) {
+  const auto coordinates = outline_coordinates(sketch);
+  double most = 0;
+  for (const float x : coordinates) most = std::max(most, static_cast<double>(std::abs(x)));
+  Outline out;
+  out.bytes[0] = scale_code(most, kMostOutlineLevel);
+  const double unit = scale_of(out.bytes[0]);
+  for (std::size_t i = 0; i < coordinates.size(); ++i) {
+    const double level = std::clamp(std::floor(coordinates[i] / unit + 0.5), -kMostOutlineLevel, kMostOutlineLevel);
+    out.bytes[1 + i / 2] |= static_cast<std::uint8_t>((static_cast<int>(level) & 15) << (i % 2 * 4));
+  }
+  return out;
+}
+
 ClassMask class_mask(std::span<const std::int32_t> classes) {
   ClassMask mask = 0;
   for (const auto c : classes) {
@@ -231,7 +263,7 @@ std::uint8_t depth_for(double nodes, double crowd) {
 
 DhtKey place_key(const TaskTag& task, const Place& place) {
   ByteWriter text;
-  text.put_array(std::span<const char>("p2p-learner place v2", 21));  // with the zero that ends it
+  text.put_array(std::span<const char>("p2p-learner place v3", 21));  // with the zero that ends it
   text.put_array(std::span<const std::uint8_t>(task.bytes));
   text.put(static_cast<std::uint8_t>(place.kind));
   text.put(place.table);

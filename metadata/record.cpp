@@ -13,13 +13,13 @@ namespace p2p::metadata {
 
 namespace {
 
-constexpr std::uint64_t kEntryFormat = 3, kDescriptionFormat = 2, kListingFormat = 1;
+constexpr std::uint64_t kEntryFormat = 4, kDescriptionFormat = 2, kListingFormat = 1;
 constexpr std::size_t kMaxHostBytes = 45;  // the longest text of an IPv6 address
 constexpr std::size_t kMaxDescriptionBytes = 1u << 20;
 
 // What a signature covers begins with one of these and the zero that ends it, so that no signed bytes of one
 // kind can be shown as another's.
-constexpr std::string_view kEntryDomain{"p2p-learner entry v3", 21};
+constexpr std::string_view kEntryDomain{"p2p-learner entry v4", 21};
 constexpr std::string_view kDescriptionDomain{"p2p-learner description v2", 27};
 constexpr std::string_view kPresenceDomain{"p2p-learner presence v1", 24};
 constexpr std::string_view kConceptDomain{"p2p-learner concept v1"};

@@ -62,7 +62,7 @@ struct Entry {
   /// Classes of at least kKnownRecall.
   ClassMask knows() const;
 
-  static constexpr std::size_t kMaxBytes = 332;
+  static constexpr std::size_t kMaxBytes = 396;
   static constexpr std::size_t kMaxListedClasses = 64;
   static constexpr double kKnownRecall = 0.5;   ///< from here on a class counts as known well
   static constexpr double kKnownSamples = 20;   ///< and from so many samples on as known at all

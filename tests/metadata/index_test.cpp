@@ -97,8 +97,8 @@ TEST_CASE("all nodes of a task make the same sketch, those of another task anoth
   for (std::size_t i = 0; i < Sketch::kMarginal + Sketch::kJoint; ++i) {
     same += (here.level(i) >= 0) == (there.level(i) >= 0);
   }
-  CHECK(same > 28);  // 48 signs of 96 by chance, give or take 4.9
-  CHECK(same < 68);
+  CHECK(same > 54);  // 80 signs of 160 by chance, give or take 6.3
+  CHECK(same < 106);
 }
 
 TEST_CASE("a task's sketcher is that of its id, dimensions and classes") {
@@ -135,6 +135,36 @@ TEST_CASE("the largest coordinate of a sketch is within an eighth of an octave o
   }
 }
 
+TEST_CASE("an outline has the first joint coordinates of a sketch, stretched to its length, to within half a step") {
+  Random random(4);
+  const auto sketcher = make_sketcher();
+  for (int round = 0; round < 100; ++round) {
+    const auto sketch = sketcher.sketch(any_fingerprint(random, 0.3, 1 + random.below(100)));
+    const auto joint = joint_coordinates(sketch);
+    const auto exact = outline_coordinates(sketch), rounded = outline_coordinates(outline_of(sketch));
+    float most = 0;
+    for (const float x : exact) most = std::max(most, std::abs(x));
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      REQUIRE(exact[i] == 2 * joint[i]);  // 128 coordinates' length in 32 of them
+      REQUIRE(std::abs(rounded[i] - exact[i]) <= 1.0906f * most / 7 / 2);
+    }
+  }
+  CHECK(outline_of(Sketch{}) == Outline{});
+}
+
+TEST_CASE("levels of an outline are packed in pairs, the first one in the low half") {
+  Sketch sketch;
+  sketch.bytes[1] = 192;  // steps of 1
+  const std::array<int, 4> levels{7, -7, 3, -1};
+  for (std::size_t i = 0; i < levels.size(); ++i) sketch.bytes[2 + Sketch::kMarginal + i] = static_cast<std::uint8_t>(levels[i]);
+  const Outline outline = outline_of(sketch);
+  CHECK(outline.bytes[0] == 200);  // twice as long
+  CHECK(outline.bytes[1] == 0x97);
+  CHECK(outline.bytes[2] == 0xf3);
+  const auto coordinates = outline_coordinates(outline);
+  for (std::size_t i = 0; i < levels.size(); ++i) CHECK(coordinates[i] == 2.f * static_cast<float>(levels[i]));
+}
+
 TEST_CASE("no experience makes a sketch of zeros") {
   CHECK(make_sketcher().sketch(FingerprintBuilder({.dimensions = 32, .classes = 10}).build()) == Sketch{});
 }
@@ -150,7 +180,7 @@ TEST_CASE("distances of sketches agree with the definition on coordinates done b
   a.bytes[1] = 200;
   b.bytes[1] = 184;
   CHECK(marginal_distance(a, b) == Approx(std::sqrt(32 * 4.0)));
-  CHECK(joint_distance(a, b) == Approx(std::sqrt(64 * 2.5 * 2.5)));
+  CHECK(joint_distance(a, b) == Approx(std::sqrt(128 * 2.5 * 2.5)));
   b = a;
   b.bytes[2] = 0x7f;  // the first coordinate, marginal: 127
   CHECK(marginal_distance(a, b) == 126);
