@@ -87,7 +87,7 @@ void Contacts::add(const metadata::Entry& entry, overlay::TimePoint now, bool an
   const auto presence = entry.presence();
   const auto found = contacts_.find(presence);
   if (found == contacts_.end()) {
-    if (!wanted(hint_of(entry)) || !make_room(entry)) return;
+    if (!wanted(entry) || !make_room(entry)) return;
     Contact fresh{entry, now, round_trip, 0, distance_to(entry.sketch), hash_of(brief(presence)), {}};
     contacts_.emplace(presence, std::move(fresh));
     return trim();
@@ -107,17 +107,31 @@ void Contacts::add(const metadata::Entry& entry, overlay::TimePoint now, bool an
   if (round_trip.count() > 0) again->second.round_trip = round_trip;
 }
 
-bool Contacts::wanted(const Hint& hint) const {
-  const Brief id = brief(hint);
-  const double distance = distance_to(hint.sketch);
-  const std::uint64_t hash = hash_of(id);
-  bool kept = hint.archived ? distance < worst_archive_[0]
-                            : distance < worst_near_ || hash < worst_far_ || distance < worst_of_level_[level_of(hash)];
+bool Contacts::known(Brief id) const {
+  return std::any_of(contacts_.begin(), contacts_.end(), [&](const auto& c) { return brief(c.first) == id; });
+}
+
+bool Contacts::wanted_by_us(std::uint64_t hash, bool archived, double distance) const {
+  if (archived) return distance < worst_archive_[0];
+  return distance < worst_near_ || hash < worst_far_ || distance < worst_of_level_[level_of(hash)];
+}
+
+bool Contacts::wanted(const metadata::Entry& entry) const {
+  const Brief id = brief(entry.presence());
+  bool kept = wanted_by_us(hash_of(id), entry.concept_id != 0, distance_to(entry.sketch));
   for (std::size_t i = 0; i < archive_.size() && !kept; ++i) {
-    kept = metadata::joint_distance(archive_[i], hint.sketch) < worst_archive_[i + 1];
+    kept = metadata::joint_distance(archive_[i], entry.sketch) < worst_archive_[i + 1];
   }
-  if (!kept) return false;
-  return std::none_of(contacts_.begin(), contacts_.end(), [&](const auto& c) { return brief(c.first) == id; });
+  return kept && !known(id);
+}
+
+bool Contacts::wanted(const Hint& hint, std::size_t near) const {
+  const Brief id = brief(hint);
+  // How far it is from us only those know who were asked for our like.
+  const double distance = near == 0 && centre_ ? hint.remoteness : kNowhere;
+  const bool kept = wanted_by_us(hash_of(id), hint.archived, distance) ||
+                    (near > 0 && near <= archive_.size() && hint.remoteness < worst_archive_[near]);
+  return kept && !known(id);
 }
 
 /// Who is kept, in the order of contacts_, for what we or they have archived.

@@ -72,7 +72,10 @@ class Contacts {
   /// `entry` must be signed by its node. Keeps the newer of two. `answered`: it came from the node itself just now.
   void add(const metadata::Entry& entry, overlay::TimePoint now, bool answered, overlay::Duration round_trip = {});
   /// Would it be kept?
-  bool wanted(const Hint& hint) const;
+  bool wanted(const metadata::Entry& entry) const;
+  /// Would it probably be, as somebody says who was asked for our like (`near` 0) or for that of the presence that is
+  /// `near`-th, from 1, among those that we have archived?
+  bool wanted(const Hint& hint, std::size_t near) const;
   /// It did not answer: twice running, and it goes.
   void failed(std::uint64_t brief);
   void drop(const metadata::NodeId& presence);
@@ -98,6 +101,8 @@ class Contacts {
  private:
   std::uint64_t hash_of(std::uint64_t brief) const;
   double distance_to(const metadata::Sketch& sketch) const;
+  bool known(std::uint64_t brief) const;
+  bool wanted_by_us(std::uint64_t hash, bool archived, double distance) const;
   void trim();
   std::vector<bool> archive_roles();
   bool make_room(const metadata::Entry& entry);

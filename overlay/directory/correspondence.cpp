@@ -9,7 +9,7 @@ namespace p2p::directory {
 
 namespace {
 
-constexpr std::size_t kFullAnswer = 1180;      // an answer with all its hints
+constexpr std::size_t kFullAnswer = metadata::Entry::kMaxBytes + 20 + Answer::kMaxHints * Hint::kBytes;
 constexpr std::size_t kMostFilling = 1190;     // below a datagram's most
 constexpr std::size_t kEntryFrame = metadata::Entry::kMaxBytes + 20;
 constexpr std::size_t kDescriptionFrame = 195;  // of a description around its columns

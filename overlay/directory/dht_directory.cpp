@@ -94,7 +94,7 @@ class DhtDirectory final : public Directory {
                           const auto concept_id = presences_.find(to);
                           return concept_id ? presences_.description(*concept_id) : Bytes{};
                         },
-                    .own = [this] { return presences_.hints(); },
+                    .own = [this](const metadata::Target& target) { return presences_.hints(target); },
                     .self = key_.id()}),
         shelf_(shelf_context(kLive),
                {.refresh = options.refresh, .crowd = options.crowd, .label_listings = options.label_listings}) {}
@@ -222,6 +222,8 @@ class DhtDirectory final : public Directory {
   }
 
  private:
+  static constexpr std::uint32_t kLive = 0;  // Entry::concept_id
+
   struct Watched {
     metadata::Need need;
     metadata::Target target;
@@ -230,6 +232,13 @@ class DhtDirectory final : public Directory {
     std::set<Nonce> nonces;
     std::map<NodeId, std::uint64_t> told;  // versions of presences
     Executor::TimerHandle again;
+  };
+
+  /// Somebody who may become a contact.
+  struct Prospect {
+    Hint whom;
+    std::uint32_t as = kLive;      // our presence that it is near, which asks it
+    std::optional<Entry> entry;    // its own word
   };
 
   double nodes() const { return dht_.stats().estimated_nodes; }
@@ -243,7 +252,7 @@ class DhtDirectory final : public Directory {
             .sealed = [this, concept_id] { return presences_.sealed(concept_id); },
             .nodes = [this] { return nodes(); },
             .share_knowing = [this](std::int32_t c) { return contacts_.share_knowing(c); },
-            .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }};
+            .on_met = [this](const Entry& entry) { meet(entry); }};
   }
 
   /// The same id for the same bucket as long as the key lives, also after a restart, so that an entry replaces its
@@ -320,7 +329,7 @@ class DhtDirectory final : public Directory {
     const auto& contacts = contacts_.all();
     const bool any_answers = std::any_of(contacts.begin(), contacts.end(),
                                          [](const auto& known) { return known.second.failures == 0; });
-    std::function<double(const metadata::Sketch&)> cover;
+    std::function<double(const metadata::Outline&)> cover;
     if (need.by == By::joint && !target.blank) cover = metadata::Cover(sketcher_, need);
     auto lookup = std::make_shared<Lookup>(
         Lookup::Setting{.executor = executor_,
@@ -338,7 +347,7 @@ class DhtDirectory final : public Directory {
                         .everybody_known = any_answers &&
                                            static_cast<double>(contacts_.nodes() + 1) >= std::round(total),
                         .patience = patience(),
-                        .on_met = [this](const Entry& entry) { meet(hint_of(entry)); }},
+                        .on_met = [this](const Entry& entry) { meet(entry); }},
         need, target, options, std::move(done));
     const auto number = next_number_++;
     lookups_[number] = lookup;
@@ -373,13 +382,29 @@ class DhtDirectory final : public Directory {
     for (const auto concept_id : std::exchange(unannounced_, {})) find_neighbours(concept_id);
   }
 
-  /// Somebody has been named: asked sooner or later, if it would be a contact.
-  void meet(const Hint& hint) {
-    if (presences_.is_own(hint) || !contacts_.wanted(hint) || prospects_.size() >= kMostProspects) return;
-    const bool waiting = std::any_of(prospects_.begin(), prospects_.end(), [&](const Hint& h) { return h.id == hint.id; });
+  /// Somebody has shown himself, or has been named to us who had asked for the like of our presence `as`: asked sooner or
+  /// later, if it would be a contact.
+  void meet(const Entry& entry) {
+    if (contacts_.wanted(entry)) await({hint_of(entry), nearest_own(entry.sketch), entry});
+  }
+  void meet(const Hint& hint, std::uint32_t as) {
+    const Prospect prospect{hint, as, std::nullopt};
+    if (wanted(prospect)) await(prospect);
+  }
+  void await(const Prospect& prospect) {
+    if (presences_.is_own(prospect.whom) || prospects_.size() >= kMostProspects) return;
+    const bool waiting = std::any_of(prospects_.begin(), prospects_.end(),
+                                     [&](const Prospect& other) { return other.whom.id == prospect.whom.id; });
     if (waiting) return;
-    prospects_.push_back(hint);
+    prospects_.push_back(prospect);
     if (prospects_.size() == 1 && tick_) arm_tick();
+  }
+  bool wanted(const Prospect& prospect) const {
+    if (prospect.entry) return contacts_.wanted(*prospect.entry);
+    if (prospect.as == kLive) return contacts_.wanted(prospect.whom, 0);
+    const auto own = presences_.archived();
+    const auto at = std::find(own.begin(), own.end(), prospect.as);
+    return at != own.end() && contacts_.wanted(prospect.whom, 1 + static_cast<std::size_t>(at - own.begin()));
   }
 
   /// One question now and then keeps the contacts what they should be: who does not answer goes, who is named and is
@@ -402,26 +427,27 @@ class DhtDirectory final : public Directory {
     if (presences_.sealed(first).empty()) return;
     if (contacts_.size() == 0 && prospects_.empty()) return find_neighbours(first);
     std::optional<Hint> whom;
+    std::uint32_t asked_as = first;
     while (!prospects_.empty() && !whom) {
-      if (contacts_.wanted(prospects_.front())) whom = prospects_.front();
+      if (const auto& prospect = prospects_.front(); wanted(prospect)) {
+        whom = prospect.whom;
+        asked_as = prospect.as;
+      }
       prospects_.pop_front();
     }
-    std::uint32_t asked_as = first;
     const bool settles = !whom && settling_ > 0;
     if (settles && --settling_ % 2 == 0) {
-      const auto around = contacts_.best({.by = By::joint, .sketch = presences_.entry(first)->sketch}, kNearest);
-      if (!around.empty()) whom = hint_of(around[random_.below(around.size())]->entry);
+      whom = around(first, kNearest);
     } else if (settles) {
       if (const auto* any = contacts_.any(random_)) whom = hint_of(any->entry);
     }
-    if (!whom && ++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);
-    if (whom) {
-      asked_as = nearest_own(whom->sketch);
-    } else if (const auto turn = ticks_ / kExchanges; !own.empty() && turn % 2 == 1) {
-      // What we remember shares our turns, and is made known to those around it.
-      asked_as = own[turn / 2 % own.size()];
-      const auto around = contacts_.best({.by = By::joint, .sketch = presences_.entry(asked_as)->sketch}, kAround);
-      if (!around.empty()) whom = hint_of(around[random_.below(around.size())]->entry);
+    if (!whom) {
+      if (++ticks_ % kExchanges != 0) return ping(contacts_.stalest()->entry);
+      if (const auto turn = ticks_ / kExchanges; !own.empty() && turn % 2 == 1) {
+        // What we remember shares our turns, and is made known to those around it.
+        asked_as = own[turn / 2 % own.size()];
+        whom = around(asked_as, kAround);
+      }
     }
     if (!whom) whom = hint_of(contacts_.stalest()->entry);
     const auto node = brief(*whom);
@@ -434,14 +460,21 @@ class DhtDirectory final : public Directory {
     for (const auto* known : contacts_.best(ask.target, Question::kMostKnown)) {
       ask.known.push_back(known_mark(hint_of(known->entry).id));
     }
-    ask.on_answer = [this, node, settles](Result<Heard> answer) {
+    ask.on_answer = [this, node, settles, asked_as](Result<Heard> answer) {
       trouble_ = 0.9 * trouble_ + (answer ? 0 : 0.1);
       if (!answer) return contacts_.failed(node);
       contacts_.add(answer->entry, executor_.now(), true, answer->round_trip);
-      for (const auto& hint : answer->hints) meet(hint);
+      for (const auto& hint : answer->hints) meet(hint, asked_as);
       if (settles && !prospects_.empty()) settling_ = kSettling;
     };
     correspondence_.ask(*whom, std::move(ask));
+  }
+
+  /// One of the nearest to that presence of ours.
+  std::optional<Hint> around(std::uint32_t own, std::size_t count) {
+    const auto nearest = contacts_.best({.by = By::joint, .sketch = presences_.entry(own)->sketch}, count);
+    if (nearest.empty()) return std::nullopt;
+    return hint_of(nearest[random_.below(nearest.size())]->entry);
   }
 
   /// Our presence that somebody of this sketch is most likely to keep in mind.
@@ -546,7 +579,6 @@ class DhtDirectory final : public Directory {
   const std::uint64_t secret_;
   Random random_;
 
-  static constexpr std::uint32_t kLive = 0;  // Entry::concept_id
   Presences presences_;
   Contacts contacts_;
   Correspondence correspondence_;
@@ -555,7 +587,7 @@ class DhtDirectory final : public Directory {
   std::map<std::uint32_t, std::unique_ptr<Shelf>> archive_shelves_;
   std::set<std::uint32_t> unannounced_;
 
-  std::deque<Hint> prospects_;
+  std::deque<Prospect> prospects_;
   std::uint64_t ticks_ = 0;
   std::size_t settling_ = 0;  // how many exchanges are still to follow each other quickly, if they name nobody
   double trouble_ = 0;  // share of the latest questions to contacts that were not answered

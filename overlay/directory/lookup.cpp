@@ -33,9 +33,9 @@ void Lookup::start() {
   walk_.shun(brief(setting_.self));
   for (const auto& presence : setting_.own) walk_.shun(brief(presence));
   const auto contacts = setting_.contacts.best(walk_.target(), setting_.contacts.size());
-  for (const auto* contact : contacts) walk_.hear(hint_of(contact->entry), Walk::kOurselves);
+  for (const auto* contact : contacts) walk_.hear(hint_of(contact->entry, walk_.target()), Walk::kOurselves);
   const auto best = walk_.best(1);
-  const bool near = !best.empty() && best[0]->remoteness <= setting_.near_enough;
+  const bool near = !best.empty() && best[0]->hint.remoteness <= setting_.near_enough;
   if (!near && !setting_.everybody_known) {
     read_next();
     // A second bucket at once would double what a node's first lookup costs, most of which is its gets.
@@ -95,7 +95,7 @@ bool Lookup::on_value(std::size_t number, const Place& place, const overlay::Dht
   if (entry->node != setting_.self && get.nodes.take(entry->node)) {
     setting_.on_met(*entry);
     // The bucket answers for its entries: if these lead nowhere, the rest of it falls behind.
-    walk_.hear(hint_of(*entry), number + 1);
+    walk_.hear(hint_of(*entry, walk_.target()), number + 1);
     pump();
   }
   return done_ && get.seen.size() < kMostValues;
@@ -141,8 +141,7 @@ void Lookup::ask(const Hint& hint) {
   // Who is near enough to be a candidate may as well describe itself at once. Somebody who knows nobody cannot tell who
   // is near, nor who lies: he wants to see the experience of all whom he asks.
   Known& known = known_[node];
-  const double remoteness = metadata::remoteness(walk_.target(), hint.sketch, hint.knows);
-  const bool near = remoteness <= setting_.near_enough && may_fetch();
+  const bool near = hint.remoteness <= setting_.near_enough && may_fetch();
   if ((setting_.near_enough == 0 || near) && !known.fetching && !known.fetched) {
     known.fetching = true;
     known.along = near;
@@ -291,7 +290,7 @@ void Lookup::consider_end() {
   // tell what is near, takes whom the first bucket led to.
   const auto best = walk_.best(1);
   const bool reading = std::any_of(gets_.begin(), gets_.end(), [](const Get& g) { return !g.done; });
-  const bool remote = setting_.near_enough > 0 && !best.empty() && best[0]->remoteness > setting_.near_enough;
+  const bool remote = setting_.near_enough > 0 && !best.empty() && best[0]->hint.remoteness > setting_.near_enough;
   if (reading && (best.empty() || remote)) return;
   finish();
 }

@@ -42,7 +42,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     metadata::TaskTag task;
     std::function<metadata::Sketch(const metadata::Fingerprint&)> sketch;  ///< the task's
     /// Lower where more of the need's classes seem to have been seen, in whatever shares (metadata::Cover); may be empty.
-    std::function<double(const metadata::Sketch&)> cover = {};
+    std::function<double(const metadata::Outline&)> cover = {};
     NodeId self;
     std::vector<NodeId> own = {};      ///< its archived presences
     std::optional<Bytes> as = {};      ///< Correspondence::Ask::as

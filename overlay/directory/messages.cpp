@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
+#include <cmath>
 
 #include "metadata/codec.hpp"
 #include "overlay/dht.hpp"
@@ -51,8 +53,8 @@ Bytes pack_hints(const std::vector<Hint>& hints) {
     out.put(static_cast<std::uint8_t>(hint.archived));
     out.put_array(std::span<const std::uint8_t>(*address));
     out.put(hint.at.port);
-    out.put_array(std::span<const std::uint8_t>(hint.sketch.bytes));
-    out.put(hint.knows);
+    out.put(std::bit_cast<std::uint32_t>(hint.remoteness));
+    out.put_array(std::span<const std::uint8_t>(hint.outline.bytes));
   }
   return out.take();
 }
@@ -69,8 +71,9 @@ bool unpack_hints(ByteView bytes, std::vector<Hint>& out) {
     hint.archived = archived == 1;
     reader.get_array(std::span<std::uint8_t>(address));
     hint.at.port = reader.get<std::uint16_t>();
-    reader.get_array(std::span<std::uint8_t>(hint.sketch.bytes));
-    hint.knows = reader.get<std::uint64_t>();
+    hint.remoteness = std::bit_cast<float>(reader.get<std::uint32_t>());
+    reader.get_array(std::span<std::uint8_t>(hint.outline.bytes));
+    if (!(hint.remoteness >= 0) || !std::isfinite(hint.remoteness)) return false;
     hint.at.host = fmt::format("{}.{}.{}.{}", address[0], address[1], address[2], address[3]);
     if (metadata::connectable(hint.at)) out.push_back(std::move(hint));
   }
@@ -194,8 +197,13 @@ Hint hint_of(const metadata::Entry& entry) {
   std::copy_n(presence.bytes.begin(), out.id.size(), out.id.begin());
   out.archived = entry.concept_id != 0;
   out.at = entry.table_endpoint();
-  out.sketch = entry.sketch;
-  out.knows = entry.knows();
+  out.outline = metadata::outline_of(entry.sketch);
+  return out;
+}
+
+Hint hint_of(const metadata::Entry& entry, const metadata::Target& target) {
+  Hint out = hint_of(entry);
+  out.remoteness = static_cast<float>(metadata::remoteness(target, entry.sketch, entry.knows()));
   return out;
 }
 

@@ -19,15 +19,20 @@ using Nonce = std::uint64_t;
 using PresencePrefix = std::array<std::uint8_t, 8>;
 
 /// A presence as another node speaks of it: unsigned, a hint whom to ask.
+///
+/// Not its sketch, only how far that is from what was asked for, and an outline: in as many bytes three times as many can be
+/// named, and a false distance is found out as a false sketch would be, by asking.
 struct Hint {
   PresencePrefix id{};
   bool archived = false;             ///< a concept from its node's past, not what that serves now
   metadata::Endpoint at;             ///< of its table, IPv4
-  metadata::Sketch sketch;
-  metadata::ClassMask knows = 0;
-  static constexpr std::size_t kBytes = 8 + 1 + 4 + 2 + metadata::Sketch::kBytes + 8;
+  float remoteness = 0;              ///< metadata::remoteness from the target of the question
+  metadata::Outline outline;
+  static constexpr std::size_t kBytes = 8 + 1 + 4 + 2 + 4 + metadata::Outline::kBytes;
 };
+/// Whom to ask, as if it were at the target.
 Hint hint_of(const metadata::Entry& entry);
+Hint hint_of(const metadata::Entry& entry, const metadata::Target& target);
 
 /// "Whom do you know near this?"
 ///
@@ -54,7 +59,7 @@ struct Answer {
   Nonce nonce = 0;
   Bytes entry;                ///< of the presence that was asked, sealed; empty: there is none such here
   std::vector<Hint> hints;    ///< nearest first
-  static constexpr std::size_t kMaxHints = 7;
+  static constexpr std::size_t kMaxHints = 20;
 };
 
 /// "Describe yourself."
@@ -81,8 +86,8 @@ struct Notice {
 using Message = std::variant<Question, Answer, Fetch, Described, Notice>;
 
 inline constexpr std::size_t kAmplification = 3;
-inline constexpr std::size_t kQuestionBytes = 400;  ///< at the least: enough for an answer of a full datagram
-inline constexpr std::size_t kMaxDescriptionBytes = 840;
+inline constexpr std::size_t kQuestionBytes = 380;  ///< at the least: enough for an answer with all its hints
+inline constexpr std::size_t kMaxDescriptionBytes = 784;
 
 /// `bytes`: questions and fetches are filled up to so many, or one more; never above what a datagram holds.
 Bytes encode(const Message& message, std::size_t bytes = 0);

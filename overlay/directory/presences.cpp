@@ -75,12 +75,12 @@ Bytes Presences::description(std::uint32_t concept_id) {
   return found == shown_.end() || !reachable() ? Bytes{} : found->second.description;
 }
 
-std::vector<Hint> Presences::hints() const {
+std::vector<Hint> Presences::hints(const metadata::Target& target) const {
   std::vector<Hint> out;
   if (!reachable()) return out;
   const Endpoint at{context_.endpoint().host, context_.table_port()};
   for (const auto& [concept_id, shown] : shown_) {
-    out.push_back(hint_of(shown.entry));
+    out.push_back(hint_of(shown.entry, target));
     out.back().at = at;
   }
   return out;

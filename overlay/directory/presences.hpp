@@ -41,8 +41,8 @@ class Presences {
   /// As of now; empty while it is not shown or nobody can reach us.
   Bytes sealed(std::uint32_t concept_id);
   Bytes description(std::uint32_t concept_id);
-  /// All of them, as others would name them; none while nobody can reach us.
-  std::vector<Hint> hints() const;
+  /// All of them, as others would name them to who asks for that; none while nobody can reach us.
+  std::vector<Hint> hints(const metadata::Target& target) const;
 
   static constexpr Duration kReseal = std::chrono::minutes(8);
 

@@ -8,7 +8,7 @@ namespace p2p::directory {
 
 namespace {
 
-constexpr std::size_t kNearHints = 6;      // the rest of an answer's hints are anybody, so that samples mix
+constexpr std::size_t kNearHints = 16;     // the rest of an answer's hints are anybody, so that samples mix
 constexpr std::size_t kAnswerFrame = 32;   // an answer without entry and hints
 constexpr std::size_t kDescribedFrame = 17;  // and a description's own datagram without both
 constexpr std::size_t kMostTold = 256;     // newcomers that one watch has been told of
@@ -46,7 +46,7 @@ void Responder::meet(const Endpoint& from, const Question& question) {
   if (claimed->table_endpoint() != from) return;  // anybody can show another's entry, of a dead one too
   const auto& known = context_.contacts.all();
   const auto contact = known.find(claimed->presence());
-  const bool news = contact == known.end() ? context_.contacts.wanted(hint_of(*claimed))
+  const bool news = contact == known.end() ? context_.contacts.wanted(*claimed)
                                            : claimed->version > contact->second.entry.version;
   const bool watched = std::any_of(watches_.begin(), watches_.end(), [&](const Watch& w) {
     return metadata::remoteness(w.target, claimed->sketch, claimed->knows()) <= w.within;
@@ -98,16 +98,15 @@ void Responder::remember(const Endpoint& from, const Question& question, std::si
 /// The contacts and our other presences that are nearest to what is asked for, nearest first. The asker knows itself.
 std::vector<Hint> Responder::near_hints(const Question& question, const std::optional<NodeId>& asker,
                                         std::size_t most) const {
-  const auto remoteness = [&](const Hint& h) { return metadata::remoteness(question.target, h.sketch, h.knows); };
   std::vector<Hint> out;
   for (const auto* contact : context_.contacts.best(question.target, most)) {
-    if (contact->entry.node != asker) out.push_back(hint_of(contact->entry));
+    if (contact->entry.node != asker) out.push_back(hint_of(contact->entry, question.target));
   }
   if (!context_.own) return out;
-  for (const auto& own : context_.own()) {
+  for (const auto& own : context_.own(question.target)) {
     const bool asked = question.to == PresencePrefix{} ? !own.archived : own.id == question.to;
     if (asked) continue;
-    const auto at = std::find_if(out.begin(), out.end(), [&](const Hint& h) { return remoteness(own) < remoteness(h); });
+    const auto at = std::find_if(out.begin(), out.end(), [&](const Hint& h) { return own.remoteness < h.remoteness; });
     out.insert(at, own);
   }
   return out;
@@ -139,7 +138,7 @@ void Responder::on_question(const Endpoint& from, const Question& question, std:
   }
   for (std::size_t i = kNearHints; i < Answer::kMaxHints; ++i) {
     const auto* contact = context_.contacts.any(random_);
-    if (contact && contact->entry.node != asker) give(hint_of(contact->entry));
+    if (contact && contact->entry.node != asker) give(hint_of(contact->entry, question.target));
   }
   std::size_t sent = encode(answer).size();
   context_.correspondence.send(from, answer);

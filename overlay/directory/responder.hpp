@@ -29,7 +29,7 @@ class Responder {
     std::uint64_t secret = 0;
     /// Of the presence that is asked, sealed; empty: there is none such.
     std::function<Bytes(const PresencePrefix&)> own_entry, own_description;
-    std::function<std::vector<Hint>()> own = {};  ///< all presences of this node, which it knows for nothing; may be empty
+    std::function<std::vector<Hint>(const metadata::Target&)> own = {};  ///< all presences of this node, which it knows for nothing; may be empty
     NodeId self;
   };
   explicit Responder(Context context) : context_(std::move(context)), random_(context_.secret) {}

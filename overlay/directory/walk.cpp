@@ -104,16 +104,16 @@ void Walk::hear(const Hint& hint, Brief source) {
     return;
   }
   if (exhausted(hint.at)) return;
-  Known fresh{hint, metadata::remoteness(target_, hint.sketch, hint.knows), State::heard, {}};
+  Known fresh{.hint = hint, .sources = {}};
   if (source != kOurselves) fresh.sources.push_back(source);
   if (known_.size() < kMost) {
     known_.push_back(std::move(fresh));
     return;
   }
   const auto furthest = std::max_element(known_.begin(), known_.end(), [](const Known& a, const Known& b) {
-    return std::pair(a.state == State::heard, a.remoteness) < std::pair(b.state == State::heard, b.remoteness);
+    return std::pair(a.state == State::heard, a.hint.remoteness) < std::pair(b.state == State::heard, b.hint.remoteness);
   });
-  if (furthest->state == State::heard && furthest->remoteness > fresh.remoteness) *furthest = std::move(fresh);
+  if (furthest->state == State::heard && furthest->hint.remoteness > fresh.hint.remoteness) *furthest = std::move(fresh);
 }
 
 template <typename Place>
@@ -169,7 +169,7 @@ void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassM
   if (!known || known->unproven) return;
   const bool was_asked = known->state == State::asked;
   const double claimed = metadata::remoteness(target_, sketch, knows);
-  const bool true_so_far = as_said(known->remoteness, claimed);
+  const bool true_so_far = as_said(known->hint.remoteness, claimed);
   known->claimed = claimed;
   if (was_asked) --pending_;
   if (proof_comes && was_asked && true_so_far) {
@@ -178,11 +178,10 @@ void Walk::answered(Brief node, const metadata::Sketch& sketch, metadata::ClassM
     if (was_asked) leave_sources(*known);
     settle(*known, true_so_far);
   }
-  const bool too_good = !known->sources.empty() && claimed < known->remoteness * (1 - kNearer);
+  const bool too_good = !known->sources.empty() && claimed < known->hint.remoteness * (1 - kNearer);
   if (!too_good) {
-    known->remoteness = claimed;
-    known->hint.sketch = sketch;
-    known->hint.knows = knows;
+    known->hint.remoteness = static_cast<float>(claimed);
+    known->hint.outline = metadata::outline_of(sketch);
   }
   known->state = State::answered;
   if (const auto at = known->hint.at; exhausted(at)) {
@@ -198,12 +197,11 @@ bool Walk::shown(Brief node, const metadata::Sketch& sketch, metadata::ClassMask
   if (known->unproven) {
     known->unproven = false;
     leave_sources(*known);
-    settle(*known, as_said(known->remoteness, proven));
+    settle(*known, as_said(known->hint.remoteness, proven));
   }
   if (!honest) credit(node).bad += kExposed;
-  known->remoteness = proven;
-  known->hint.sketch = sketch;
-  known->hint.knows = knows;
+  known->hint.remoteness = static_cast<float>(proven);
+  known->hint.outline = metadata::outline_of(sketch);
   return honest;
 }
 
@@ -220,8 +218,8 @@ void Walk::failed(Brief node) {
 std::vector<const Walk::Known*> Walk::best(std::size_t count) const { return ranked(count); }
 
 std::vector<const Walk::Known*> Walk::best(std::size_t count,
-                                           const std::function<double(const metadata::Sketch&)>& measure) const {
-  return ranked(count, [&](const Known& known) { return measure(known.hint.sketch) + kDoubt * doubt(known); });
+                                           const std::function<double(const metadata::Outline&)>& measure) const {
+  return ranked(count, [&](const Known& known) { return measure(known.hint.outline) + kDoubt * doubt(known); });
 }
 
 }  // namespace p2p::directory

@@ -40,8 +40,7 @@ class Walk {
   };
   enum class State : std::uint8_t { heard, asked, answered, failed };
   struct Known {
-    Hint hint;
-    double remoteness = 0;       ///< as far as is known
+    Hint hint;                   ///< how far it is, as far as is known
     State state = State::heard;
     std::vector<Brief> sources;  ///< who said so, at most kSources; empty: we knew it ourselves
     double claimed = 0;          ///< as it says of itself, once it has answered
@@ -52,7 +51,7 @@ class Walk {
 
   Walk(const metadata::Target& target, const Options& options) : target_(target), options_(options) {}
 
-  /// Somebody speaks of a node. Nodes in `shunned` never come up.
+  /// Somebody speaks of a node, as far from the target as the hint says. Nodes that are shunned never come up.
   void hear(const Hint& hint, Brief source);
   void shun(Brief node);
   /// How many may be asked at a time. Few while each answer still leads nearer, for a question that is sent before that
@@ -72,8 +71,8 @@ class Walk {
 
   /// The best `count` that have not failed, best first.
   std::vector<const Known*> best(std::size_t count) const;
-  /// The same by another measure of their sketches (lower is better); hearsay that is in doubt falls back here too.
-  std::vector<const Known*> best(std::size_t count, const std::function<double(const metadata::Sketch&)>& measure) const;
+  /// The same by another measure of their outlines (lower is better); hearsay that is in doubt falls back here too.
+  std::vector<const Known*> best(std::size_t count, const std::function<double(const metadata::Outline&)>& measure) const;
   /// Nothing more to be asked for now; what is under way may change that.
   bool settled() const;
   std::size_t asked() const { return asked_; }
@@ -91,7 +90,7 @@ class Walk {
   };
   Known* find(Brief node);
   double doubt(const Known& known) const;
-  double standing(const Known& known) const { return known.remoteness + kDoubt * doubt(known); }
+  double standing(const Known& known) const { return known.hint.remoteness + kDoubt * doubt(known); }
   void settle(const Known& known, bool good);
   bool exhausted(const metadata::Endpoint& at) const;
   static bool as_said(double said, double is) { return is <= said * 1.5 + 0.05; }

@@ -179,12 +179,12 @@ TEST_CASE("Once four presences of one address have answered, a walk asks no more
   for (std::uint32_t i = 0; i < 30; ++i) {
     Entry one = entry_on_line(1, 0.01);
     one.concept_id = i;
-    walk.hear(hint_of(one), Walk::kOurselves);
+    walk.hear(hint_of(one, walk.target()), Walk::kOurselves);
   }
   std::size_t asked = 0;
   while (const auto next = walk.next()) {
     ++asked;
-    walk.answered(brief(*next), next->sketch, 0);
+    walk.answered(brief(*next), on_line(0.01), 0);
   }
   CHECK(asked == Walk::kMostAtOne);
 }

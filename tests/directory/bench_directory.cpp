@@ -238,7 +238,7 @@ class Bench {
     entry.endpoint.port = 7000;
     entry.table_port = peers_[i]->node->endpoint().port;
     out.entry = metadata::seal(entry, *peers_[i]->key);
-    for (std::size_t h = 0; h < 6; ++h) {
+    for (std::size_t h = 0; h < Answer::kMaxHints; ++h) {
       Hint hint;
       if (h % 2 == 0) {
         std::size_t other = swarm_.random().below(peers_.size());
@@ -249,8 +249,6 @@ class Bench {
         for (auto& byte : hint.id) byte = static_cast<std::uint8_t>(swarm_.random().below(256));
         hint.at = {"10.200." + std::to_string(swarm_.random().below(250)) + ".7", 4222};
       }
-      hint.sketch = question.target.sketch;
-      hint.knows = ~std::uint64_t{0};
       out.hints.push_back(hint);
     }
     return out;

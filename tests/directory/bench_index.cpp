@@ -42,7 +42,7 @@ struct Options {
   std::size_t nodes = 8000, lookups = 300, questions = 16, fetches = 24;
   std::uint64_t seed = 1;
   std::size_t rounds = 24;  // of gossip after all have joined
-  std::size_t settled = 10, hints = 6, cover = 33, known = 32, deeper = 3, probes = 16;
+  std::size_t settled = 10, hints = 16, anybody = 4, cover = 33, known = 32, deeper = 3, probes = 16;
   double full = 2;  // times the crowd, from which on a bucket is left for a deeper one
   RoleOptions roles = {};
   bool has(const char* what) const { return ("," + mode + ",").find("," + std::string(what) + ",") != std::string::npos; }
@@ -60,6 +60,7 @@ struct World {
     for (std::size_t i = 0; i < with.nodes; ++i) {
       fingerprints.push_back(from.node(i));
       sketches.push_back(sketcher.sketch(fingerprints.back()));
+      outlines.push_back(metadata::outline_of(sketches.back()));
       knows.push_back(metadata::entry_of(fingerprints.back(), sketches.back()).knows());
       ids.push_back(Random(with.seed).fork(i).next());
     }
@@ -67,11 +68,11 @@ struct World {
                 static_cast<unsigned long long>(with.seed), seconds() - began);
   }
   std::size_t size() const { return sketches.size(); }
-  Hint hint(std::uint32_t i) const {
+  Hint hint(std::uint32_t i, const Target& target) const {
     Hint out;
     std::memcpy(out.id.data(), &ids[i], sizeof ids[i]);
-    out.sketch = sketches[i];
-    out.knows = knows[i];
+    out.remoteness = static_cast<float>(metadata::remoteness(target, sketches[i], knows[i]));
+    out.outline = outlines[i];
     // An address of its own, or a walk would take all of them for presences of one node.
     out.at = {fmt::format("10.{}.{}.{}", i >> 16 & 255, i >> 8 & 255, i & 255), 1};
     return out;
@@ -96,6 +97,7 @@ struct World {
   metadata::Sketcher sketcher;
   std::vector<Fingerprint> fingerprints;
   std::vector<Sketch> sketches;
+  std::vector<metadata::Outline> outlines;
   std::vector<metadata::ClassMask> knows;
   std::vector<std::uint64_t> ids;
 };
@@ -190,7 +192,7 @@ class Graph {
     std::partial_sort(scratch_.begin(), scratch_.begin() + static_cast<std::ptrdiff_t>(count), scratch_.end());
     out.clear();
     for (std::size_t i = 0; i < count; ++i) out.push_back(scratch_[i].second);
-    if (!ids.empty()) out.push_back(ids[random_.below(ids.size())]);
+    for (std::size_t i = 0; i < world_.options.anybody && !ids.empty(); ++i) out.push_back(ids[random_.below(ids.size())]);
   }
 
  private:
@@ -273,16 +275,16 @@ class Graph {
     const Target target{.sketch = world_.sketches[node]};
     Walk walk(target, {.questions = world_.options.questions});
     walk.shun(world_.ids[node]);
-    for (int i = 0; i < 4; ++i) walk.hear(world_.hint(static_cast<std::uint32_t>(random_.below(node))), Walk::kOurselves);
+    for (int i = 0; i < 4; ++i) walk.hear(world_.hint(static_cast<std::uint32_t>(random_.below(node)), target), Walk::kOurselves);
     std::vector<std::uint32_t> told;
     while (const auto hint = walk.next()) {
       const auto asked = index_.at(brief(*hint));
       answer(asked, target, best_known(walk), told);
-      walk.answered(brief(*hint), hint->sketch, hint->knows);
+      walk.answered(brief(*hint), world_.sketches[asked], world_.knows[asked]);
       offer(node, asked);
       offer(asked, node);
       for (const auto other : told) {
-        walk.hear(world_.hint(other), world_.ids[asked]);
+        walk.hear(world_.hint(other, target), world_.ids[asked]);
         offer(node, other);
       }
     }
@@ -364,6 +366,7 @@ struct Load {
 
 struct Found {
   std::vector<std::uint32_t> fetched;  ///< by true distance
+  std::vector<std::uint32_t> heard;    ///< best first, by sketch
   std::size_t questions = 0, gets = 0;
   double ms = 0;  ///< of the walk
 };
@@ -385,13 +388,13 @@ class Asker {
     Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions, .from_afar = !cold});
     walk.shun(world_.ids[asker]);
     if (!cold) {
-      for (const auto id : graph_.contacts(asker)) walk.hear(world_.hint(id), Walk::kOurselves);
+      for (const auto id : graph_.contacts(asker)) walk.hear(world_.hint(id, target), Walk::kOurselves);
     }
     const double noise = 1 / std::sqrt(std::max(1.0, experience.samples()));
     const double near_enough = near * graph_.usual(asker) + noise;
     const auto remote = [&] {
       const auto best = walk.best(1);
-      return best.empty() || best[0]->remoteness > near_enough;
+      return best.empty() || best[0]->hint.remoteness > near_enough;
     };
     std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
     double now_ms = 0;
@@ -430,7 +433,7 @@ class Asker {
       events.pop();
       now_ms = event.at_ms;
       if (event.entry) {
-        walk.hear(world_.hint(*event.entry), event.place->table + 1u);
+        walk.hear(world_.hint(*event.entry, target), event.place->table + 1u);
       } else if (event.place) {
         auto above = *event.place;
         if (!buckets_.at(above) && above.depth > 0 && out.gets < gets) {
@@ -444,12 +447,13 @@ class Asker {
         if (load_) ++load_->questions[asked];
         ++out.questions;
         graph_.answer(asked, target, event.known, told);
-        walk.answered(node, event.asked->sketch, event.asked->knows);
-        for (const auto other : told) walk.hear(world_.hint(other), node);
+        walk.answered(node, world_.sketches[asked], world_.knows[asked]);
+        for (const auto other : told) walk.hear(world_.hint(other, target), node);
       }
       pump();
     }
     out.ms = now_ms;
+    for (const auto* known : walk.best(walk.known())) out.heard.push_back(index_.at(brief(known->hint)));
     const auto fetch = [&](std::size_t count, const std::vector<const Walk::Known*>& order) {
       for (const auto* known : order) {
         const auto node = index_.at(brief(known->hint));
@@ -463,7 +467,7 @@ class Asker {
     fetch(fetches - by_cover, walk.best(fetches));
     if (by_cover > 0) {
       const metadata::Cover cover(world_.sketcher, {experience, {}, metadata::By::joint});
-      fetch(fetches, walk.best(fetches, cover));
+      fetch(fetches, walk.best(walk.known(), cover));
     }
     std::vector<std::pair<double, std::uint32_t>> order;
     for (const auto node : out.fetched) {
@@ -547,11 +551,11 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
   }
   std::printf("\n%zu lookups, at most %zu questions and %zu fetches\n", askers.size(), world.options.questions,
               world.options.fetches);
-  std::printf("  %-40s recall@10  distance  questions  gets   (distance: of the ten found to that of the ten nearest)\n", "");
+  std::printf("  %-40s recall@10  heard of  distance  questions  gets   (heard of: of the ten nearest; distance: of the ten found to that of the ten nearest)\n", "");
   for (const auto& way : kWays) {
     Asker asker(world, graph, buckets, nullptr);
     Random random(world.options.seed);
-    double recall = 0, questions = 0, gets = 0, further = 0, took = 0;
+    double recall = 0, heard = 0, questions = 0, gets = 0, further = 0, took = 0;
     const auto spread = [&](const Fingerprint& asked, std::span<const std::uint32_t> nodes) {
       double sum = 0;
       for (const auto node : nodes) sum += metadata::joint_distance(asked, world.fingerprints[node]);
@@ -562,13 +566,14 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
       const auto found = asker.ask(who, askers[q], way.gets, way.near, way.cold);
       const auto ten = std::span(found.fetched).first(std::min(kTruth, found.fetched.size()));
       recall += overlap(truths[q], ten);
+      heard += overlap(truths[q], found.heard);
       further += (spread(askers[q], ten) + 1e-6) / (spread(askers[q], std::span(truths[q]).first(ten.size())) + 1e-6);
       questions += static_cast<double>(found.questions);
       gets += static_cast<double>(found.gets);
       took += found.ms;
     }
     const auto n = static_cast<double>(askers.size());
-    std::printf("  %-40s %.3f      %.3f     %4.1f       %.1f   %.0f ms\n", way.name, recall / n, further / n, questions / n, gets / n, took / n);
+    std::printf("  %-40s %.3f      %.3f     %.3f     %4.1f       %.1f   %.0f ms\n", way.name, recall / n, heard / n, further / n, questions / n, gets / n, took / n);
   }
 }
 
@@ -806,7 +811,7 @@ int run(int argc, char** argv) {
   if (argc < 2) {
     std::fprintf(stderr, "usage: bench_index DATA [set=mnist|fashion|beijing|ton_iot] [nodes=N] [mode=sketch,walk,load,rivals,best] "
                          "[seed=N] [lookups=N] [questions=N] [fetches=N] "
-                         "[settled=N] [cover=PERCENT] [hints=N] [known=N] [near=N] [per_level=N] [far=N] [rounds=N]\nDATA: the folder with mnist/, beijing_air/, ton_iot/\n");
+                         "[settled=N] [cover=PERCENT] [hints=N] [anybody=N] [known=N] [near=N] [per_level=N] [far=N] [rounds=N]\nDATA: the folder with mnist/, beijing_air/, ton_iot/\n");
     return 2;
   }
   Options options;
@@ -831,6 +836,7 @@ int run(int argc, char** argv) {
     else if (name == "known") options.known = number;
     else if (name == "cover") options.cover = number;
     else if (name == "hints") options.hints = number;
+    else if (name == "anybody") options.anybody = number;
     else if (name == "near") options.roles.near = number;
     else if (name == "per_level") options.roles.per_level = number;
     else if (name == "far") options.roles.far = number;

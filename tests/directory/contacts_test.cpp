@@ -16,7 +16,7 @@ bool has(const Contacts& contacts, std::uint64_t number) { return contacts.all()
 
 TEST_CASE("A node that has not published makes contacts, too") {
   Contacts contacts(small());
-  CHECK(contacts.wanted(hint_of(entry_on_line(1, 0.5))));
+  CHECK(contacts.wanted(entry_on_line(1, 0.5)));
   contacts.add(entry_on_line(1, 0.5), kNow, true);
   CHECK(contacts.size() == 1);
 }
@@ -70,11 +70,32 @@ TEST_CASE("wanted() says what add() does") {
     const auto number = 1 + random.below(600);
     const auto entry = entry_on_line(number, 0.9 * random.uniform());
     const bool known = has(contacts, number);
-    const bool wanted = contacts.wanted(hint_of(entry));
+    const bool wanted = contacts.wanted(entry);
+    // Somebody who was asked for our like says the same.
+    REQUIRE(contacts.wanted(hint_of(entry, {.by = By::joint, .sketch = on_line(0)}), 0) == wanted);
     contacts.add(entry, kNow, true);
     if (!known) REQUIRE(wanted == has(contacts, number));
     if (known) REQUIRE_FALSE(wanted);
   }
+}
+
+TEST_CASE("How far a hint is counts against the presence that was asked for, and no other") {
+  Contacts contacts({.roles = {.near = 2, .per_level = 0, .far = 0, .archive = 2}, .secret = 9});
+  contacts.centre(on_line(0));
+  contacts.archive({on_line(0.5), on_line(0.9)});
+  for (std::uint64_t i = 1; i <= 8; ++i) {
+    contacts.add(entry_on_line(i, 0.01 * static_cast<double>(i)), kNow, true);
+    contacts.add(entry_on_line(10 + i, 0.5 + 0.01 * static_cast<double>(i)), kNow, true);
+  }
+  const auto hint = [](double x, double from) {
+    return hint_of(entry_on_line(99, x), {.by = By::joint, .sketch = on_line(from)});
+  };
+  CHECK(contacts.wanted(hint(0, 0), 0));
+  CHECK_FALSE(contacts.wanted(hint(0.1, 0), 0));
+  CHECK(contacts.wanted(hint(0.5, 0.5), 1));
+  CHECK_FALSE(contacts.wanted(hint(0.4, 0.5), 1));
+  CHECK(contacts.wanted(hint(0.86, 0.9), 2));   // nearer than those around the first
+  CHECK_FALSE(contacts.wanted(hint(0, 0), 3));  // there is no third
 }
 
 TEST_CASE("Of two entries of a node the newer is kept, in whichever order they come") {

@@ -30,11 +30,9 @@ void make_liar(Overlay& net, std::size_t i, Lie lie, std::vector<std::unique_ptr
     Entry own = net.entry(host.key(), shown, host.endpoint());
     Answer answer{question->nonce, {}, {}};
     const auto named = [&](const Endpoint& at) {
-      Hint hint = hint_of(own);
+      Hint hint = hint_of(own);  // which says that it is as near as can be
       for (auto& byte : hint.id) byte = static_cast<std::uint8_t>(random.next());
       hint.at = at;
-      hint.sketch = question->target.sketch;
-      hint.knows = ~metadata::ClassMask{0};
       return hint;
     };
     switch (lie) {
@@ -54,9 +52,7 @@ void make_liar(Overlay& net, std::size_t i, Lie lie, std::vector<std::unique_ptr
         answer.entry = metadata::seal(own, host.key());
         for (const auto liar : net.liars) {
           if (answer.hints.size() >= Answer::kMaxHints || liar == i || random.below(3) > 0) continue;
-          Hint hint = hint_of(net.entry(net.simulation.host(liar).key(), shown, net.simulation.host(liar).endpoint()));
-          hint.sketch = question->target.sketch;
-          answer.hints.push_back(hint);
+          answer.hints.push_back(hint_of(net.entry(net.simulation.host(liar).key(), shown, net.simulation.host(liar).endpoint())));
         }
         break;
       }

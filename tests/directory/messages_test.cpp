@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <functional>
+#include <limits>
 
 #include "metadata/codec.hpp"
 #include "overlay/dht.hpp"
@@ -34,7 +35,11 @@ Question example_question() {
           .to = kPrefix};
 }
 
-Hint example_hint() { return hint_of(metadata::testing::example_entry()); }
+Hint example_hint() {
+  Hint out = hint_of(metadata::testing::example_entry());
+  out.remoteness = 0.375;
+  return out;
+}
 
 /// Bytes of every kind of field's largest size.
 Bytes largest_entry() { return Bytes(Entry::kMaxBytes, 0xee); }
@@ -107,12 +112,12 @@ void check_bounds(const std::vector<Write>& good, const std::vector<Bad>& all) {
   check_refused(made(more));
 }
 
-const std::vector<Write> kQuestion = {number(0), big(kNonce), binary(16),  binary(8),   number(2),  flag(false), binary(98),
-                                      big(6),    flag(true),  number(250), binary(332), binary(96), binary(0)};
-const std::vector<Write> kAnswer = {number(1), big(kNonce), binary(332), binary(0)};
+const std::vector<Write> kQuestion = {number(0), big(kNonce), binary(16),  binary(8),   number(2),  flag(false), binary(162),
+                                      big(6),    flag(true),  number(250), binary(396), binary(96), binary(0)};
+const std::vector<Write> kAnswer = {number(1), big(kNonce), binary(396), binary(0)};
 const std::vector<Write> kFetch = {number(2), big(kNonce), binary(16), binary(8), binary(0)};
-const std::vector<Write> kDescribed = {number(3), big(kNonce), binary(332), binary(840)};
-const std::vector<Write> kNotice = {number(4), big(kNonce), binary(332)};
+const std::vector<Write> kDescribed = {number(3), big(kNonce), binary(396), binary(784)};
+const std::vector<Write> kNotice = {number(4), big(kNonce), binary(396)};
 
 }  // namespace
 
@@ -169,8 +174,8 @@ TEST_CASE("an answer, a fetch, a description and a notice are read as they were 
     hint.id[7] = i;
     hint.archived = i % 2 == 1;
     hint.at = {"10.0.0." + std::to_string(i), static_cast<std::uint16_t>(1 + 6000 * i)};
-    hint.sketch.bytes[i] ^= 0xff;
-    hint.knows = ~std::uint64_t{i};
+    hint.remoteness = 0.125f * i;
+    hint.outline.bytes[i % metadata::Outline::kBytes] ^= 0xff;
     hints.push_back(hint);
   }
   const auto answer = decoded<Answer>(encode(Answer{kNonce, example_sealed(), hints}));
@@ -181,8 +186,8 @@ TEST_CASE("an answer, a fetch, a description and a notice are read as they were 
     CHECK(answer.hints[i].id == hints[i].id);
     CHECK(answer.hints[i].archived == hints[i].archived);
     CHECK(answer.hints[i].at == hints[i].at);
-    CHECK(answer.hints[i].sketch == hints[i].sketch);
-    CHECK(answer.hints[i].knows == hints[i].knows);
+    CHECK(answer.hints[i].remoteness == hints[i].remoteness);
+    CHECK(answer.hints[i].outline == hints[i].outline);
   }
   const auto task = metadata::testing::example_entry().task;
   const auto fetch = decoded<Fetch>(encode(Fetch{~0ull, task, kPrefix}, 300));
@@ -198,20 +203,22 @@ TEST_CASE("an answer, a fetch, a description and a notice are read as they were 
   CHECK(notice.entry == example_sealed());
 }
 
-TEST_CASE("a hint is what an entry says of where its table is, what it is like and what it knows well") {
+TEST_CASE("a hint is where an entry's table is, and how far it is from what is asked for") {
   const Entry entry = metadata::testing::example_entry();
   const Hint hint = hint_of(entry);
   CHECK(std::equal(hint.id.begin(), hint.id.end(), entry.node.bytes.begin()));
   CHECK(hint.at == metadata::Endpoint{"192.0.2.7", 4223});
-  CHECK(hint.sketch == entry.sketch);
-  CHECK(hint.knows == 0b101);
+  CHECK(hint.remoteness == 0);
+  CHECK(hint.outline == metadata::outline_of(entry.sketch));
+  const metadata::Target target{.by = metadata::By::classes, .sketch = {}, .classes = 0b110};
+  CHECK(hint_of(entry, target).remoteness == static_cast<float>(metadata::remoteness(target, entry.sketch, 0b101)));
   CHECK_FALSE(hint.archived);
   Entry archived = entry;
   archived.concept_id = 7;
   const Hint remembered = hint_of(archived);
   CHECK(remembered.archived);
   CHECK(std::equal(remembered.id.begin(), remembered.id.end(), archived.presence().bytes.begin()));
-  CHECK(Hint::kBytes == 121);
+  CHECK(Hint::kBytes == 36);
 }
 
 TEST_CASE("whom an asker knows is told by the first three bytes of the id") {
@@ -296,7 +303,7 @@ TEST_CASE("the largest datagram of each kind fits, and a question of the least l
     CHECK(encode(message, 5000).size() <= kMost);
     CHECK(decode(encode(message)));
   }
-  CHECK(encode(largest[1]).size() == 1196);
+  CHECK(encode(largest[1]).size() == 1133);
   CHECK(encode(largest[1]).size() <= kAmplification * kQuestionBytes);
   CHECK(encode(question, kQuestionBytes).size() >= kQuestionBytes);
   CHECK(encode(example_question(), kQuestionBytes).size() >= kQuestionBytes);
@@ -309,11 +316,11 @@ TEST_CASE("a question with a field out of bounds is refused") {
                            {3, {binary(0), binary(7), binary(9), text("presence"), number(0)}},
                            {4, {number(3), number(-1), number(256), flag(true)}},
                            {5, {number(0), number(1)}},
-                           {6, {binary(97), binary(99), text(std::string(98, 'a'))}},
+                           {6, {binary(161), binary(163), text(std::string(162, 'a'))}},
                            {7, {number(-1), flag(true)}},
                            {8, {number(0), number(1)}},
                            {9, {number(1'000'001), number(-1), big(1ull << 32)}},
-                           {10, {binary(333), text("entry")}},
+                           {10, {binary(397), text("entry")}},
                            {11, {binary(1), binary(95), binary(99), text(""), number(0)}},
                            {12, {text(""), number(0)}}});
   CHECK(decode(made(kQuestion, 9, number(1'000'000))));
@@ -321,8 +328,8 @@ TEST_CASE("a question with a field out of bounds is refused") {
 
 TEST_CASE("an answer with a field out of bounds is refused") {
   check_bounds(kAnswer, {{1, {number(-1)}},
-                         {2, {binary(333), text("")}},
-                         {3, {binary(1), binary(120), binary(122), text("")}}});
+                         {2, {binary(397), text("")}},
+                         {3, {binary(1), binary(35), binary(37), text("")}}});
   // One hint too many, where the datagram would hold it.
   Encoder out;
   out.array(4).integer(1).integer(1).binary({}).binary(Bytes((Answer::kMaxHints + 1) * Hint::kBytes));
@@ -334,12 +341,19 @@ TEST_CASE("an answer with a field out of bounds is refused") {
   neither[8] = 2;
   check_refused(made(kAnswer, 3, [&](Encoder& to) { to.binary(neither); }));
   CHECK(decoded<Answer>(made(kAnswer, 3, binary(Answer::kMaxHints * Hint::kBytes))).hints.empty());  // 0.0.0.0:0 all
+  // No distance.
+  for (const float bad : {-1.f, -std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::quiet_NaN(),
+                          std::numeric_limits<float>::infinity()}) {
+    Hint hint = example_hint();
+    hint.remoteness = bad;
+    check_refused(encode(Answer{kNonce, {}, {hint}}));
+  }
 }
 
 TEST_CASE("a fetch, a description or a notice with a field out of bounds is refused") {
   check_bounds(kFetch, {{1, {number(-1)}}, {2, {binary(15), binary(32)}}, {3, {binary(7), binary(9), number(0)}}, {4, {number(0), text("")}}});
-  check_bounds(kDescribed, {{1, {number(-1)}}, {2, {binary(333), text("")}}, {3, {text(""), number(0)}}});
-  check_bounds(kNotice, {{1, {number(-1)}}, {2, {binary(333), text("")}}});
+  check_bounds(kDescribed, {{1, {number(-1)}}, {2, {binary(397), text("")}}, {3, {text(""), number(0)}}});
+  check_bounds(kNotice, {{1, {number(-1)}}, {2, {binary(397), text("")}}});
   // A description of one byte more where the datagram would hold it.
   Encoder out;
   out.array(4).integer(3).integer(1).binary({}).binary(Bytes(kMaxDescriptionBytes + 1));

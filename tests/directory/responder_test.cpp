@@ -95,7 +95,7 @@ TEST_CASE("An answer names the contacts nearest to the target, nearest first, an
   REQUIRE(answers[0].hints.size() >= 6);
   double last = 0;
   for (std::size_t i = 0; i < 6; ++i) {
-    const double distance = metadata::joint_distance(on_line(0.2), answers[0].hints[i].sketch);
+    const double distance = static_cast<double>(answers[0].hints[i].remoteness);
     CHECK(distance >= last);
     CHECK(distance < 0.09);
     CHECK(brief(answers[0].hints[i]) != brief(asker.node));

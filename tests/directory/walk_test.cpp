@@ -8,7 +8,10 @@ namespace {
 
 using namespace test;
 
-Hint hint(std::uint64_t number, double x) { return hint_of(entry_on_line(number, x)); }
+/// As far from a target at 0 as x says.
+Hint hint(std::uint64_t number, double x) {
+  return hint_of(entry_on_line(number, x), {.by = By::joint, .sketch = on_line(0)});
+}
 Brief brief_of(std::uint64_t number) { return brief(id_of(number)); }
 
 metadata::Target target(double x) { return {.by = By::joint, .sketch = on_line(x), .classes = 0, .blank = false}; }
@@ -89,7 +92,7 @@ TEST_CASE("A walk asks no more than its questions, and none once the best have a
     if (fail) {
       walk.failed(brief(*next));
     } else {
-      walk.answered(brief(*next), next->sketch, 0);
+      walk.answered(brief(*next), on_line(static_cast<double>(next->remoteness)), 0);
     }
   }
   CHECK(asked == (fail ? 7 : 3));
@@ -152,8 +155,8 @@ TEST_CASE("A node that says that it is much nearer than others have said stays w
   walk.answered(brief_of(2), on_line(0.45), 0);
   const auto best = walk.best(2);
   CHECK(brief(best[0]->hint) == brief_of(2));
-  CHECK(best[0]->remoteness == Approx(0.45).margin(0.01));
-  CHECK(best[1]->remoteness == Approx(0.8).margin(0.01));
+  CHECK(best[0]->hint.remoteness == Approx(0.45).margin(0.01));
+  CHECK(best[1]->hint.remoteness == Approx(0.8).margin(0.01));
 }
 
 TEST_CASE("Liars who vouch for each other are believed until one of them shows its experience, and no longer") {
@@ -176,7 +179,7 @@ TEST_CASE("Liars who vouch for each other are believed until one of them shows i
   const auto all = walk.best(99);
   const auto liar = std::find_if(all.begin(), all.end(), [](const auto* k) { return brief(k->hint) == brief_of(10); });
   REQUIRE(liar != all.end());
-  CHECK((*liar)->remoteness == Approx(0.9).margin(0.02));
+  CHECK((*liar)->hint.remoteness == Approx(0.9).margin(0.02));
 }
 
 TEST_CASE("Whoever shows what he has said earns credit for the one that named him; whoever shows nothing does not") {
@@ -217,12 +220,28 @@ TEST_CASE("Of ten thousand named nodes a walk keeps 512, among them the nearest,
   CHECK(walk.pending() == 0);
 }
 
+TEST_CASE("By another measure of their outlines others come first, by what they say of themselves once they do") {
+  Walk walk(target(0), {});
+  for (std::uint64_t i = 1; i <= 3; ++i) walk.hear(hint(i, 0.1 * static_cast<double>(i)), 777);
+  const auto furthest = [](const metadata::Outline& outline) { return -metadata::outline_coordinates(outline)[0]; };
+  const auto numbers = [&] {
+    std::vector<Brief> out;
+    for (const auto* known : walk.best(9, furthest)) out.push_back(brief(known->hint));
+    return out;
+  };
+  CHECK(numbers() == std::vector<Brief>{brief_of(3), brief_of(2), brief_of(1)});
+  REQUIRE(brief(*walk.next()) == brief_of(1));
+  walk.answered(brief_of(1), on_line(0.5), 0);
+  CHECK(numbers() == std::vector<Brief>{brief_of(1), brief_of(3), brief_of(2)});
+}
+
 TEST_CASE("With wanted classes a node that lacks them is further, and a blank need looks at nothing else") {
   metadata::Target wanted{.by = By::joint, .sketch = on_line(0), .classes = 0b10, .blank = false};
-  const auto with_class = [](std::uint64_t number, double x, metadata::ClassMask knows) {
-    Hint out = hint(number, x);
-    out.knows = knows;
-    return out;
+  const auto with_class = [&](std::uint64_t number, double x, metadata::ClassMask knows) {
+    Entry out = entry_on_line(number, x);
+    for (std::size_t c = 0; c < 2; ++c) out.recall.push_back(knows >> c & 1 ? 15 : 0);
+    REQUIRE(out.knows() == knows);
+    return hint_of(out, wanted);
   };
   SECTION("joint") {
     Walk walk(wanted, {});
