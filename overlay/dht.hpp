@@ -68,6 +68,9 @@ class Dht {
   /// Takes the datagrams that others sent with send(); at most one handler, empty for none. `from` is the address that
   /// the network shows, which a sender can forge.
   virtual void on_datagram(std::function<void(const Endpoint& from, ByteView datagram)> handler) = 0;
+  /// Tables of other nodes, at most so many, as they come: those that have answered lately, then the seeds. Anybody,
+  /// whatever else they do.
+  virtual std::vector<Endpoint> neighbours(std::size_t most) const = 0;
   /// Where others reach this node's table and datagrams; port 0 before there is a socket.
   virtual Endpoint local() const = 0;
   /// Fits one packet on every path (1280 bytes are promised by IPv6, with room for headers).

@@ -360,6 +360,17 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
     schedule_retry();
   }
 
+  std::vector<sockaddr_in> numeric_seeds() const {
+    std::vector<sockaddr_in> out;
+    for (const Seed& seed : seeds) {
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      address.sin_port = htons(seed.port);
+      if (inet_pton(AF_INET, seed.host.c_str(), &address.sin_addr) == 1) out.push_back(address);
+    }
+    return out;
+  }
+
   // OpenDHT waits 10 s before it tries a silent seed again, which is long for nodes that start together. Numeric
   // seeds are asked again sooner; names are left to OpenDHT, because resolving them here would block.
   void schedule_retry() {
@@ -371,11 +382,7 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
       constexpr Duration kLongest = std::chrono::seconds(15);
       retry_delay = std::min(retry_delay * 2, kLongest);
       std::vector<dht::SockAddr> numeric;
-      for (const Seed& seed : seeds) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(seed.port);
-        if (inet_pton(AF_INET, seed.host.c_str(), &address.sin_addr) != 1) continue;
+      for (const auto& address : numeric_seeds()) {
         numeric.emplace_back(reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(sizeof address));
       }
       guarded([&] {
@@ -522,6 +529,26 @@ class OpenDht::State : public std::enable_shared_from_this<State> {
     }
   }
 
+  /// In OpenDHT's order: of our own bucket first, then of one after the other. Seeds that are names are left out.
+  std::vector<Endpoint> neighbours(std::size_t most) const {
+    std::vector<Endpoint> out;
+    if (!runner || leaving) return out;
+    const auto add = [&](const sockaddr_in& address) {
+      const Endpoint at = endpoint({ntohl(address.sin_addr.s_addr), ntohs(address.sin_port)});
+      if (out.size() < most && std::find(out.begin(), out.end(), at) == out.end()) out.push_back(at);
+    };
+    guarded([&] {
+      for (const auto& node : runner->exportNodes()) {
+        sockaddr_in address{};
+        if (node.sslen < sizeof address || node.ss.ss_family != AF_INET) continue;
+        std::memcpy(&address, &node.ss, sizeof address);
+        add(address);
+      }
+    });
+    for (const auto& address : numeric_seeds()) add(address);
+    return out;
+  }
+
   DhtStats stats() const {
     DhtStats out;
     if (packets) packets->count(out);
@@ -629,6 +656,7 @@ void OpenDht::on_datagram(std::function<void(const Endpoint&, ByteView)> handler
   state_->take_datagrams(std::move(handler));
 }
 Endpoint OpenDht::local() const { return state_->local; }
+std::vector<Endpoint> OpenDht::neighbours(std::size_t most) const { return state_->neighbours(most); }
 DhtStats OpenDht::stats() const { return state_->stats(); }
 void OpenDht::leave(std::function<void()> done) { state_->leave(std::move(done)); }
 

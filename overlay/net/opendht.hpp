@@ -77,6 +77,7 @@ class OpenDht final : public overlay::Dht {
   /// Goes out at once. IPv4 only, as all of the table.
   void send(const overlay::Endpoint& to, Bytes datagram) override;
   void on_datagram(std::function<void(const overlay::Endpoint& from, ByteView datagram)> handler) override;
+  std::vector<overlay::Endpoint> neighbours(std::size_t most) const override;
   /// Where we are bound: 0.0.0.0 if that is what `bind` says. Port 0 before start().
   overlay::Endpoint local() const override;
   overlay::DhtStats stats() const override;

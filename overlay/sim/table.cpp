@@ -349,6 +349,20 @@ void HostTable::on_datagram(DatagramHandler handler) {
 
 Endpoint HostTable::local() const { return run_.host.endpoint; }
 
+std::vector<Endpoint> HostTable::neighbours(std::size_t most) const {
+  std::vector<Endpoint> out;
+  const Members* const known = run_.world.members(run_);
+  if (known == nullptr || most == 0) return out;
+  // Those nearest to us by id, as in a routing table's bucket.
+  DhtKey own{};
+  std::copy_n(run_.host.key.id().bytes.begin(), own.size(), own.begin());
+  known->visit_nearest(own, [&](HostState& host) {
+    if (&host != &run_.host && run_.world.reachable(run_.host, host)) out.push_back(host.run().table.local());
+    return out.size() < most;
+  });
+  return out;
+}
+
 overlay::DhtStats HostTable::stats() const {
   overlay::DhtStats out = counters;
   const TimePoint now = run_.world.queue.now();

@@ -80,6 +80,7 @@ class HostTable final : public overlay::Dht {
   void put_text(const DhtKey& key, std::uint64_t id, std::string text) override;
   void send(const Endpoint& to, Bytes datagram) override;
   void on_datagram(DatagramHandler handler) override;
+  std::vector<Endpoint> neighbours(std::size_t most) const override;
   Endpoint local() const override;
   overlay::DhtStats stats() const override;
   void leave(std::function<void()> done) override;

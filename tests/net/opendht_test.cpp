@@ -674,6 +674,29 @@ TEST_CASE("A node knows how many a small network has, once it has asked for some
   CHECK(swarm.stats(3).estimated_nodes == 5);
 }
 
+TEST_CASE("A node's neighbours are the others of its table, each once, and its seeds before any has answered") {
+  Swarm swarm(5);
+  const auto neighbours = [&](std::size_t node, std::size_t most) {
+    std::set<std::string> out;
+    const auto all = swarm.loop.on([&] { return swarm.nodes[node]->neighbours(most); });
+    for (const auto& at : all) out.insert(at.text());
+    CHECK(out.size() == all.size());
+    return out;
+  };
+  swarm.loop.await("the seed having checked its guests", [&] { return swarm.nodes[0]->stats().good_nodes == 4; });
+  std::set<std::string> others;
+  for (std::size_t i = 1; i < 5; ++i) others.insert(swarm.address(i).text());
+  CHECK(neighbours(0, 99) == others);
+  CHECK(neighbours(0, 2).size() == 2);
+  CHECK(neighbours(3, 99).contains(swarm.address(0).text()));
+  // Nobody answers there, and a name is not resolved for this.
+  Swarm alone(1);
+  alone.loop.on([&] { alone.nodes[0]->join({"127.0.0.1:9", "localhost:9"}); });
+  const auto seeds = alone.loop.on([&] { return alone.nodes[0]->neighbours(9); });
+  REQUIRE(seeds.size() == 1);
+  CHECK(seeds[0].text() == "127.0.0.1:9");
+}
+
 // ---- Without threads
 
 int threads_of_process() {

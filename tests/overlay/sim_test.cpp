@@ -2,6 +2,8 @@
 #include "overlay/sim/simulation.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include <catch2/catch.hpp>
 
@@ -417,6 +419,24 @@ TEST_CASE("A host that knows nobody puts and gets in vain, and says so") {
   Table other(3);
   other.simulation.add_host();
   CHECK(other.put(3, 1, other.entry(3)) == 0);
+}
+
+TEST_CASE("The neighbours of a host are others of its table that it can reach, as many as are asked for") {
+  Simulation simulation(3);
+  for (int i = 0; i < 12; ++i) simulation.add_host();
+  CHECK(simulation.host(0).dht().neighbours(4).empty());
+  for (std::size_t i = 0; i < 12; ++i) {
+    if (i != 5) simulation.host(i).dht().join({simulation.host(0).seed()});
+  }
+  simulation.run_for(5s);
+  simulation.host(7).crash();
+  std::set<std::string> found;
+  for (const auto& at : simulation.host(0).dht().neighbours(99)) found.insert(at.text());
+  std::set<std::string> expected;
+  for (const std::size_t i : {1, 2, 3, 4, 6, 8, 9, 10, 11}) expected.insert(simulation.host(i).dht().local().text());
+  CHECK(found == expected);
+  CHECK(simulation.host(0).dht().neighbours(4).size() == 4);
+  CHECK(simulation.host(0).dht().neighbours(0).empty());
 }
 
 TEST_CASE("Joining waits for a seed that is not there yet") {
