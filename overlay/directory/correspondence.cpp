@@ -128,7 +128,8 @@ Result<metadata::Entry> Correspondence::open(const Bytes& sealed, const Endpoint
   if (sealed.empty()) return fail(ErrorCode::not_found, "the node shows no such presence of this task");
   auto entry = metadata::open_entry(sealed);
   if (!entry) return entry;
-  if (entry->task != context_.task || entry->table_endpoint() != from || brief(entry->presence()) != brief(whom)) {
+  const bool named = whom.id != PresencePrefix{};
+  if (entry->task != context_.task || entry->table_endpoint() != from || (named && brief(entry->presence()) != brief(whom))) {
     return fail(ErrorCode::untrusted, "somebody else answered, or for another task");
   }
   return entry;

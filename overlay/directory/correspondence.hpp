@@ -59,6 +59,7 @@ class Correspondence {
     OnPortrait on_portrait;        ///< empty: not wanted
   };
   /// The nonce, by which notices of a watch can be told.
+  /// Without an id: whoever is there.
   Nonce ask(const Hint& whom, Ask ask);
   void fetch(const Hint& whom, Duration timeout, OnPortrait done);
   /// The same, with room for the entry only.

@@ -27,6 +27,7 @@ constexpr std::size_t kWatchAt = 4;      // nodes that are asked to tell of newc
 constexpr std::size_t kMostProspects = 16, kMostWatches = 16, kMostTold = 1024;
 constexpr std::size_t kProbes = 16;      // buckets of a table of which one is read
 constexpr double kNear = 1.5;            // times the usual distance of neighbours counts as near
+constexpr double kRemote = 2;            // and so many times as not found
 constexpr std::uint64_t kExchanges = 3;  // every so many turns a contact is asked whom it knows, else if it is there
 /// Who is new here, or has moved, asks whom others know near to it, that quickly, until so many in a row have named nobody
 /// new: anybody as long as that brings news, then its nearest and anybody by turns. The nearest know each other, and lead to
@@ -37,6 +38,7 @@ constexpr std::size_t kNearest = 24;     // contacts of which one is asked so
 constexpr double kBusy = 15;             // how many times as often contacts are asked when all of them fail
 constexpr Duration kSoon = 2s;           // to the next question while somebody is waiting to be met
 constexpr std::size_t kAround = 6;       // contacts near an archived presence of which one is asked
+constexpr std::size_t kNeighbours = 24;  // of our table, of whom a few are asked if we know nobody
 constexpr Duration kLeastPatience = 60ms, kMostPatience = 400ms;
 
 /// Known to this node alone, and new at each start.
@@ -343,7 +345,9 @@ class DhtDirectory final : public Directory {
                         .own = archived_presences(),
                         .as = presences_.sealed(asked_as),
                         .places = places(target, need.classes),
+                        .neighbours = any_answers ? std::function<std::vector<Endpoint>()>{} : [this] { return some_neighbours(); },
                         .near_enough = std::isfinite(usual) ? kNear * usual + noise : 0,
+                        .remote = std::isfinite(usual) ? kRemote * usual + noise : 0,
                         .everybody_known = any_answers &&
                                            static_cast<double>(contacts_.nodes() + 1) >= std::round(total),
                         .patience = patience(),
@@ -353,6 +357,13 @@ class DhtDirectory final : public Directory {
     lookups_[number] = lookup;
     lookup->on_over = [this, number] { lookups_.erase(number); };
     lookup->start();
+  }
+
+  /// Of our table, by lot, so that those who join at once do not all ask the same.
+  std::vector<Endpoint> some_neighbours() {
+    auto out = dht_.neighbours(kNeighbours);
+    for (std::size_t i = 0; i < out.size(); ++i) std::swap(out[i], out[i + random_.below(out.size() - i)]);
+    return out;
   }
 
   std::vector<NodeId> archived_presences() const {

@@ -47,9 +47,12 @@ struct LookupOptions {
   Duration deadline = 600ms;   ///< what has come by then is the answer
   // What it may cost, at the most.
   std::size_t gets = 3;        ///< keys of the table read, 12 KB and more each
-  std::size_t questions = 16;  ///< nodes asked whom they know, 1.7 KB each
+  /// Nodes asked whom they know, 1.7 KB each. Whoever knows nobody asks some of its table besides, and where a bucket has
+  /// to tell what the walk did not find, those in it are asked: kMoreQuestions more at the most in either case.
+  std::size_t questions = 16;
+  static constexpr std::size_t kMoreQuestions = 6;
   /// Fingerprints fetched, about 1 KB each. At most as many again make up for those that bring nothing; and whoever knows
-  /// nobody near gets one along with every question, which is not counted here.
+  /// nobody gets one for every question, which is not counted here.
   std::size_t fetches = 24;
   /// Nodes that are not wanted, however well they rank: they take nobody's place. May be empty.
   std::function<bool(const NodeId&)> skip = {};

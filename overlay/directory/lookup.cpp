@@ -8,6 +8,9 @@ namespace p2p::directory {
 namespace {
 
 constexpr std::size_t kCopies = 16;    // of each value, from its holders, that are taken before a bucket is given up
+constexpr std::size_t kKnocks = 4;     // neighbours of the table that are asked if we know nobody
+static_assert(kKnocks <= LookupOptions::kMoreQuestions);
+constexpr Duration kNobody = 250ms;    // to wait for them: most round trips are shorter
 constexpr Duration kSecondBucket = 600ms;  // when nobody has answered by then; a cold get's first value takes 340 ms
 constexpr std::size_t kSpareFetches = 2;  // fingerprints fetched for each candidate wanted
 
@@ -21,7 +24,7 @@ Lookup::Lookup(Setting setting, metadata::Need need, const metadata::Target& tar
       done_(std::move(done)),
       walk_(target, {.settled = std::max<std::size_t>(8, options.want),
                      .questions = options.questions,
-                     .from_afar = setting_.contacts.size() > 0}) {}
+                     .from_afar = setting_.contacts.size() > 0 || setting_.neighbours}) {}
 
 void Lookup::start() {
   started_ = setting_.executor.now();
@@ -34,14 +37,25 @@ void Lookup::start() {
   for (const auto& presence : setting_.own) walk_.shun(brief(presence));
   const auto contacts = setting_.contacts.best(walk_.target(), setting_.contacts.size());
   for (const auto* contact : contacts) walk_.hear(hint_of(contact->entry, walk_.target()), Walk::kOurselves);
-  const auto best = walk_.best(1);
-  const bool near = !best.empty() && best[0]->hint.remoteness <= setting_.near_enough;
-  if (!near && !setting_.everybody_known) {
-    read_next();
-    // A second bucket at once would double what a node's first lookup costs, most of which is its gets.
-    second_ = setting_.executor.after(kSecondBucket, [weak] {
+  newcomer_ = contacts.empty();
+  if (newcomer_) knock();
+  if (knocking_ > 0) {
+    // By then a node that has just joined has met more of its table.
+    first_ = setting_.executor.after(kNobody, [weak] {
       const auto self = weak.lock();
-      if (self && self->done_ && self->result_.answers == 0) self->read_next();
+      if (!self || !self->done_) return;
+      self->knock();
+      if (self->result_.answers == 0) self->read_next();
+    });
+  } else if (newcomer_ && !setting_.everybody_known) {
+    read_next();
+  }
+  if (newcomer_) {
+    // A second bucket at once would double what a lookup costs that reads any. One that was empty is followed by those
+    // above it, which takes what gets there are.
+    second_ = setting_.executor.after(knocking_ > 0 ? kNobody + kSecondBucket : kSecondBucket, [weak] {
+      const auto self = weak.lock();
+      if (self && self->done_ && !self->met_somebody() && self->gets_.size() <= 1) self->read_next();
     });
   }
   // Never from inside the call that asked.
@@ -54,7 +68,57 @@ void Lookup::drop() {
   done_ = nullptr;
   on_over = nullptr;
   deadline_.reset();
+  first_.reset();
   second_.reset();
+}
+
+/// A liar is nobody to go on with.
+bool Lookup::met_somebody() const {
+  return knocked_.empty() || !setting_.correspondence.always_shown() ? result_.answers > 0 : proven_ > 0;
+}
+
+void Lookup::knock() {
+  if (!setting_.neighbours || options_.questions == 0) return;
+  for (const auto& at : setting_.neighbours()) {
+    const bool before = std::find(knocked_.begin(), knocked_.end(), at) != knocked_.end();
+    if (!before && knocked_.size() < kKnocks) knock(at);
+  }
+}
+
+/// Whoever is there: not known by any id yet.
+void Lookup::knock(const Endpoint& at) {
+  knocked_.push_back(at);
+  ++knocking_;
+  ++result_.questions;
+  Hint whom;
+  whom.at = at;
+  setting_.correspondence.ask(whom, {.target = walk_.target(),
+                                     .as = setting_.as,
+                                     .timeout = setting_.patience,
+                                     .on_answer = [weak = weak_from_this()](Result<Heard> answer) {
+                                       if (const auto self = weak.lock()) self->on_knock(std::move(answer));
+                                     },
+                                     .on_portrait = {}});
+}
+
+void Lookup::on_knock(Result<Heard> answer) {
+  if (!done_) return;
+  --knocking_;
+  if (!answer) {
+    if (knocking_ == 0 && result_.answers == 0 && gets_.empty()) read_next();
+    return pump();
+  }
+  const Hint hint = hint_of(answer->entry, walk_.target());
+  const Brief node = brief(hint);
+  Known& known = known_[node];
+  if (known.entry || answer->entry.node == setting_.self) return pump();
+  // Who knows nobody believes nobody: a word on others waits for the experience of who gave it.
+  walk_.met(hint, true);
+  if (!known.fetching && !known.fetched) {
+    fetch(node, hint);
+    --result_.fetches;  // as where it comes along with an answer
+  }
+  take_answer(node, std::move(*answer));
 }
 
 void Lookup::read_next() {
@@ -62,6 +126,7 @@ void Lookup::read_next() {
 }
 
 void Lookup::read(const Place& place) {
+  if (newcomer_ && result_.answers == 0) walk_.begin_near();
   const std::size_t number = gets_.size();
   gets_.emplace_back();
   ++result_.gets;
@@ -196,14 +261,18 @@ void Lookup::on_answer(Brief node, Result<Heard> answer) {
     setting_.contacts.failed(node);
     return pump();
   }
-  ++result_.answers;
   walk_.answered(node, answer->entry.sketch, answer->entry.knows(), known_[node].fetching);
-  for (const auto& hint : answer->hints) walk_.hear(hint, node);
-  setting_.contacts.add(answer->entry, setting_.executor.now(), true, answer->round_trip);
-  setting_.on_met(answer->entry);
+  take_answer(node, std::move(*answer));
+}
+
+void Lookup::take_answer(Brief node, Heard answer) {
+  ++result_.answers;
+  for (const auto& hint : answer.hints) walk_.hear(hint, node);
+  setting_.contacts.add(answer.entry, setting_.executor.now(), true, answer.round_trip);
+  setting_.on_met(answer.entry);
   Known& known = known_[node];
-  known.round_trip = answer->round_trip;
-  known.entry = std::move(answer->entry);
+  known.round_trip = answer.round_trip;
+  known.entry = std::move(answer.entry);
   if (known.fetched) prove(node, known);
   tell(known);
   pump();
@@ -259,7 +328,10 @@ void Lookup::prove(Brief node, Known& known) {
     sketch = setting_.sketch(*known.fingerprint);
     knows = metadata::entry_of(*known.fingerprint, sketch).knows();
   }
-  if (walk_.shown(node, sketch, knows)) return;
+  if (walk_.shown(node, sketch, knows)) {
+    proven_ += known.fingerprint ? 1 : 0;
+    return;
+  }
   known.exposed = true;
   setting_.contacts.drop(known.entry->node);
   if (barren_ < options_.fetches) ++barren_;
@@ -285,13 +357,17 @@ void Lookup::tell(Known& known) {
 }
 
 void Lookup::consider_end() {
-  if (!done_ || fetching_ > 0 || walk_.pending() > 0 || !walk_.settled()) return;
+  if (!done_ || fetching_ > 0 || knocking_ > 0 || walk_.pending() > 0 || !walk_.settled()) return;
   // What a bucket still brings is worth waiting for only as long as nobody near has been found; a newcomer, who cannot
-  // tell what is near, takes whom the first bucket led to.
+  // tell what is near, takes whom the first one led to.
   const auto best = walk_.best(1);
   const bool reading = std::any_of(gets_.begin(), gets_.end(), [](const Get& g) { return !g.done; });
-  const bool remote = setting_.near_enough > 0 && !best.empty() && best[0]->hint.remoteness > setting_.near_enough;
+  const bool remote = setting_.remote > 0 && !best.empty() && best[0]->hint.remoteness > setting_.remote;
   if (reading && (best.empty() || remote)) return;
+  if (remote && gets_.empty() && !setting_.everybody_known) {
+    read_next();
+    if (!gets_.empty()) return walk_.grant(options_.questions > 0 ? LookupOptions::kMoreQuestions : 0);
+  }
   finish();
 }
 
@@ -320,6 +396,7 @@ void Lookup::finish() {
   result_.datagram_bytes = setting_.correspondence.counters().bytes - bytes_before_;
   result_.took = setting_.executor.now() - started_;
   deadline_.reset();
+  first_.reset();
   second_.reset();
   const auto done = std::exchange(done_, nullptr);
   if (on_over) on_over();

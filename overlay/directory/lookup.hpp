@@ -18,16 +18,17 @@ namespace p2p::directory {
 
 /// One lookup under way.
 ///
-///   start: our contacts, and, unless one of these is near already, the first buckets
+///   start: our contacts; without any, some neighbours of our table, who answer sooner than any bucket, and for nothing
+///     besides; only if none of these knows the task, a bucket
 ///     -> ask the nearest whom they know, again and again (Walk)
 ///     -> once the nearest have all been asked: fetch the fingerprints of the best that have not sent them along; a
 ///        third of these are whose sketches show most of what is needed, among whatever else: the best helpers are often
 ///        some who have seen it in other shares, and whose distance is therefore large
 ///     -> over: nothing is under way any more, or the deadline passes
 ///
-/// A bucket is read only where the contacts do not lead, for a get costs as much as seven questions, and its first value
-/// takes two to three round trips; where many nodes are alike, somebody of them is among anybody's contacts, so the
-/// buckets that would be hot are the ones that are hardly read. An empty bucket is followed by the shallower one above
+/// A bucket is read only where the walk has not led, for a get costs as much as seven questions, and its first value
+/// takes two to three round trips; where many nodes are alike, a walk finds them, so the buckets that would be hot are the
+/// ones that are hardly read. An empty bucket is followed by the shallower one above
 /// it. What is in a bucket beyond kMostValues entries is not taken.
 ///
 /// It reports once, never from inside start().
@@ -47,8 +48,11 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     std::vector<NodeId> own = {};      ///< its archived presences
     std::optional<Bytes> as = {};      ///< Correspondence::Ask::as
     std::vector<Place> places;   ///< where to read, the best first
-    /// A remoteness from which on somebody counts as near: no bucket is read if a contact is.
+    std::function<std::vector<Endpoint>()> neighbours = {};  ///< some of our table, whom to ask if we know nobody; may be empty
+    /// Up to this remoteness somebody counts as near: who is asked sends its fingerprint along. 0: it is not known.
     double near_enough = 0;
+    /// And beyond this one as far: if the walk ends there, a bucket is read. 0: it is not known.
+    double remote = 0;
     bool everybody_known = false;  ///< the overlay is so small that the contacts are all there are
     Duration patience = 300ms;   ///< with somebody who does not answer
     /// An entry that was verified on the way.
@@ -83,6 +87,10 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   };
   void read(const Place& place);
   void read_next();
+  void knock();
+  void knock(const Endpoint& at);
+  bool met_somebody() const;
+  void on_knock(Result<Heard> answer);
   bool on_value(std::size_t number, const Place& place, const overlay::DhtValue& value);
   void on_read(std::size_t number, const Place& place);
   void pump();
@@ -91,6 +99,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   /// Fetches that bring nothing are made up for, at most once each: liars would use them up.
   bool may_fetch() const { return result_.fetches < options_.fetches + barren_; }
   void on_answer(Brief node, Result<Heard> answer);
+  void take_answer(Brief node, Heard answer);
   void on_portrait(Brief node, Result<Portrait> portrait);
   /// Holds what it says of itself against the experience that it has shown.
   void prove(Brief node, Known& known);
@@ -112,11 +121,15 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   TimePoint started_;
   std::vector<Get> gets_;
   std::size_t next_place_ = 0;
+  bool newcomer_ = false;  // none of our contacts answers
   std::map<Brief, Known> known_;
   std::size_t fetching_ = 0, barren_ = 0;
+  std::vector<Endpoint> knocked_;  // neighbours of our table that were asked
+  std::size_t knocking_ = 0;    // of these, who has not answered yet
+  std::size_t proven_ = 0;      // who has shown the experience that he had said
   std::uint64_t bytes_before_ = 0;
   LookupResult result_;
-  Executor::TimerHandle deadline_, second_;
+  Executor::TimerHandle deadline_, first_, second_;
 };
 
 }  // namespace p2p::directory

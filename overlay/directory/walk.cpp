@@ -92,6 +92,15 @@ void Walk::shun(Brief node) {
   std::erase_if(known_, [&](const Known& k) { return brief(k.hint) == node && k.state == State::heard; });
 }
 
+void Walk::met(const Hint& hint, bool proof_comes) {
+  hear(hint, kOurselves);
+  Known* known = find(brief(hint));
+  if (!known || known->state != State::heard) return;
+  known->state = State::answered;
+  known->claimed = hint.remoteness;
+  known->unproven = proof_comes;
+}
+
 void Walk::hear(const Hint& hint, Brief source) {
   const Brief node = brief(hint);
   if (std::find(shunned_.begin(), shunned_.end(), node) != shunned_.end()) return;

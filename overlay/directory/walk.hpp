@@ -51,9 +51,14 @@ class Walk {
 
   Walk(const metadata::Target& target, const Options& options) : target_(target), options_(options) {}
 
+  /// A node has answered before anybody had named it. Counts as asked by nobody; `proof_comes` as below.
+  void met(const Hint& hint, bool proof_comes);
   /// Somebody speaks of a node, as far from the target as the hint says. Nodes that are shunned never come up.
   void hear(const Hint& hint, Brief source);
   void shun(Brief node);
+  void grant(std::size_t questions) { options_.questions += questions; }
+  /// A bucket has named some who are near.
+  void begin_near() { options_.from_afar = false; }
   /// How many may be asked at a time. Few while each answer still leads nearer, for a question that is sent before that
   /// answer is spent on somebody further away: with five throughout, sixteen questions are three steps, and of the ten
   /// nearest among 10,000 nodes a fifth is missed. More once the nearest that is known has answered, and the more have

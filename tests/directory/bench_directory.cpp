@@ -98,6 +98,7 @@ class LyingDht final : public overlay::Dht {
   void put_text(const DhtKey& key, std::uint64_t id, std::string text) override {
     dht_.put_text(key, id, std::move(text));
   }
+  std::vector<Endpoint> neighbours(std::size_t most) const override { return dht_.neighbours(most); }
   void send(const Endpoint& to, Bytes datagram) override { dht_.send(to, std::move(datagram)); }
   void on_datagram(std::function<void(const Endpoint&, ByteView)> handler) override {
     if (!handler) return dht_.on_datagram({});

@@ -24,6 +24,7 @@
 #include "learner/model.hpp"
 #include "metadata/cover.hpp"
 #include "overlay/directory/contacts.hpp"
+#include "overlay/directory/directory.hpp"
 #include "overlay/directory/walk.hpp"
 #include "tests/directory/population.hpp"
 
@@ -380,18 +381,26 @@ class Asker {
     std::sort(by_key_.begin(), by_key_.end());
   }
 
-  /// As directory::Lookup does it. `gets` buckets at the start, if `near` times the asker's usual distance is not
-  /// reached by a contact; < 0: whatever is near. `cold`: without any contacts.
-  Found ask(std::uint32_t asker, const Fingerprint& experience, std::size_t gets, double near, bool cold = false) {
+  /// How a lookup begins, and when it reads buckets. directory::Lookup reads them late; the others are for comparison.
+  struct Way {
+    const char* name;
+    enum class From : std::uint8_t { contacts, neighbours, buckets } from = From::contacts;
+    std::size_t gets = 0;
+    bool late = false;  ///< only where the walk ends at nobody near, else all at the start
+  };
+
+  /// As directory::Lookup does it.
+  Found ask(std::uint32_t asker, const Fingerprint& experience, const Way& way) {
+    using From = Way::From;
     Found out;
     const Target target{.sketch = world_.sketcher.sketch(experience)};
-    Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions, .from_afar = !cold});
+    Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions, .from_afar = way.from != From::buckets});
     walk.shun(world_.ids[asker]);
-    if (!cold) {
+    if (way.from == From::contacts) {
       for (const auto id : graph_.contacts(asker)) walk.hear(world_.hint(id, target), Walk::kOurselves);
     }
     const double noise = 1 / std::sqrt(std::max(1.0, experience.samples()));
-    const double near_enough = near * graph_.usual(asker) + noise;
+    const double near_enough = kRemote * graph_.usual(asker) + noise;
     const auto remote = [&] {
       const auto best = walk.best(1);
       return best.empty() || best[0]->hint.remoteness > near_enough;
@@ -406,29 +415,44 @@ class Asker {
       }
       events.push({.at_ms = now_ms + kGetMs, .place = place});
     };
-    if (cold || near < 0 || remote()) {
-      const auto first = random_.below(metadata::Place::kJointTables);
-      for (std::size_t g = 0; g < gets; ++g) {
-        const auto some = metadata::probes(target.sketch, metadata::Place::Kind::joint,
-                                           static_cast<std::uint16_t>((first + g) % metadata::Place::kJointTables),
-                                           static_cast<std::uint8_t>(buckets_.start() + world_.options.deeper),
-                                           world_.options.probes);
-        get(some[random_.below(some.size())]);
-        if (near > 0 || cold) break;  // the next once it is known that nobody is there
+    const auto first = random_.below(metadata::Place::kJointTables);
+    const auto get_next = [&] {
+      const auto some = metadata::probes(target.sketch, metadata::Place::Kind::joint,
+                                         static_cast<std::uint16_t>((first + out.gets) % metadata::Place::kJointTables),
+                                         static_cast<std::uint8_t>(buckets_.start() + world_.options.deeper),
+                                         world_.options.probes);
+      get(some[random_.below(some.size())]);
+    };
+    const auto round_trip_ms = [&] {
+      return 2 * kLeastDelayMs + (random_.uniform() + random_.uniform()) * (kMostDelayMs - kLeastDelayMs);
+    };
+    if (way.from == From::neighbours) {
+      for (std::size_t k = 0; k < kKnocks; ++k) {
+        const auto some = static_cast<std::uint32_t>(random_.below(world_.size()));
+        if (some != asker) events.push({.at_ms = round_trip_ms(), .asked = world_.hint(some, target), .known = {}, .knock = true});
       }
+    } else if (way.from == From::buckets) {
+      get_next();  // the next once it is known that nobody is there
+    } else if (!way.late) {
+      while (out.gets < way.gets) get_next();
     }
     std::vector<std::uint32_t> told;
     const auto pump = [&] {
       while (walk.pending() < walk.width()) {
         const auto hint = walk.next();
         if (!hint) break;
-        const double round_trip_ms = 2 * kLeastDelayMs + (random_.uniform() + random_.uniform()) * (kMostDelayMs - kLeastDelayMs);
-        events.push({.at_ms = now_ms + round_trip_ms, .asked = *hint, .known = graph_.best_known(walk)});
+        events.push({.at_ms = now_ms + round_trip_ms(), .asked = *hint, .known = graph_.best_known(walk)});
       }
     };
     pump();
-    while (!events.empty()) {
-      if (walk.pending() == 0 && walk.settled() && !remote()) break;  // nobody waits for a bucket any more
+    for (;;) {
+      const bool over = walk.pending() == 0 && walk.settled() && walk.known() > 0;
+      if (over && (way.late || way.from != From::contacts) && !remote()) break;  // nobody waits for a bucket any more
+      if (events.empty()) {
+        if (!way.late || out.gets > 0 || way.gets == 0 || !remote()) break;
+        walk.grant(LookupOptions::kMoreQuestions);
+        get_next();
+      }
       const Event event = events.top();
       events.pop();
       now_ms = event.at_ms;
@@ -436,7 +460,7 @@ class Asker {
         walk.hear(world_.hint(*event.entry, target), event.place->table + 1u);
       } else if (event.place) {
         auto above = *event.place;
-        if (!buckets_.at(above) && above.depth > 0 && out.gets < gets) {
+        if (!buckets_.at(above) && above.depth > 0 && out.gets < way.gets) {
           above.depth = static_cast<std::uint8_t>(above.depth - metadata::Place::kLevelBits);
           above.prefix &= (1u << above.depth) - 1;
           get(above);
@@ -447,7 +471,11 @@ class Asker {
         if (load_) ++load_->questions[asked];
         ++out.questions;
         graph_.answer(asked, target, event.known, told);
-        walk.answered(node, world_.sketches[asked], world_.knows[asked]);
+        if (event.knock) {
+          walk.met(*event.asked, false);
+        } else {
+          walk.answered(node, world_.sketches[asked], world_.knows[asked]);
+        }
         for (const auto other : told) walk.hear(world_.hint(other, target), node);
       }
       pump();
@@ -483,12 +511,16 @@ class Asker {
     double at_ms = 0;
     std::optional<Hint> asked = {};           // an answer
     std::vector<std::uint64_t> known = {};    // as its question said
+    bool knock = false;
     std::optional<metadata::Place> place = {};  // the end of a get, or, with an entry, a value of it
     std::optional<std::uint32_t> entry = {};
     bool operator>(const Event& other) const { return at_ms > other.at_ms; }
   };
   // One way, evenly between; and a get on such links (bench_directory mode=table).
   static constexpr double kLeastDelayMs = 20, kMostDelayMs = 80, kFirstValueMs = 300, kGetMs = 600;
+  // As in lookup.cpp and dht_directory.cpp.
+  static constexpr double kRemote = 2;
+  static constexpr std::size_t kKnocks = 4;
 
   const Buckets::Bucket* read(const metadata::Place& place, Found& out) {
     ++out.gets;
@@ -534,15 +566,14 @@ class Asker {
 };
 
 void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
-  struct Way {
-    const char* name;
-    std::size_t gets;
-    double near;
-    bool cold;
-  };
-  constexpr std::array kWays{Way{"contacts only", 0, 0, false}, Way{"1 get", 1, -1, false}, Way{"2 gets", 2, -1, false},
-                             Way{"4 gets", 4, -1, false}, Way{"4 gets unless a contact is near (1.5)", 4, 1.5, false},
-                             Way{"no contacts, 4 gets", 4, -1, true}};
+  using Way = Asker::Way;
+  constexpr std::array kWays{Way{.name = "contacts only"},
+                             Way{.name = "1 get", .gets = 1},
+                             Way{.name = "2 gets", .gets = 2},
+                             Way{.name = "4 gets", .gets = 4},
+                             Way{.name = "a bucket if the walk ends far away", .gets = 4, .late = true},
+                             Way{.name = "a newcomer, by neighbours of its table", .from = Way::From::neighbours, .gets = 4, .late = true},
+                             Way{.name = "a newcomer, by buckets", .from = Way::From::buckets, .gets = 4}};
   std::vector<Fingerprint> askers;
   std::vector<std::vector<std::uint32_t>> truths;
   for (std::size_t q = 0; q < world.options.lookups; ++q) {
@@ -563,7 +594,7 @@ void measure_walk(const World& world, Graph& graph, const Buckets& buckets) {
     };
     for (std::size_t q = 0; q < askers.size(); ++q) {
       const auto who = static_cast<std::uint32_t>(random.below(world.size()));
-      const auto found = asker.ask(who, askers[q], way.gets, way.near, way.cold);
+      const auto found = asker.ask(who, askers[q], way);
       const auto ten = std::span(found.fetched).first(std::min(kTruth, found.fetched.size()));
       recall += overlap(truths[q], ten);
       heard += overlap(truths[q], found.heard);
@@ -588,16 +619,16 @@ void print_load(const char* what, const std::vector<double>& load) {
 }
 
 void measure_load(const World& world, Graph& graph, const Buckets& buckets) {
-  for (const auto& [name, gets, near] : {std::tuple{"contacts only", 0, 0.0}, std::tuple{"2 gets unless a contact is near (1.5)", 2, 1.5},
-                                         std::tuple{"2 gets always", 2, -1.0}}) {
+  for (const Asker::Way& way : {Asker::Way{.name = "contacts only"}, Asker::Way{.name = "a bucket if the walk ends far away", .gets = 4, .late = true},
+                                Asker::Way{.name = "2 gets always", .gets = 2}}) {
     Load load{std::vector<double>(world.size()), std::vector<double>(world.size()), std::vector<double>(world.size())};
     Asker asker(world, graph, buckets, &load);
     for (std::uint32_t i = 0; i < world.size(); ++i) {
-      asker.ask(i, world.population.asker(100'000'000 + i), static_cast<std::size_t>(gets), near);
+      asker.ask(i, world.population.asker(100'000'000 + i), way);
     }
     std::vector<double> total(world.size());
     for (std::size_t i = 0; i < total.size(); ++i) total[i] = load.questions[i] + load.fetches[i] + load.table[i];
-    std::printf("\nload, one lookup by each node, %s: messages received\n", name);
+    std::printf("\nload, one lookup by each node, %s: messages received\n", way.name);
     print_load("questions", load.questions);
     print_load("fetches", load.fetches);
     print_load("table", load.table);
@@ -779,7 +810,7 @@ void measure_best(World& world, Graph& graph, const Buckets& buckets) {
     }
     const auto who = static_cast<std::uint32_t>(random.below(world.size()));
     const metadata::Need need{world.population.asker(q), {}, metadata::By::joint};
-    auto found = asker.ask(who, need.experience, 4, -1).fetched;
+    auto found = asker.ask(who, need.experience, {.name = "", .gets = 4}).fetched;
     luckiest += highest(everybody);
     best += held_out(everybody);
     tried += by_window(everybody);

@@ -111,13 +111,62 @@ TEST_CASE("A lookup never costs more gets, questions and fetches than it may") {
     const auto before = net.simulation.host(61).dht().stats();
     const auto answer = net.lookup(61, need, with);
     CHECK(answer.result.gets <= with.gets);
-    CHECK(answer.result.questions <= with.questions);
+    CHECK(answer.result.questions <= with.questions + (with.questions > 0 ? LookupOptions::kMoreQuestions : 0));
     CHECK(answer.result.fetches <= with.fetches);
     CHECK(answer.result.candidates.size() <= with.want);
     const auto after = net.simulation.host(61).dht().stats();
     CHECK(after.sent_datagrams - before.sent_datagrams <= answer.result.questions + answer.result.fetches + 1);
     CHECK(answer.result.answers <= answer.result.questions);
   }
+}
+
+TEST_CASE("Who knows nobody asks whoever is near in the table, reads no bucket, and costs no more than it may") {
+  Overlay net(60, 17);
+  net.publish_all(60s, [](std::size_t i) { return one_of(6, i); });
+  net.simulation.run_for(minutes(2));
+  const auto i = net.add_host();
+  net.simulation.run_for(2s);
+  const Need need{near(kind(2), 3, 20), {}, By::joint};
+  const auto answer = net.lookup(i, need, {.want = 16, .deadline = 3s});
+  CHECK(answer.result.gets == 0);
+  CHECK(answer.result.questions <= 16 + LookupOptions::kMoreQuestions);
+  CHECK(answer.result.fetches <= 24);
+  CHECK(net.recall(answer, need, 10, i) >= 0.9);
+}
+
+TEST_CASE("Where the neighbours of the table do nothing for the task, who knows nobody reads buckets") {
+  // One in eight has anything to do with it; the others are tables and no more.
+  Overlay net(80, 18);
+  for (std::size_t i = 0; i < 80; ++i) {
+    if (i % 8 != 0) net.directories[i].reset();
+  }
+  for (std::size_t i = 0; i < 80; i += 8) {
+    net.publish(i, one_of(2, i));
+    net.simulation.run_for(2s);
+  }
+  net.simulation.run_for(minutes(2));
+  int read = 0;
+  for (int k = 0; k < 8; ++k) {
+    const auto i = net.add_host();
+    net.simulation.run_for(2s);
+    const Need need{near(kind(0), 3, 20), {}, By::joint};
+    const auto answer = net.lookup(i, need, {.want = 10, .deadline = 3s});
+    CHECK(net.recall(answer, need, 5, i) >= 0.8);
+    read += answer.result.gets > 0 ? 1 : 0;
+    net.kill(i);
+  }
+  CHECK(read > 0);
+}
+
+TEST_CASE("Nobody is asked, and nothing is read, by who knows nobody and may do neither") {
+  Overlay& net = settled();
+  const auto i = net.add_host();
+  net.simulation.run_for(2s);
+  const auto answer = net.lookup(i, {near(kind(0), 3, 20), {}, By::joint}, {.deadline = 2s, .gets = 0, .questions = 0});
+  CHECK(answer.result.questions == 0);
+  CHECK(answer.result.gets == 0);
+  CHECK(answer.result.candidates.empty());
+  net.kill(i);
 }
 
 TEST_CASE("Nodes that are not wanted take nobody's place") {

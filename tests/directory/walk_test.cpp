@@ -73,6 +73,23 @@ TEST_CASE("A walk waits for more answers at once when the nearest that it knows 
   CHECK(walk.width() == start);
 }
 
+TEST_CASE("Who answers before anybody has named him costs no question, and what he says waits for his experience") {
+  Walk walk(target(0), {.settled = 4, .questions = 2});
+  walk.met(hint(1, 0.5), true);
+  CHECK(walk.asked() == 0);
+  for (std::uint64_t i = 10; i < 14; ++i) walk.hear(hint(i, 0.1), brief_of(1));
+  REQUIRE(brief(*walk.next()) == brief_of(10));
+  CHECK_FALSE(walk.next());  // one of his at a time, until one was right
+  CHECK_FALSE(walk.shown(brief_of(1), on_line(0.9), 0));
+  walk.answered(brief_of(10), on_line(0.1), 0);
+  CHECK(walk.best(1)[0]->hint.id == hint(10, 0.1).id);
+  CHECK(walk.known(brief_of(1))->hint.remoteness == Approx(0.9).margin(0.01));
+  walk.next();
+  CHECK_FALSE(walk.next());
+  walk.grant(1);
+  CHECK(walk.next());
+}
+
 TEST_CASE("A walk that begins near its target asks as many at a time as around it, however near those are that it knows") {
   Walk walk(target(0), {.from_afar = false});
   walk.hear(hint(1, 0.5), Walk::kOurselves);
