@@ -13,6 +13,7 @@ static_assert(kKnocks <= LookupOptions::kMoreQuestions);
 constexpr Duration kNobody = 250ms;    // to wait for them: most round trips are shorter
 constexpr Duration kSecondBucket = 600ms;  // when nobody has answered by then; a cold get's first value takes 340 ms
 constexpr std::size_t kSpareFetches = 2;  // fingerprints fetched for each candidate wanted
+constexpr std::size_t kNotByDistance = 6; // of so many one is for whoever covers the need
 
 }  // namespace
 
@@ -222,7 +223,7 @@ void Lookup::ask(const Hint& hint) {
 
 void Lookup::fetch_best() {
   std::size_t left = std::min(options_.fetches, options_.want * kSpareFetches);
-  std::size_t by_cover = setting_.cover ? left / 3 : 0;
+  std::size_t by_cover = setting_.cover ? left / kNotByDistance : 0;
   left -= by_cover;
   std::set<Brief> counted;
   fetch(walk_.best(walk_.known()), left, counted);

@@ -22,7 +22,7 @@ namespace p2p::directory {
 ///     besides; only if none of these knows the task, a bucket
 ///     -> ask the nearest whom they know, again and again (Walk)
 ///     -> once the nearest have all been asked: fetch the fingerprints of the best that have not sent them along; a
-///        third of these are whose sketches show most of what is needed, among whatever else: the best helpers are often
+///        sixth of these are whose sketches show most of what is needed, among whatever else: the best helpers are often
 ///        some who have seen it in other shares, and whose distance is therefore large
 ///     -> over: nothing is under way any more, or the deadline passes
 ///

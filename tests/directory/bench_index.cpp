@@ -43,7 +43,7 @@ struct Options {
   std::size_t nodes = 8000, lookups = 300, questions = 16, fetches = 24;
   std::uint64_t seed = 1;
   std::size_t rounds = 24;  // of gossip after all have joined
-  std::size_t settled = 10, hints = 16, anybody = 4, cover = 33, known = 32, deeper = 3, probes = 16;
+  std::size_t settled = 10, hints = 16, anybody = 4, cover = 17, known = 32, deeper = 3, probes = 16;
   double full = 2;  // times the crowd, from which on a bucket is left for a deeper one
   RoleOptions roles = {};
   bool has(const char* what) const { return ("," + mode + ",").find("," + std::string(what) + ",") != std::string::npos; }
