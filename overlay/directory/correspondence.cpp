@@ -112,6 +112,7 @@ void Correspondence::answered(const Endpoint& from, const Answer& answer) {
   if (!found->second.on_portrait) pending_.erase(found);
   auto entry = open(answer.entry, from, whom);
   if (!entry) return report(tl::unexpected<Error>(std::move(entry).error()));
+  if (const auto described = pending_.find(answer.nonce); described != pending_.end()) described->second.whom.id = hint_of(*entry).id;
   report(Heard{std::move(*entry), answer.hints, took});
 }
 

@@ -93,33 +93,54 @@ void Lookup::knock(const Endpoint& at) {
   ++result_.questions;
   Hint whom;
   whom.at = at;
+  // By what it goes the answer tells, and then its experience comes; of who is known already it is not waited for. One that
+  // comes before the answer is nobody's yet.
+  struct Who {
+    std::optional<Brief> node;
+    bool early = false;
+  };
+  const auto who = std::make_shared<Who>();
+  const std::weak_ptr<Lookup> weak = weak_from_this();
   setting_.correspondence.ask(whom, {.target = walk_.target(),
                                      .as = setting_.as,
                                      .timeout = setting_.patience,
-                                     .on_answer = [weak = weak_from_this()](Result<Heard> answer) {
-                                       if (const auto self = weak.lock()) self->on_knock(std::move(answer));
-                                     },
-                                     .on_portrait = {}});
+                                     .on_answer =
+                                         [weak, who](Result<Heard> answer) {
+                                           if (const auto self = weak.lock()) who->node = self->on_knock(std::move(answer), who->early);
+                                         },
+                                     .on_portrait =
+                                         [weak, who](Result<Portrait> portrait) {
+                                           const auto self = weak.lock();
+                                           who->early = !who->node;
+                                           if (self && who->node) self->on_portrait(*who->node, std::move(portrait));
+                                         }});
 }
 
-void Lookup::on_knock(Result<Heard> answer) {
-  if (!done_) return;
+std::optional<Brief> Lookup::on_knock(Result<Heard> answer, bool early) {
+  if (!done_) return std::nullopt;
   --knocking_;
   if (!answer) {
     if (knocking_ == 0 && result_.answers == 0 && gets_.empty()) read_next();
-    return pump();
+    pump();
+    return std::nullopt;
   }
   const Hint hint = hint_of(answer->entry, walk_.target());
   const Brief node = brief(hint);
   Known& known = known_[node];
-  if (known.entry || answer->entry.node == setting_.self) return pump();
-  // Who knows nobody believes nobody: a word on others waits for the experience of who gave it.
-  walk_.met(hint, true);
-  if (!known.fetching && !known.fetched) {
-    fetch(node, hint);
-    --result_.fetches;  // as where it comes along with an answer
+  const bool waits = !known.entry && !known.fetching && answer->entry.node != setting_.self;
+  if (waits) {
+    walk_.met(hint, true);
+    if (early) {
+      fetch(node, hint);
+    } else {
+      known.fetching = true;
+      ++fetching_;
+    }
+    take_answer(node, std::move(*answer));
+  } else {
+    pump();
   }
-  take_answer(node, std::move(*answer));
+  return waits && !early ? std::optional(node) : std::nullopt;
 }
 
 void Lookup::read_next() {

@@ -90,7 +90,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   void knock();
   void knock(const Endpoint& at);
   bool met_somebody() const;
-  void on_knock(Result<Heard> answer);
+  /// Whose experience is waited for; `early`: it has come before, and is fetched again.
+  std::optional<Brief> on_knock(Result<Heard> answer, bool early);
   bool on_value(std::size_t number, const Place& place, const overlay::DhtValue& value);
   void on_read(std::size_t number, const Place& place);
   void pump();

@@ -60,10 +60,12 @@ bool Walk::exhausted(const metadata::Endpoint& at) const {
   return static_cast<std::size_t>(answered) >= kMostAtOne;
 }
 
-/// Nobody who gave this hint has been right yet, and one of his is being tried: that will tell.
+/// Nobody who gave this hint has been right yet, and one of his is being tried, or his own experience is on its way: that
+/// will tell.
 bool Walk::untried(const Known& known) const {
   if (known.sources.empty()) return false;
   return std::all_of(known.sources.begin(), known.sources.end(), [&](Brief source) {
+    if (const Known* giver = this->known(source); giver && giver->unproven) return true;
     const auto found =
         std::find_if(credits_.begin(), credits_.end(), [&](const Credit& c) { return c.source == source; });
     return found != credits_.end() && found->good == 0 && found->pending > 0;
@@ -149,9 +151,9 @@ std::vector<const Walk::Known*> Walk::ranked(std::size_t count) const {
 
 std::size_t Walk::width() const {
   const auto nearest = ranked(1);
-  if (!options_.from_afar || nearest.empty() || nearest[0]->state == State::answered) return kAround;
+  if (!options_.from_afar || nearest.empty() || nearest[0]->state == State::answered) return options_.around;
   const auto failed = std::count_if(known_.begin(), known_.end(), [](const Known& k) { return k.state == State::failed; });
-  return std::min(kAround, kApproaching + static_cast<std::size_t>(failed));
+  return std::min(options_.around, options_.approaching + static_cast<std::size_t>(failed));
 }
 
 std::optional<Hint> Walk::next() {
@@ -218,7 +220,10 @@ void Walk::failed(Brief node) {
   Known* known = find(node);
   if (!known || known->state == State::failed) return;
   if (known->state == State::asked) end(*known);
-  if (known->unproven) leave_sources(*known);
+  if (known->unproven) {
+    leave_sources(*known);
+    credit(node).bad += kExposed;  // it has spoken of others and does not show itself
+  }
   if (known->state != State::answered || known->unproven) settle(*known, false);
   known->unproven = false;
   known->state = State::failed;

@@ -36,6 +36,7 @@ class Walk {
   struct Options {
     std::size_t settled = 8;    ///< the walk is over when so many of the best have all been asked
     std::size_t questions = 16; ///< and after so many questions
+    std::size_t approaching = 2, around = 5;  ///< how many are asked at a time: width()
     bool from_afar = true;      ///< those that we know ourselves may be far from the target; else a bucket names some near it
   };
   enum class State : std::uint8_t { heard, asked, answered, failed };
@@ -108,7 +109,6 @@ class Walk {
   std::vector<const Known*> ranked(std::size_t count, Place place) const;
   std::vector<const Known*> ranked(std::size_t count) const;
   static constexpr double kDoubt = 1.0;  // what a hint of somebody who was always wrong falls back by
-  static constexpr std::size_t kApproaching = 2, kAround = 5;  // width()
   static constexpr double kExposed = 8;  // false hints that a lie about oneself counts as
   static constexpr double kNearer = 0.3; // a node may be nearer by this share than was said
 

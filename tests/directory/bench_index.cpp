@@ -45,6 +45,7 @@ struct Options {
   std::size_t rounds = 24;  // of gossip after all have joined
   std::size_t settled = 10, hints = 16, anybody = 4, cover = 17, known = 32, deeper = 3, probes = 16;
   double full = 2;  // times the crowd, from which on a bucket is left for a deeper one
+  std::size_t approaching = 2, around = 5;  // Walk::Options
   RoleOptions roles = {};
   bool has(const char* what) const { return ("," + mode + ",").find("," + std::string(what) + ",") != std::string::npos; }
 };
@@ -394,7 +395,8 @@ class Asker {
     using From = Way::From;
     Found out;
     const Target target{.sketch = world_.sketcher.sketch(experience)};
-    Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions, .from_afar = way.from != From::buckets});
+    Walk walk(target, {.settled = world_.options.settled, .questions = world_.options.questions, .approaching = world_.options.approaching,
+                       .around = world_.options.around, .from_afar = way.from != From::buckets});
     walk.shun(world_.ids[asker]);
     if (way.from == From::contacts) {
       for (const auto id : graph_.contacts(asker)) walk.hear(world_.hint(id, target), Walk::kOurselves);
@@ -842,7 +844,7 @@ int run(int argc, char** argv) {
   if (argc < 2) {
     std::fprintf(stderr, "usage: bench_index DATA [set=mnist|fashion|beijing|ton_iot] [nodes=N] [mode=sketch,walk,load,rivals,best] "
                          "[seed=N] [lookups=N] [questions=N] [fetches=N] "
-                         "[settled=N] [cover=PERCENT] [hints=N] [anybody=N] [known=N] [near=N] [per_level=N] [far=N] [rounds=N]\nDATA: the folder with mnist/, beijing_air/, ton_iot/\n");
+                         "[settled=N] [cover=PERCENT] [hints=N] [anybody=N] [known=N] [approaching=N] [around=N] [near=N] [per_level=N] [far=N] [rounds=N]\nDATA: the folder with mnist/, beijing_air/, ton_iot/\n");
     return 2;
   }
   Options options;
@@ -868,6 +870,8 @@ int run(int argc, char** argv) {
     else if (name == "cover") options.cover = number;
     else if (name == "hints") options.hints = number;
     else if (name == "anybody") options.anybody = number;
+    else if (name == "approaching") options.approaching = number;
+    else if (name == "around") options.around = number;
     else if (name == "near") options.roles.near = number;
     else if (name == "per_level") options.roles.per_level = number;
     else if (name == "far") options.roles.far = number;

@@ -78,9 +78,11 @@ TEST_CASE("Who answers before anybody has named him costs no question, and what 
   walk.met(hint(1, 0.5), true);
   CHECK(walk.asked() == 0);
   for (std::uint64_t i = 10; i < 14; ++i) walk.hear(hint(i, 0.1), brief_of(1));
+  CHECK_FALSE(walk.next());
+  CHECK_FALSE(walk.settled());
+  CHECK_FALSE(walk.shown(brief_of(1), on_line(0.9), 0));
   REQUIRE(brief(*walk.next()) == brief_of(10));
   CHECK_FALSE(walk.next());  // one of his at a time, until one was right
-  CHECK_FALSE(walk.shown(brief_of(1), on_line(0.9), 0));
   walk.answered(brief_of(10), on_line(0.1), 0);
   CHECK(walk.best(1)[0]->hint.id == hint(10, 0.1).id);
   CHECK(walk.known(brief_of(1))->hint.remoteness == Approx(0.9).margin(0.01));
@@ -88,6 +90,20 @@ TEST_CASE("Who answers before anybody has named him costs no question, and what 
   CHECK_FALSE(walk.next());
   walk.grant(1);
   CHECK(walk.next());
+}
+
+TEST_CASE("What somebody has said of others who never shows himself falls behind") {
+  Walk walk(target(0), {.settled = 8, .questions = 16});
+  walk.hear(hint(1, 0.3), Walk::kOurselves);
+  REQUIRE(brief(*walk.next()) == brief_of(1));
+  walk.answered(brief_of(1), on_line(0.3), 0, true);
+  for (std::uint64_t i = 10; i < 14; ++i) walk.hear(hint(i, 0), brief_of(1));
+  walk.hear(hint(20, 0.5), 777);
+  REQUIRE(brief(*walk.next()) == brief_of(20));
+  walk.failed(brief_of(1));
+  walk.hear(hint(21, 0.6), 777);
+  walk.answered(brief_of(20), on_line(0.5), 0);
+  CHECK(brief(*walk.next()) == brief_of(21));
 }
 
 TEST_CASE("A walk that begins near its target asks as many at a time as around it, however near those are that it knows") {
