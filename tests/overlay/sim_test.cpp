@@ -425,7 +425,8 @@ TEST_CASE("The neighbours of a host are others of its table that it can reach, a
   Simulation simulation(3);
   for (int i = 0; i < 12; ++i) simulation.add_host();
   CHECK(simulation.host(0).dht().neighbours(4).empty());
-  for (std::size_t i = 0; i < 12; ++i) {
+  simulation.host(0).dht().join({});
+  for (std::size_t i = 1; i < 12; ++i) {
     if (i != 5) simulation.host(i).dht().join({simulation.host(0).seed()});
   }
   simulation.run_for(5s);
