@@ -212,7 +212,13 @@ void Lookup::pump() {
     if (!hint) break;
     ask(*hint);
   }
-  if (walk_.settled()) fetch_best();
+  if (walk_.settled()) {
+    if (walk_.pending() == 0 && gets_.empty() && bucket_to_come()) {
+      read_next();
+      if (!gets_.empty()) walk_.grant(options_.questions > 0 ? LookupOptions::kMoreQuestions : 0);
+    }
+    fetch_best();
+  }
   consider_end();
 }
 
@@ -242,8 +248,23 @@ void Lookup::ask(const Hint& hint) {
   setting_.correspondence.ask(hint, std::move(ask));
 }
 
+/// The walk has ended far away, and a bucket may tell more.
+bool Lookup::bucket_to_come() const {
+  return remote() && !setting_.everybody_known && options_.gets > 0 && (gets_.empty() || reading());
+}
+
+bool Lookup::remote() const {
+  const auto best = walk_.best(1);
+  return setting_.remote > 0 && !best.empty() && best[0]->hint.remoteness > setting_.remote;
+}
+
+bool Lookup::reading() const {
+  return std::any_of(gets_.begin(), gets_.end(), [](const Get& g) { return !g.done; });
+}
+
 void Lookup::fetch_best() {
   std::size_t left = std::min(options_.fetches, options_.want * kSpareFetches);
+  if (bucket_to_come()) left /= 2;  // the others are for whom it leads to
   std::size_t by_cover = setting_.cover ? left / kNotByDistance : 0;
   left -= by_cover;
   std::set<Brief> counted;
@@ -382,14 +403,7 @@ void Lookup::consider_end() {
   if (!done_ || fetching_ > 0 || knocking_ > 0 || walk_.pending() > 0 || !walk_.settled()) return;
   // What a bucket still brings is worth waiting for only as long as nobody near has been found; a newcomer, who cannot
   // tell what is near, takes whom the first one led to.
-  const auto best = walk_.best(1);
-  const bool reading = std::any_of(gets_.begin(), gets_.end(), [](const Get& g) { return !g.done; });
-  const bool remote = setting_.remote > 0 && !best.empty() && best[0]->hint.remoteness > setting_.remote;
-  if (reading && (best.empty() || remote)) return;
-  if (remote && gets_.empty() && !setting_.everybody_known) {
-    read_next();
-    if (!gets_.empty()) return walk_.grant(options_.questions > 0 ? LookupOptions::kMoreQuestions : 0);
-  }
+  if (reading() && (walk_.best(1).empty() || remote())) return;
   finish();
 }
 

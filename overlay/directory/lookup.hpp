@@ -97,6 +97,9 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   void pump();
   void ask(const Hint& hint);
   void fetch_best();
+  bool bucket_to_come() const;
+  bool remote() const;
+  bool reading() const;
   /// Fetches that bring nothing are made up for, at most once each: liars would use them up.
   bool may_fetch() const { return result_.fetches < options_.fetches + barren_; }
   void on_answer(Brief node, Result<Heard> answer);
